@@ -1,0 +1,18 @@
+//! Python bindings of the uag core: convert, call, convert.
+
+mod convert;
+mod sequence;
+mod tokenizer;
+
+use pyo3::prelude::*;
+
+/// Translation between the token ids of two tokenizers. See `python/uag/_core.pyi`.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::convert::UnsupportedTokenizer;
+    #[pymodule_export]
+    use crate::sequence::{Bridge, Edit, Proposal, Sequence};
+    #[pymodule_export]
+    use crate::tokenizer::{Stream, Tokenizer};
+}

@@ -1,0 +1,135 @@
+//! `Tokenizer` and `Stream`.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::convert::{Ids, error};
+
+/// The real tokenizer as a Python callable: `text -> [(id, start, end)]` in characters.
+struct Callback(Py<PyAny>);
+
+impl uag::Encode for Callback {
+    fn encode(&self, text: &str) -> Result<Vec<uag::Token>, String> {
+        let found: Vec<(u32, usize, usize)> =
+            Python::attach(|py| self.0.call1(py, (text,))?.extract(py)).map_err(|error: PyErr| error.to_string())?;
+        let mut ends: Vec<u32> = text.char_indices().map(|(at, _)| at as u32).collect();
+        ends.push(text.len() as u32);
+        let token = |(id, _, end): (u32, usize, usize)| match ends.get(end) {
+            Some(&end) => Ok(uag::Token { id, end }),
+            None => Err(format!("it gave a token that ends at {end}, after the text's {} characters", ends.len() - 1)),
+        };
+        found.into_iter().map(token).collect()
+    }
+}
+
+#[pyclass(frozen, module = "uag._core")]
+pub(crate) struct Tokenizer(pub(crate) Arc<uag::Tokenizer>);
+
+#[pymethods]
+impl Tokenizer {
+    #[new]
+    #[pyo3(signature = (json, encode = None, slow_reason = None))]
+    fn new(py: Python, json: &str, encode: Option<Py<PyAny>>, slow_reason: Option<String>) -> PyResult<Self> {
+        let tokenizer = py.detach(|| match (encode, slow_reason) {
+            (Some(encode), Some(reason)) => uag::Tokenizer::through(json, Box::new(Callback(encode)), reason),
+            (Some(encode), None) => uag::Tokenizer::with_fallback(json, Box::new(Callback(encode))),
+            (None, _) => uag::Tokenizer::from_json(json),
+        });
+        Ok(Self(Arc::new(tokenizer.map_err(error)?)))
+    }
+
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    #[getter]
+    fn fast(&self) -> bool {
+        self.0.reason().is_none()
+    }
+
+    #[getter]
+    fn reason(&self) -> &str {
+        self.0.reason().unwrap_or("")
+    }
+
+    #[getter]
+    fn family(&self) -> &str {
+        self.0.family()
+    }
+
+    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        self.0.token_bytes(id)
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.0.is_special(id)
+    }
+
+    fn encode(&self, py: Python, data: &[u8]) -> PyResult<Vec<u32>> {
+        py.detach(|| {
+            let mut stream = uag::Stream::new(Arc::clone(&self.0), true);
+            stream.append(data).map_err(error)?;
+            Ok(stream.ids(0).collect())
+        })
+    }
+}
+
+#[pyclass(module = "uag._core")]
+pub(crate) struct Stream(uag::Stream);
+
+#[pymethods]
+impl Stream {
+    #[new]
+    #[pyo3(signature = (tokenizer, at_start = true))]
+    fn new(tokenizer: &Tokenizer, at_start: bool) -> Self {
+        Self(uag::Stream::new(Arc::clone(&tokenizer.0), at_start))
+    }
+
+    fn append(&mut self, data: &[u8]) -> PyResult<usize> {
+        self.0.append(data).map_err(error)
+    }
+
+    fn append_ids(&mut self, ids: Ids) -> PyResult<usize> {
+        let mut data = Vec::new();
+        for id in ids.0 {
+            let first = self.0.is_empty() && data.is_empty();
+            data.extend_from_slice(self.0.bytes_of(id, first).unwrap_or(&[]));
+        }
+        self.0.append(&data).map_err(error)
+    }
+
+    fn truncate(&mut self, length: usize) -> PyResult<usize> {
+        self.0.truncate(length).map_err(error)
+    }
+
+    #[getter]
+    fn ids(&self) -> Vec<u32> {
+        self.0.ids(0).collect()
+    }
+
+    #[getter]
+    fn ends(&self) -> Vec<usize> {
+        (0..self.0.count()).map(|i| self.0.token(i).1).collect()
+    }
+
+    #[getter]
+    fn text(&self) -> &[u8] {
+        self.0.text()
+    }
+
+    #[getter]
+    fn held(&self) -> &[u8] {
+        self.0.held()
+    }
+
+    #[getter]
+    fn exact(&self) -> bool {
+        self.0.exact()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,246 @@
+//! Added tokens inside a text: where the next one stands, and how much of the text decided that.
+//!
+//! The library searches for the leftmost, at equal starts the longest, of all added tokens, and
+//! afterwards drops finds that are special tokens (in text they are only text here, see
+//! [`crate::Stream`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
+
+use crate::json::AddedToken;
+use crate::utf8;
+
+/// The end of the text was looked at: more text may change the decision.
+pub(crate) const OPEN: usize = usize::MAX;
+
+/// An added token found in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) id: u32,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// The find depends on `text[..examined]` only, or on the end of the text ([`OPEN`]).
+    pub(crate) examined: usize,
+}
+
+/// The result of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Search {
+    pub(crate) hit: Option<Hit>,
+    /// Before this no other token can begin, whatever text follows.
+    pub(crate) clear: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u32,
+    /// Special tokens are found but not matched.
+    special: bool,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: Vec<(u8, u32)>,
+    entry: Option<u32>,
+}
+
+/// A set of added tokens, searched for together.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    entries: Vec<Entry>,
+    nodes: Vec<Node>,
+    /// Whether a token begins with this byte.
+    first: [bool; 256],
+    /// Length of the longest token, in bytes.
+    pub(crate) longest: usize,
+    any_lstrip: bool,
+}
+
+impl Matcher {
+    /// `spelling` turns a token's content into the bytes to look for.
+    pub(crate) fn new<'a>(tokens: impl Iterator<Item = &'a AddedToken>, spelling: impl Fn(&str) -> Vec<u8>) -> Self {
+        let mut matcher = Self {
+            entries: Vec::new(),
+            nodes: vec![Node::default()],
+            first: [false; 256],
+            longest: 0,
+            any_lstrip: false,
+        };
+        for token in tokens {
+            let content = spelling(&token.content);
+            let Some(&first) = content.first() else { continue };
+            matcher.first[first as usize] = true;
+            matcher.longest = matcher.longest.max(content.len());
+            matcher.any_lstrip |= token.lstrip && !token.special;
+            let mut node = 0;
+            for byte in content {
+                node = matcher.child_or_new(node, byte);
+            }
+            matcher.nodes[node as usize].entry = Some(matcher.entries.len() as u32);
+            matcher.entries.push(Entry {
+                id: token.id,
+                special: token.special,
+                single_word: token.single_word,
+                lstrip: token.lstrip,
+                rstrip: token.rstrip,
+            });
+        }
+        matcher
+    }
+
+    fn child(&self, node: u32, byte: u8) -> Option<u32> {
+        self.nodes[node as usize].children.iter().find(|(b, _)| *b == byte).map(|(_, child)| *child)
+    }
+
+    fn child_or_new(&mut self, node: u32, byte: u8) -> u32 {
+        self.child(node, byte).unwrap_or_else(|| {
+            let new = self.nodes.len() as u32;
+            self.nodes.push(Node::default());
+            self.nodes[node as usize].children.push((byte, new));
+            new
+        })
+    }
+
+    /// The first token in `text[from..]`. `stretch`: where the last token before it ended; `start`:
+    /// where the text begins. The end of `text` counts as the end of all text.
+    pub(crate) fn find(&self, text: &[u8], from: usize, stretch: usize, start: usize) -> Search {
+        let mut clear = OPEN;
+        let mut at = from;
+        while let Some(skip) = text[at.min(text.len())..].iter().position(|&b| self.first[b as usize]) {
+            at += skip;
+            let (found, walked) = self.walk(text, at);
+            if walked == OPEN {
+                clear = clear.min(at);
+            }
+            let Some((entry, end)) = found else {
+                at += 1;
+                continue;
+            };
+            let entry = &self.entries[entry as usize];
+            let before = entry.single_word && ends_in_word(&text[start.min(at)..at]);
+            let after = entry.single_word && end < text.len() && starts_with_word(&text[end..]);
+            if entry.special || before || after {
+                at = end;
+                continue;
+            }
+            let start = if entry.lstrip { spaces_before(text, at).max(stretch) } else { at };
+            let stop = if entry.rstrip { spaces_after(text, end) } else { end };
+            let looks_on = (entry.rstrip || entry.single_word) && stop == text.len();
+            let open = clear <= at || walked == OPEN || looks_on;
+            // Beyond its own bytes a find has looked at one character at most.
+            let examined = if open { OPEN } else { walked.max((stop + 4).min(text.len())) };
+            return Search { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
+        }
+        let clear = clear.min(text.len());
+        // A token that swallows the spaces before it leaves trailing spaces undecided.
+        let clear = if self.any_lstrip { spaces_before(text, clear).max(stretch) } else { clear };
+        Search { hit: None, clear }
+    }
+
+    /// The longest token that starts at `at`, and how far the text was read to know ([`OPEN`]: to its end).
+    fn walk(&self, text: &[u8], at: usize) -> (Option<(u32, usize)>, usize) {
+        let mut found = None;
+        let mut node = 0;
+        let mut end = at;
+        loop {
+            if self.nodes[node as usize].children.is_empty() {
+                return (found, end);
+            }
+            let Some(&byte) = text.get(end) else { return (found, OPEN) };
+            let Some(next) = self.child(node, byte) else { return (found, end + 1) };
+            node = next;
+            end += 1;
+            if let Some(entry) = self.nodes[node as usize].entry {
+                found = Some((entry, end));
+            }
+        }
+    }
+}
+
+fn spaces_before(text: &[u8], mut at: usize) -> usize {
+    while let Some(back) = (1..=3.min(at)).find(
+        |&back| matches!(utf8::char_at(&text[..at], at - back), (Some(c), len) if len == back && c.is_whitespace()),
+    ) {
+        at -= back;
+    }
+    at
+}
+
+fn spaces_after(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() {
+        match utf8::char_at(text, at) {
+            (Some(c), len) if c.is_whitespace() => at += len,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// The library's notion of a word: the regex class `\w`.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || unicode_normalization::char::is_combining_mark(c)
+}
+
+fn starts_with_word(text: &[u8]) -> bool {
+    utf8::char_at(text, 0).0.is_some_and(is_word)
+}
+
+fn ends_in_word(text: &[u8]) -> bool {
+    (1..=4.min(text.len()))
+        .any(|back| matches!(utf8::char_at(text, text.len() - back), (Some(c), len) if len == back && is_word(c)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(id: u32, content: &str) -> AddedToken {
+        AddedToken {
+            id,
+            content: content.to_owned(),
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: false,
+        }
+    }
+
+    fn find(tokens: &[AddedToken], text: &str) -> Search {
+        Matcher::new(tokens.iter(), |c| c.as_bytes().to_vec()).find(text.as_bytes(), 0, 0, 0)
+    }
+
+    #[test]
+    fn the_longest_of_the_leftmost_wins() {
+        let tokens = [token(1, "<a"), token(2, "<ab>"), token(3, "b>")];
+        let hit = Hit { id: 2, start: 1, end: 5, examined: 6 };
+        assert_eq!(find(&tokens, "x<ab>y"), Search { hit: Some(hit), clear: 1 });
+    }
+
+    #[test]
+    fn a_partial_match_at_the_end_stays_open() {
+        let tokens = [token(1, "<think>")];
+        assert_eq!(find(&tokens, "a <thin"), Search { hit: None, clear: 2 });
+        assert_eq!(find(&tokens, "a <thix"), Search { hit: None, clear: 7 });
+        let two = [token(1, "<t"), token(2, "<tool>")];
+        let hit = Hit { id: 1, start: 0, end: 2, examined: OPEN };
+        assert_eq!(find(&two, "<to").hit, Some(hit), "may yet become the longer one");
+    }
+
+    #[test]
+    fn special_tokens_in_text_are_text_and_cover_what_is_inside() {
+        let special = AddedToken { special: true, ..token(1, "<|x|>") };
+        assert_eq!(find(&[special, token(2, "x")], "<|x|>x").hit.map(|h| h.start), Some(5));
+    }
+
+    #[test]
+    fn stripping_and_words() {
+        let strip = AddedToken { lstrip: true, rstrip: true, ..token(1, "<m>") };
+        let hit = find(std::slice::from_ref(&strip), "a  <m> b").hit.expect("is there");
+        assert_eq!((hit.start, hit.end), (1, 7));
+        assert_eq!(find(&[strip], "a  ").clear, 1, "the spaces may yet be swallowed");
+        let word = AddedToken { single_word: true, ..token(1, "cat") };
+        assert_eq!(find(std::slice::from_ref(&word), "cats, cat.").hit.map(|h| h.start), Some(6));
+        assert_eq!(find(&[word], "a cat").hit.map(|h| h.examined), Some(OPEN));
+    }
+}

@@ -1,0 +1,303 @@
+//! Byte-pair encoding with any list of merges, and the local test that makes it incremental.
+//!
+//! Semantics, as in the `tokenizers` library: merge, again and again, the adjacent pair with the
+//! least `(rank, position)`. Call the result `S(text)`.
+//!
+//! What [`Bpe::encode`] is used for beyond whole pieces rests on one fact. *A sequence of tokens is
+//! `S` of its bytes iff every adjacent pair of it is `S` of the pair's bytes.* For, run `S` on the
+//! text up to the first merge across a boundary of the sequence: restricted to the two tokens beside
+//! that boundary, the merges so far are a prefix of the run on those two alone (the least pair of the
+//! text, where it lies inside them, is their least pair), so that run would make the same merge.
+//! Nothing is asked of the merges: not that ranks rise from parts to whole, nor one rule a token.
+//! Hence prefixes of `S(text)` are `S` of their own bytes, and two such sequences may be glued where
+//! the pair at the seam passes.
+
+use rustc_hash::FxHashMap;
+
+use crate::bytes;
+use crate::error::{Result, unsupported};
+use crate::json;
+use crate::utf8;
+
+/// One token of an encoding: its id and where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// The id.
+    pub id: u32,
+    /// One past its last byte.
+    pub end: u32,
+}
+
+/// How text becomes the symbols that merging starts from.
+#[derive(Debug)]
+enum Atoms {
+    /// One symbol a byte (byte-level vocabularies); `None` where a byte has no token.
+    Bytes(Box<[Option<u32>; 256]>),
+    /// One symbol a character; characters outside the vocabulary become bytes or unknown.
+    Chars {
+        chars: FxHashMap<char, u32>,
+        /// The `<0xNN>` tokens, if all of them are there and `byte_fallback` is on.
+        fallback: Option<Box<[u32; 256]>>,
+        unknown: Option<u32>,
+        fuse_unknown: bool,
+    },
+}
+
+/// A merge: `(left, right) -> (rank, id)`.
+#[derive(Debug, Clone, Copy)]
+struct Merge {
+    rank: u32,
+    id: u32,
+}
+
+/// bytes -> id, for `ignore_merges`.
+#[derive(Debug)]
+struct Whole {
+    ids: FxHashMap<Box<[u8]>, u32>,
+    longest: usize,
+}
+
+/// No merge: sorts after every rank.
+const NONE: u32 = u32::MAX;
+
+/// A compiled BPE model.
+#[derive(Debug)]
+pub struct Bpe {
+    atoms: Atoms,
+    merges: FxHashMap<u64, Merge>,
+    /// For `ignore_merges`: pieces that are a token as a whole skip merging.
+    whole: Option<Whole>,
+    /// Whether no token that merging can make holds a space after another character: then the text
+    /// may be cut before every run of spaces that follows something else.
+    pub(crate) cuts_before_spaces: bool,
+}
+
+/// Buffers that [`Bpe::encode`] works in, kept between calls so that a round allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    symbols: Vec<Symbol>,
+}
+
+/// A symbol while merging.
+#[derive(Debug, Clone, Copy)]
+struct Symbol {
+    id: u32,
+    end: u32,
+    /// Rank and result of merging it with the next symbol.
+    rank: u32,
+    merged: u32,
+}
+
+/// Where the least rank stands first.
+#[inline]
+fn least(symbols: &[Symbol]) -> Option<usize> {
+    let (mut rank, mut found) = (NONE, None);
+    for (at, symbol) in symbols.iter().enumerate() {
+        if symbol.rank < rank {
+            (rank, found) = (symbol.rank, Some(at));
+        }
+    }
+    found
+}
+
+#[inline]
+fn key(left: u32, right: u32) -> u64 {
+    u64::from(left) << 32 | u64::from(right)
+}
+
+impl Bpe {
+    /// Compiles `model`; `metaspace` says that its strings are SentencePiece-style, not byte-level.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] for what the incremental path can't do exactly.
+    pub fn new(model: &json::Model, metaspace: bool) -> Result<Self> {
+        let json::VocabSpec::Ids(vocab) = &model.vocab else {
+            return unsupported("model", "a BPE model without token ids");
+        };
+        if model.dropout.is_some_and(|p| p > 0.0) {
+            return unsupported("model", "dropout makes encoding random");
+        }
+        for (field, value) in [
+            ("continuing_subword_prefix", &model.continuing_subword_prefix),
+            ("end_of_word_suffix", &model.end_of_word_suffix),
+        ] {
+            if value.as_deref().is_some_and(|v| !v.is_empty()) {
+                return unsupported("model", format!("{field} {:?}", value.as_deref().unwrap_or("")));
+            }
+        }
+        let ids: FxHashMap<&str, u32> = vocab.iter().map(|(token, id)| (token.as_ref(), *id)).collect();
+        let merges = merge_table(model, &ids)?;
+        let atoms = if metaspace { char_atoms(model, &ids)? } else { byte_atoms(model, &ids)? };
+        let whole = model.ignore_merges.then(|| {
+            let ids: FxHashMap<Box<[u8]>, u32> =
+                vocab.iter().map(|(token, id)| (spelled(token, metaspace), *id)).collect();
+            Whole { longest: ids.keys().map(|token| token.len()).max().unwrap_or(0), ids }
+        });
+        let spaces_lead = |token: &str| {
+            let body = token.trim_start_matches(bytes::METASPACE);
+            !body.contains(bytes::METASPACE)
+        };
+        let cuts_before_spaces = metaspace
+            && !model.ignore_merges
+            && model.merges.iter().flatten().all(|json::Merge(left, right)| {
+                spaces_lead(left) && spaces_lead(right) && (spaces_only(left) || !right.starts_with(bytes::METASPACE))
+            });
+        Ok(Self { atoms, merges, whole, cuts_before_spaces })
+    }
+
+    /// Appends the tokens of `text[start..end]`, encoded by itself as one piece, to `out`.
+    pub fn encode(&self, text: &[u8], start: usize, end: usize, scratch: &mut Scratch, out: &mut Vec<Token>) {
+        match self.whole(&text[start..end]) {
+            Some(id) => out.push(Token { id, end: end as u32 }),
+            None => self.merge(text, start, end, scratch, out),
+        }
+    }
+
+    /// The token that a piece is without any merge (`ignore_merges`).
+    pub(crate) fn whole(&self, piece: &[u8]) -> Option<u32> {
+        let whole = self.whole.as_ref()?;
+        if piece.len() > whole.longest { None } else { whole.ids.get(piece).copied() }
+    }
+
+    /// `S(text[start..end])`: encoding by merging alone.
+    pub(crate) fn merge(&self, text: &[u8], start: usize, end: usize, scratch: &mut Scratch, out: &mut Vec<Token>) {
+        let symbols = &mut scratch.symbols;
+        symbols.clear();
+        self.split(text, start, end, symbols);
+        for i in 0..symbols.len().saturating_sub(1) {
+            self.rate(symbols, i);
+        }
+        // A scan for the least rank beats a heap at the lengths of words and windows (up to some 60).
+        while let Some(at) = least(symbols) {
+            let next = symbols[at + 1];
+            symbols[at] = Symbol { id: symbols[at].merged, end: next.end, rank: NONE, merged: 0 };
+            symbols.remove(at + 1);
+            self.rate(symbols, at);
+            if at > 0 {
+                self.rate(symbols, at - 1);
+            }
+        }
+        out.extend(symbols.iter().map(|s| Token { id: s.id, end: s.end }));
+    }
+
+    /// Looks up the merge of symbol `at` with the one after it.
+    #[inline]
+    fn rate(&self, symbols: &mut [Symbol], at: usize) {
+        let merge = symbols.get(at + 1).and_then(|next| self.merges.get(&key(symbols[at].id, next.id)));
+        let symbol = &mut symbols[at];
+        (symbol.rank, symbol.merged) = merge.map_or((NONE, 0), |m| (m.rank, m.id));
+    }
+
+    /// The symbols of `text[start..end]` before any merge.
+    fn split(&self, text: &[u8], start: usize, end: usize, out: &mut Vec<Symbol>) {
+        let symbol = |id, end: usize| Symbol { id, end: end as u32, rank: NONE, merged: 0 };
+        match &self.atoms {
+            Atoms::Bytes(ids) => {
+                for (at, &byte) in text[start..end].iter().enumerate() {
+                    // A byte without a token is dropped, as the library drops it without `unk_token`;
+                    // the next token then covers it and doesn't spell it, which callers check.
+                    if let Some(id) = ids[byte as usize] {
+                        out.push(symbol(id, start + at + 1));
+                    }
+                }
+            }
+            Atoms::Chars { chars, fallback, unknown, fuse_unknown } => {
+                let mut at = start;
+                while at < end {
+                    let (c, len) = utf8::char_at(&text[..end], at);
+                    if let Some(&id) = c.and_then(|c| chars.get(&c)) {
+                        out.push(symbol(id, at + len));
+                    } else if let Some(fallback) = fallback {
+                        for (i, &byte) in text[at..at + len].iter().enumerate() {
+                            out.push(symbol(fallback[byte as usize], at + i + 1));
+                        }
+                    } else if let Some(unknown) = *unknown {
+                        match out.last_mut() {
+                            Some(last) if *fuse_unknown && last.id == unknown => last.end = (at + len) as u32,
+                            _ => out.push(symbol(unknown, at + len)),
+                        }
+                    }
+                    at += len;
+                }
+            }
+        }
+    }
+}
+
+fn spelled(token: &str, metaspace: bool) -> Box<[u8]> {
+    let mut out = Vec::new();
+    if metaspace {
+        bytes::push_metaspace(token, &mut out);
+    } else {
+        bytes::push_byte_level(token, &mut out);
+    }
+    out.into_boxed_slice()
+}
+
+fn spaces_only(token: &str) -> bool {
+    token.chars().all(|c| c == bytes::METASPACE)
+}
+
+fn merge_table(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<FxHashMap<u64, Merge>> {
+    let Some(merges) = &model.merges else {
+        return unsupported("model", "a BPE model without merges");
+    };
+    let mut table = FxHashMap::with_capacity_and_hasher(merges.len(), rustc_hash::FxBuildHasher);
+    let mut joined = String::new();
+    for (rank, json::Merge(left, right)) in merges.iter().enumerate() {
+        joined.clear();
+        joined.push_str(left);
+        joined.push_str(right);
+        let id = |token: &str| match ids.get(token) {
+            Some(&id) => Ok(id),
+            None => unsupported("model", format!("merge {rank} needs token {token:?}, which has no id")),
+        };
+        let merge = Merge { rank: rank as u32, id: id(&joined)? };
+        // Where a pair stands twice the library keeps the later rank.
+        table.insert(key(id(left)?, id(right)?), merge);
+    }
+    Ok(table)
+}
+
+fn byte_atoms(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<Atoms> {
+    if model.byte_fallback || model.unk_token.as_deref().is_some_and(|unk| ids.contains_key(unk)) {
+        let missing = (0..=255).any(|byte| !ids.contains_key(bytes::byte_char(byte).to_string().as_str()));
+        if missing {
+            return unsupported("model", "a byte-level vocabulary with unknown bytes");
+        }
+    }
+    let mut atoms = Box::new([None; 256]);
+    for (byte, atom) in atoms.iter_mut().enumerate() {
+        *atom = ids.get(bytes::byte_char(byte as u8).to_string().as_str()).copied();
+    }
+    Ok(Atoms::Bytes(atoms))
+}
+
+fn char_atoms(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<Atoms> {
+    let mut chars: FxHashMap<char, u32> = FxHashMap::default();
+    for (token, id) in ids {
+        let mut letters = token.chars();
+        if let (Some(c), None) = (letters.next(), letters.next()) {
+            // After normalisation a text holds no space, and its `▁` are our spaces.
+            match c {
+                ' ' => {}
+                bytes::METASPACE => _ = chars.insert(' ', *id),
+                _ => _ = chars.insert(c, *id),
+            }
+        }
+    }
+    let fallback = if model.byte_fallback {
+        let mut table = Box::new([0; 256]);
+        for (byte, slot) in table.iter_mut().enumerate() {
+            let Some(&id) = ids.get(format!("<0x{byte:02X}>").as_str()) else {
+                return unsupported("model", format!("byte_fallback without the token <0x{byte:02X}>"));
+            };
+            *slot = id;
+        }
+        Some(table)
+    } else {
+        None
+    };
+    let unknown = model.unk_token.as_deref().and_then(|unk| ids.get(unk).copied());
+    Ok(Atoms::Chars { chars, fallback, unknown, fuse_unknown: model.fuse_unk })
+}

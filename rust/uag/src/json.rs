@@ -1,0 +1,143 @@
+//! The shape of a `tokenizer.json`, read without copying the strings of the vocabulary.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// What `tokenizers.Tokenizer.to_str()` writes, as far as encoding depends on it. The
+/// post-processor, padding and truncation act on prompts, not inside a text.
+#[derive(Debug, serde::Deserialize)]
+pub struct Spec<'a> {
+    #[serde(default)]
+    pub added_tokens: Vec<AddedToken>,
+    #[serde(default)]
+    pub normalizer: Value,
+    #[serde(default)]
+    pub pre_tokenizer: Value,
+    #[serde(default)]
+    pub decoder: Value,
+    #[serde(borrow)]
+    pub model: Model<'a>,
+}
+
+/// One entry of `added_tokens`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the file's own fields")]
+pub struct AddedToken {
+    pub id: u32,
+    pub content: String,
+    #[serde(default)]
+    pub single_word: bool,
+    #[serde(default)]
+    pub lstrip: bool,
+    #[serde(default)]
+    pub rstrip: bool,
+    #[serde(default)]
+    pub normalized: bool,
+    #[serde(default)]
+    pub special: bool,
+}
+
+/// The model; which kind it is follows from `type` or, in older files, from its fields.
+#[derive(Debug, serde::Deserialize)]
+pub struct Model<'a> {
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    #[serde(borrow)]
+    pub vocab: VocabSpec<'a>,
+    #[serde(borrow, default)]
+    pub merges: Option<Vec<Merge<'a>>>,
+    #[serde(default)]
+    pub dropout: Option<f64>,
+    #[serde(default)]
+    pub unk_token: Option<String>,
+    #[serde(default)]
+    pub unk_id: Option<u32>,
+    #[serde(default)]
+    pub continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    pub end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    pub fuse_unk: bool,
+    #[serde(default)]
+    pub byte_fallback: bool,
+    #[serde(default)]
+    pub ignore_merges: bool,
+}
+
+/// A vocabulary: `{token: id}` (BPE, `WordPiece`) or `[[piece, score]]` (Unigram).
+#[derive(Debug)]
+pub enum VocabSpec<'a> {
+    Ids(Vec<(Cow<'a, str>, u32)>),
+    Scores(Vec<(Cow<'a, str>, f64)>),
+}
+
+/// A merge, written `["a", "b"]` or, in older files, `"a b"`.
+#[derive(Debug)]
+pub struct Merge<'a>(pub Cow<'a, str>, pub Cow<'a, str>);
+
+/// A borrowed string where the file allows it: `Cow<str>` by itself always copies.
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for VocabSpec<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = VocabSpec<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a vocabulary: an object of ids or a list of [piece, score]")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut ids = Vec::new();
+                while let Some((Text(token), id)) = map.next_entry()? {
+                    ids.push((token, id));
+                }
+                Ok(VocabSpec::Ids(ids))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut scores = Vec::new();
+                while let Some((Text(piece), score)) = seq.next_element()? {
+                    scores.push((piece, score));
+                }
+                Ok(VocabSpec::Scores(scores))
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Merge<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(r#"a merge: ["a", "b"] or "a b""#)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let Text(left) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let Text(right) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
+                Ok(Merge(left, right))
+            }
+
+            fn visit_borrowed_str<E: serde::de::Error>(self, pair: &'de str) -> Result<Self::Value, E> {
+                let (left, right) = pair.split_once(' ').ok_or_else(|| E::custom("a merge without a space"))?;
+                Ok(Merge(Cow::Borrowed(left), Cow::Borrowed(right)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, pair: &str) -> Result<Self::Value, E> {
+                let (left, right) = pair.split_once(' ').ok_or_else(|| E::custom("a merge without a space"))?;
+                Ok(Merge(Cow::Owned(left.to_owned()), Cow::Owned(right.to_owned())))
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}

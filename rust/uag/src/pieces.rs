@@ -1,0 +1,84 @@
+//! How a stretch of text falls into the pieces that the model encodes one by one.
+
+use crate::split::{self, Splitter};
+
+/// What cuts a stretch into pieces.
+#[derive(Debug)]
+pub(crate) enum Pieces {
+    /// A pattern of byte-level vocabularies.
+    Pattern(Splitter),
+    /// Nothing does: SentencePiece-style text without a pre-tokenizer.
+    Stretch,
+    /// The same text where no token holds a space after another character: no merge crosses the
+    /// place before a run of spaces, so cutting there changes nothing and keeps pieces short.
+    Words,
+    /// `Metaspace` with `split`: every space begins a piece.
+    EachSpace,
+}
+
+/// Where scanning a piece can go on when the text has grown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resume {
+    pattern: split::Resume,
+    /// For the spaces of SentencePiece-style text: the text before this has been looked at.
+    seen: usize,
+}
+
+impl Resume {
+    /// The same for `text[..len]`.
+    pub(crate) fn clip(self, len: usize) -> Self {
+        Self { pattern: self.pattern.clip(len), seen: self.seen.min(len) }
+    }
+}
+
+/// A piece: where it ends and how much of the text decided that (more than there is: its end).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scan {
+    pub(crate) end: usize,
+    pub(crate) examined: usize,
+    pub(crate) resume: Resume,
+}
+
+impl Pieces {
+    pub(crate) fn is_metaspace(&self) -> bool {
+        !matches!(self, Self::Pattern(_))
+    }
+
+    /// `Stretch` as `Words`, where the vocabulary allows it.
+    pub(crate) fn refined(self, cuts_before_spaces: bool) -> Self {
+        match self {
+            Self::Stretch if cuts_before_spaces => Self::Words,
+            other => other,
+        }
+    }
+
+    /// The piece of `text` that begins at `start`.
+    pub(crate) fn scan(&self, text: &[u8], start: usize, resume: Resume) -> Scan {
+        match self {
+            Self::Pattern(splitter) => {
+                let split::Scan { end, examined, resume } = splitter.scan(text, start, resume.pattern);
+                Scan { end, examined, resume: Resume { pattern: resume, seen: 0 } }
+            }
+            Self::Stretch => ending(text, text.len()),
+            Self::EachSpace => ending(text, next_space(text, resume.seen.max(start + 1))),
+            Self::Words => {
+                let mut at = resume.seen.max(start);
+                // A space after a word would have ended the piece: so these are the leading ones.
+                if at == start || text[at - 1] == b' ' {
+                    at += text[at..].iter().take_while(|&&b| b == b' ').count();
+                }
+                ending(text, next_space(text, at))
+            }
+        }
+    }
+}
+
+fn next_space(text: &[u8], from: usize) -> usize {
+    let from = from.min(text.len());
+    memchr::memchr(b' ', &text[from..]).map_or(text.len(), |found| from + found)
+}
+
+/// A piece that ends at `end`, the next space or the end of the text, having looked no further.
+fn ending(text: &[u8], end: usize) -> Scan {
+    Scan { end, examined: end + 1, resume: Resume { seen: end.min(text.len()), ..Resume::default() } }
+}

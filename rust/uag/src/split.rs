@@ -1,0 +1,129 @@
+//! Pre-tokenizers: cutting text into the pieces that are tokenized independently.
+//!
+//! The `tokenizers` library does this with regular expressions over the whole text. Here each known
+//! pattern has a hand-written scanner that finds one piece from its start and also tells how far it
+//! had to look: a piece whose scan did not see the end of the text is final, whatever is appended.
+//! A scan that did see the end can be resumed when there is more, so that a run of 100,000 letters
+//! that arrives in small parts is not read again for each of them.
+//!
+//! All the patterns are such that the pieces after a piece's end depend on the text from there on
+//! only (Falcon's, which cuts inside of characters, on the character there as well), so pieces can
+//! be found one by one, from any of their ends.
+
+mod chars;
+mod deepseek;
+mod falcon;
+mod recipe;
+mod resume;
+mod scanner;
+mod tables;
+mod words;
+
+use chars::Class;
+use recipe::Recipe;
+pub use resume::Resume;
+use scanner::Scanner;
+
+/// How text is cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splitter {
+    /// Not at all: all of it is one piece.
+    Whole,
+    /// By one of the known patterns.
+    Pattern(Pattern),
+}
+
+/// A known pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pattern(Recipe);
+
+/// One piece, as found by [`Splitter::scan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// The end of the piece.
+    pub end: usize,
+    /// The piece depends on the first `examined` bytes of the text only; on its length, too, if this
+    /// is one more than that.
+    ///
+    /// So with `examined <= text.len()` the piece stays whatever is appended, and it stays when the
+    /// text is cut to `n >= examined` bytes.
+    pub examined: usize,
+    /// State from which the piece can be scanned on after the text has grown.
+    pub resume: Resume,
+}
+
+impl Splitter {
+    /// The splitter for the `pre_tokenizer` of a tokenizer.json.
+    ///
+    /// # Errors
+    ///
+    /// Names the part that is not known. Nothing is guessed: patterns, behaviours and flags have to
+    /// be those of a known pre-tokenizer exactly. `Metaspace` and the splits at blanks that go with
+    /// it are not known here, for they are the business of whoever writes blanks as `▁`.
+    pub fn from_json(value: &serde_json::Value) -> Result<Splitter, String> {
+        recipe::from_json(value)
+    }
+
+    /// The piece that starts at `start`, which must be 0 or the end of another piece.
+    ///
+    /// The `text` is one stretch between added tokens: its end is what the patterns take for the end
+    /// of the text. It may contain invalid bytes, each a symbol like U+FFFD, but should not end in
+    /// an incomplete character. `resume` is [`Resume::START`], or what an earlier scan from the same
+    /// `start` returned, clipped to any shorter length the text has had since.
+    pub fn scan(&self, text: &[u8], start: usize, resume: Resume) -> Scan {
+        let past_end = text.len() + 1;
+        if start >= text.len() {
+            return Scan {
+                end: start,
+                examined: past_end,
+                resume: Resume::START,
+            };
+        }
+        let Splitter::Pattern(Pattern(recipe)) = self else {
+            return Scan {
+                end: text.len(),
+                examined: past_end,
+                resume: Resume::START,
+            };
+        };
+        let mut scanner = Scanner::new(text, start, resume);
+        let end = recipe.scan(&mut scanner);
+        if end <= start {
+            // Only a state of something else leads here.
+            return self.scan(text, start, Resume::START);
+        }
+        Scan {
+            end,
+            examined: scanner.examined,
+            resume: scanner.resume(),
+        }
+    }
+}
+
+impl Recipe {
+    fn scan(&self, s: &mut Scanner) -> usize {
+        match self {
+            Recipe::Gpt2 => words::gpt2(s),
+            Recipe::DigitsGpt2 { individual } => {
+                let Some(first) = s.peek(s.start) else {
+                    return s.text.len();
+                };
+                if *individual && first.class.is(Class::DIGITS) {
+                    return first.next;
+                }
+                s.fence(Class::DIGITS, first);
+                words::gpt2(s)
+            }
+            Recipe::Words(words) => words.scan(s),
+            Recipe::FencedWords { words, by } => {
+                if let Some(first) = s.peek(s.start) {
+                    s.fence(*by, first);
+                }
+                words.scan(s)
+            }
+            Recipe::DeepSeekV3 => deepseek::v3(s),
+            Recipe::DeepSeekCoder => deepseek::coder(s),
+            Recipe::Falcon => falcon::falcon(s),
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! A growing text kept encoded: append, truncate to any byte, and see which tokens changed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::added::{Hit, OPEN};
+use crate::bpe::{Bpe, Scratch, Token};
+use crate::error::{Error, Result};
+use crate::pieces::Resume;
+use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
+use crate::unigram::Lattice;
+use crate::utf8;
+use unicode_normalization::char::canonical_combining_class;
+
+/// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
+const LONG: usize = 48;
+
+/// How much of a long piece is encoded at a time. Merging is quadratic in it.
+const BLOCK: usize = 48;
+
+/// The most text between two special tokens: offsets are `u32`.
+const LIMIT: usize = u32::MAX as usize - 8;
+
+/// A piece of the text. Its tokens are `tokens[first..]` up to the next piece's.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: usize,
+    end: usize,
+    /// Where its stretch, the text between two added tokens, begins.
+    stretch: usize,
+    first: usize,
+    /// The piece, and all before it, depend on `text[..examined]` only, or on the end of the text.
+    examined: usize,
+    resume: Resume,
+    /// Whether it is an added token.
+    added: bool,
+}
+
+/// One stretch of text between two special tokens, kept as the ids that its tokenizer gives for it.
+///
+/// The ids cover whole characters: up to three bytes of an unfinished one are [`held`](Self::held)
+/// until the rest arrives. Text that spells a special token stays text, as with
+/// `encode_special_tokens = True` in the `tokenizers` library.
+///
+/// Cost of [`splice`](Self::splice): proportional to the bytes that are new, whatever the length of the
+/// text (on the slow path: proportional to the text).
+#[derive(Debug)]
+pub struct Stream {
+    tokenizer: Arc<Tokenizer>,
+    /// Whether the text begins where the tokenizer may put a space before it.
+    at_start: bool,
+    /// The text, after `lead` bytes that the tokenizer puts before it.
+    text: Vec<u8>,
+    lead: usize,
+    /// `text[..complete]` is encoded; the rest is an unfinished character.
+    complete: usize,
+    tokens: Vec<Token>,
+    pieces: Vec<Piece>,
+    /// Per set of added tokens: none begins before this that isn't among the pieces.
+    clear: [usize; 2],
+    /// Where the text stops being one that the tokenizer would give these ids for.
+    inexact: usize,
+    work: Work,
+}
+
+/// Tokens, with their ends in the text, and whether they begin at a boundary that the text's own
+/// encoding doesn't have.
+#[derive(Debug)]
+pub(crate) struct Continuation {
+    pub(crate) tokens: Vec<(u32, usize)>,
+    pub(crate) forced: bool,
+}
+
+/// Buffers kept between calls.
+#[derive(Debug, Default)]
+struct Work {
+    scratch: Scratch,
+    window: Vec<Token>,
+    pair: Vec<Token>,
+    lattice: Lattice,
+}
+
+impl Piece {
+    /// One that begins at `start` and whose end is not known yet.
+    fn new(start: usize, stretch: usize, first: usize) -> Self {
+        Self { start, end: start, stretch, first, examined: OPEN, resume: Resume::default(), added: false }
+    }
+}
+
+impl Stream {
+    /// An empty text. `at_start`: the tokenizer's rule for the start of a text applies to it.
+    pub fn new(tokenizer: Arc<Tokenizer>, at_start: bool) -> Self {
+        Self {
+            tokenizer,
+            at_start,
+            text: Vec::new(),
+            lead: 0,
+            complete: 0,
+            tokens: Vec::new(),
+            pieces: Vec::new(),
+            clear: [0; 2],
+            inexact: OPEN,
+            work: Work::default(),
+        }
+    }
+
+    /// The tokenizer that the text is kept encoded with.
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// Length of the text in bytes.
+    pub fn len(&self) -> usize {
+        self.text.len() - self.lead
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text.
+    pub fn text(&self) -> &[u8] {
+        &self.text[self.lead..]
+    }
+
+    /// The unfinished character at the end, which no token covers yet.
+    pub fn held(&self) -> &[u8] {
+        &self.text[self.complete.max(self.lead)..]
+    }
+
+    /// How many tokens there are.
+    pub fn count(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Id of token `index`, and where it ends in the text.
+    pub fn token(&self, index: usize) -> (u32, usize) {
+        let token = self.tokens[index];
+        (token.id, (token.end as usize).saturating_sub(self.lead))
+    }
+
+    /// The ids from token `from` on.
+    pub fn ids(&self, from: usize) -> impl Iterator<Item = u32> {
+        self.tokens[from..].iter().map(|token| token.id)
+    }
+
+    /// Whether the ids are what the tokenizer gives for the whole text (but for what is held).
+    pub fn exact(&self) -> bool {
+        self.inexact == OPEN
+    }
+
+    /// The bytes that `id` stands for in this text; `None` if it carries no text. The `first` token
+    /// may spell the space that the tokenizer puts before a text.
+    pub fn bytes_of(&self, id: u32, first: bool) -> Option<&[u8]> {
+        let bytes = self.tokenizer.token_bytes(id)?;
+        let strips = first && self.at_start && self.tokenizer.has_prefix();
+        Some(if strips { bytes.strip_prefix(b" ").unwrap_or(bytes) } else { bytes })
+    }
+
+    /// The tokens of the text after its first `from` bytes, unfinished character included: those of its
+    /// encoding if one ends there, else those of the rest of that piece by itself, and of all after it.
+    /// `fresh`: there is no token before them, not even one for a space put before the text.
+    pub(crate) fn continuation(&mut self, from: usize, fresh: bool) -> Result<Continuation> {
+        let at = if fresh { 0 } else { from + self.lead };
+        let next = self.tokens.len() - self.tokens.iter().rev().take_while(|token| token.end as usize > at).count();
+        let forced = at > 0 && (next == 0 || self.tokens[next - 1].end as usize != at);
+        let mut tokens = Vec::new();
+        let tokenizer = Arc::clone(&self.tokenizer);
+        match &tokenizer.path {
+            Path::Fast(fast) => {
+                let whole = if forced && at < self.complete { self.rest_of_piece(fast, at, &mut tokens) } else { next };
+                tokens.extend_from_slice(&self.tokens[whole..]);
+                if let Model::Bpe(bpe) = &fast.model {
+                    let held = at.max(self.complete);
+                    bpe.merge(&self.text, held, self.text.len(), &mut self.work.scratch, &mut tokens);
+                }
+            }
+            Path::Slow { encode, .. } if forced && at < self.complete => {
+                if let Ok(rest) = std::str::from_utf8(&self.text[at..self.complete]) {
+                    let failed = |reason| Error::Encode { bytes: rest.len(), reason };
+                    let rest = encode.encode(rest).map_err(failed)?;
+                    tokens.extend(rest.iter().map(|token| Token { end: token.end + at as u32, ..*token }));
+                }
+            }
+            Path::Slow { .. } => tokens.extend_from_slice(&self.tokens[next..]),
+        }
+        let tokens = tokens.iter().map(|token| (token.id, (token.end as usize).saturating_sub(self.lead))).collect();
+        Ok(Continuation { tokens, forced })
+    }
+
+    /// Encodes what is left at `at` of the piece around it; returns the first token of the next piece.
+    fn rest_of_piece(&mut self, fast: &Fast, at: usize, out: &mut Vec<Token>) -> usize {
+        let index = self.pieces.len() - 1 - self.pieces.iter().rev().take_while(|piece| piece.start > at).count();
+        let end = self.pieces[index].end;
+        match &fast.model {
+            Model::Bpe(bpe) if end - at <= LONG => bpe.merge(&self.text, at, end, &mut self.work.scratch, out),
+            Model::Bpe(bpe) => _ = grow(bpe, &self.text, at..end, 0, out, &mut self.work),
+            Model::Unigram(unigram) => _ = unigram.encode(&self.text, (at, end), &mut Lattice::default(), 0, out),
+        }
+        self.pieces.get(index + 1).map_or(self.tokens.len(), |piece| piece.first)
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// As [`Self::splice`].
+    pub fn append(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.splice(self.len(), bytes)
+    }
+
+    /// Drops all but the first `len` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::splice`].
+    pub fn truncate(&mut self, len: usize) -> Result<usize> {
+        self.splice(len, &[])
+    }
+
+    /// Replaces all after the first `len` bytes by `bytes`. Returns how many tokens at the start are
+    /// certainly unchanged; those after may be equal or not.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], before anything changes; on the slow path [`Error::Encode`], after which the
+    /// text is as asked for, but has no tokens until the next change.
+    pub fn splice(&mut self, len: usize, bytes: &[u8]) -> Result<usize> {
+        let mut keep = self.lead + len.min(self.len());
+        let same = self.text[keep..].iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        keep += same;
+        let bytes = &bytes[same..];
+        if keep == self.text.len() && bytes.is_empty() {
+            return Ok(self.tokens.len());
+        }
+        if keep + bytes.len() > LIMIT {
+            return Err(Error::TooLong { limit: LIMIT });
+        }
+        if keep == self.lead {
+            keep = self.restart(bytes);
+        }
+        let unchanged = keep.min(self.complete);
+        self.text.truncate(keep);
+        self.text.extend_from_slice(bytes);
+        let tail = self.lead.max(self.text.len().saturating_sub(3));
+        self.complete = self.text.len() - utf8::unfinished(&self.text[tail..]);
+        // What is known holds up to the last whole character that stayed.
+        let unchanged = unchanged - utf8::unfinished(&self.text[unchanged.saturating_sub(3)..unchanged]);
+        let tokenizer = Arc::clone(&self.tokenizer);
+        match &tokenizer.path {
+            Path::Fast(fast) => {
+                self.check_exact(fast, unchanged);
+                Ok(self.encode(fast, unchanged))
+            }
+            Path::Slow { encode, .. } => self.encode_slowly(encode.as_ref()),
+        }
+    }
+
+    /// Begins the text anew with `first`: settles whether a space goes before it.
+    fn restart(&mut self, first: &[u8]) -> usize {
+        self.pieces.clear();
+        self.tokens.clear();
+        self.text.clear();
+        self.work.lattice.clip(0);
+        self.complete = 0;
+        self.clear = [0; 2];
+        let fast = matches!(self.tokenizer.path, Path::Fast(_));
+        let space = fast
+            && self.at_start
+            && match self.tokenizer.prefix {
+                Prefix::None => false,
+                Prefix::Always => !first.is_empty(),
+                Prefix::UnlessSpace | Prefix::FirstUnlessSpace => first.first().is_some_and(|&b| b != b' '),
+            };
+        self.lead = usize::from(space);
+        self.text.resize(self.lead, b' ');
+        self.lead
+    }
+
+    /// Brings pieces and tokens up to date, given that `text[..keep]` is as it was.
+    fn encode(&mut self, fast: &Fast, keep: usize) -> usize {
+        let mut piece = match self.pieces.last() {
+            Some(last) if last.added => Piece::new(last.end, last.end, self.tokens.len()),
+            Some(last) => Piece::new(last.end, last.stretch, self.tokens.len()),
+            None => Piece::new(0, 0, 0),
+        };
+        // What the first of the pieces that change had in common with what it becomes.
+        let mut common = piece.start;
+        while let Some(popped) = self.pieces.pop_if(|piece| piece.examined > keep) {
+            common = if popped.added { popped.start } else { popped.end.min(keep) };
+            piece =
+                Piece { resume: popped.resume.clip(keep), ..Piece::new(popped.start, popped.stretch, popped.first) };
+        }
+        self.work.lattice.clip(keep);
+        for (clear, added) in self.clear.iter_mut().zip(&fast.added) {
+            *clear = (*clear).min(keep.saturating_sub(added.longest));
+        }
+        let good = self.tokens.partition_point(|token| token.end as usize <= common);
+        self.tokens.truncate(good.max(piece.first));
+        let mut stable = self.tokens.len();
+        while piece.start < self.complete {
+            let (hit, sure) = self.next_added(fast, piece.start, piece.stretch);
+            let limit = hit.map_or(self.complete, |hit| hit.start);
+            while piece.start < limit {
+                let scan = fast.pieces.scan(&self.text[..limit], piece.start, piece.resume);
+                let seen = if scan.examined <= limit { scan.examined } else { hit.map_or(OPEN, |hit| hit.examined) };
+                // A token that may yet begin at `sure` would end the stretch there.
+                let examined = if seen > sure && limit > sure { OPEN } else { seen };
+                stable = stable.min(self.encode_piece(fast, piece.start..scan.end, piece.first));
+                self.push(Piece { end: scan.end, examined, resume: scan.resume, ..piece });
+                piece = Piece::new(scan.end, piece.stretch, self.tokens.len());
+            }
+            if let Some(hit) = hit {
+                self.tokens.truncate(piece.first);
+                stable = stable.min(piece.first);
+                self.tokens.push(Token { id: hit.id, end: hit.end as u32 });
+                self.push(Piece { end: hit.end, examined: hit.examined, added: true, ..piece });
+                piece = Piece::new(hit.end, hit.end, self.tokens.len());
+                if matches!(self.tokenizer.prefix, Prefix::Always | Prefix::UnlessSpace) {
+                    // The next stretch would get a space of its own, which the text here can't hold.
+                    self.inexact = self.inexact.min(hit.end);
+                }
+            }
+        }
+        self.tokens.truncate(piece.first);
+        stable.min(piece.first)
+    }
+
+    /// Pieces depend on those before them, so what they have looked at never falls.
+    fn push(&mut self, mut piece: Piece) {
+        piece.examined = piece.examined.max(self.pieces.last().map_or(0, |before| before.examined));
+        self.pieces.push(piece);
+    }
+
+    /// The next added token at or after `at`, and where one that isn't there yet might begin.
+    fn next_added(&mut self, fast: &Fast, at: usize, stretch: usize) -> (Option<Hit>, usize) {
+        let text = &self.text[..self.complete];
+        let lead = self.lead.max(at);
+        let raw = fast.added[0].find(text, self.clear[0].max(lead).min(text.len()), stretch, self.lead);
+        let limit = raw.hit.map_or(text.len(), |hit| hit.start);
+        let normal = fast.added[1].find(&text[..limit], self.clear[1].max(at).min(limit), stretch, stretch);
+        self.clear = [raw.clear, normal.clear];
+        let hit = match (normal.hit, raw.hit) {
+            // It lies between tokens of the first kind, so it depends on where those are.
+            (Some(hit), _) if hit.end > raw.clear => Some(Hit { examined: OPEN, ..hit }),
+            (Some(hit), Some(other)) if hit.examined == OPEN => Some(Hit { examined: other.examined, ..hit }),
+            (hit, other) => hit.or(other),
+        };
+        (hit, raw.clear.min(normal.clear).max(at))
+    }
+
+    /// Encodes a piece whose tokens, as far as they are already there, are `tokens[first..]`.
+    fn encode_piece(&mut self, fast: &Fast, piece: Range<usize>, first: usize) -> usize {
+        let Self { text, tokens, work, .. } = self;
+        match &fast.model {
+            Model::Bpe(bpe) if piece.len() <= LONG => {
+                tokens.truncate(first);
+                bpe.encode(text, piece.start, piece.end, &mut work.scratch, tokens);
+                first
+            }
+            Model::Bpe(bpe) => grow(bpe, text, piece, first, tokens, work),
+            Model::Unigram(unigram) => unigram.encode(text, (piece.start, piece.end), &mut work.lattice, first, tokens),
+        }
+    }
+
+    /// Finds the first place from `start` on where the real tokenizer would see another text.
+    fn check_exact(&mut self, fast: &Fast, start: usize) {
+        if self.inexact < start {
+            return;
+        }
+        self.inexact = OPEN;
+        let new = &self.text[start..self.complete];
+        // Below U+0300 nothing composes, and ASCII needs no check at all.
+        if new.is_ascii() {
+            return;
+        }
+        self.inexact = match std::str::from_utf8(new) {
+            Err(error) => start + error.valid_up_to(),
+            Ok(new) if fast.metaspace && new.contains(crate::bytes::METASPACE) => start,
+            Ok(new) if fast.nfc && new.bytes().any(|b| b >= 0xCC) && !self.is_nfc(start) => start,
+            Ok(_) => OPEN,
+        };
+    }
+
+    /// Whether `text[start..complete]` is in NFC, together with what it could compose with.
+    fn is_nfc(&self, start: usize) -> bool {
+        let mut from = start;
+        while from > 0 {
+            from = (from.saturating_sub(4)..from).rev().find(|&at| utf8::is_boundary(&self.text, at)).unwrap_or(0);
+            if utf8::char_at(&self.text, from).0.is_none_or(|c| canonical_combining_class(c) == 0) {
+                break;
+            }
+        }
+        let text = std::str::from_utf8(&self.text[from..self.complete]);
+        text.is_ok_and(unicode_normalization::is_nfc)
+    }
+
+    fn encode_slowly(&mut self, encode: &dyn Encode) -> Result<usize> {
+        let mut tokens = Vec::new();
+        self.inexact = OPEN;
+        let mut at = 0;
+        for chunk in self.text[..self.complete].utf8_chunks() {
+            let valid = chunk.valid();
+            if !valid.is_empty() {
+                let found = encode.encode(valid).map_err(|reason| {
+                    self.tokens.clear();
+                    Error::Encode { bytes: valid.len(), reason }
+                })?;
+                let ends = found.iter().scan(0, |end, token| {
+                    *end = token.end.max(*end);
+                    Some(Token { id: token.id, end: at as u32 + *end })
+                });
+                tokens.extend(ends);
+            }
+            at += valid.len();
+            if !chunk.invalid().is_empty() {
+                self.inexact = self.inexact.min(at);
+            }
+            at += chunk.invalid().len();
+        }
+        let stable = self.tokens.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
+        self.tokens = tokens;
+        Ok(stable)
+    }
+}
+
+/// Encodes a long piece from its tokens so far: a window at their end, taken back until it fits.
+///
+/// `tokens[first..]` are those of a prefix of the piece as it was, and so themselves an encoding (see
+/// [`crate::bpe`]); what follows may be glued to them where the pair at the seam is one.
+fn grow(bpe: &Bpe, text: &[u8], piece: Range<usize>, first: usize, tokens: &mut Vec<Token>, work: &mut Work) -> usize {
+    let Work { scratch, window, pair, .. } = work;
+    while tokens.len() > first && tokens[tokens.len() - 1].end as usize > piece.end {
+        tokens.pop();
+    }
+    let mut stable = tokens.len();
+    if let Some(id) = bpe.whole(&text[piece.clone()]) {
+        tokens.truncate(first);
+        tokens.push(Token { id, end: piece.end as u32 });
+        return first;
+    }
+    let mut covered = tokens.get(first..).and_then(<[Token]>::last).map_or(piece.start, |t| t.end as usize);
+    while covered < piece.end {
+        let goal = (covered + BLOCK..piece.end).find(|&at| utf8::is_boundary(text, at)).unwrap_or(piece.end);
+        // Appending revises one or two tokens nearly always; four at most in real text.
+        let mut back = 2;
+        loop {
+            let mut kept = tokens.len().saturating_sub(back).max(first);
+            let start = |kept: usize| if kept == first { piece.start } else { tokens[kept - 1].end as usize };
+            while kept > first && !utf8::is_boundary(text, start(kept)) {
+                kept -= 1;
+            }
+            window.clear();
+            bpe.merge(text, start(kept), goal, scratch, window);
+            let right = window.first().copied();
+            if kept == first
+                || right.is_none_or(|right| fits(bpe, text, start(kept - 1), tokens[kept - 1], right, scratch, pair))
+            {
+                stable = stable.min(kept);
+                tokens.truncate(kept);
+                tokens.append(window);
+                break;
+            }
+            back *= 2;
+        }
+        covered = goal;
+    }
+    stable
+}
+
+/// Whether `left` (from `start`) and `right` after it are the encoding of their own bytes.
+fn fits(
+    bpe: &Bpe,
+    text: &[u8],
+    start: usize,
+    left: Token,
+    right: Token,
+    scratch: &mut Scratch,
+    pair: &mut Vec<Token>,
+) -> bool {
+    pair.clear();
+    bpe.merge(text, start, right.end as usize, scratch, pair);
+    *pair == [left, right]
+}

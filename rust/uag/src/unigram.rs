@@ -1,0 +1,161 @@
+//! Unigram: the most probable segmentation of a piece, kept so that it can grow.
+//!
+//! The library's Viterbi pass (`encode_optimized`, after SentencePiece's `unigram_model.cc`) runs
+//! forward: the best path to a position depends on the text before it only. So the table of a piece
+//! stays true when the piece grows or shrinks, and sums are made in the same order to the last bit.
+
+use rustc_hash::FxHashMap;
+
+use crate::bpe::Token;
+use crate::bytes;
+use crate::error::{Result, unsupported};
+use crate::json::{self, VocabSpec};
+use crate::utf8;
+
+/// What the library takes off the least score for a character outside the vocabulary.
+const UNKNOWN_PENALTY: f64 = 10.0;
+
+/// A compiled Unigram model.
+#[derive(Debug)]
+pub(crate) struct Unigram {
+    pieces: FxHashMap<Box<[u8]>, (u32, f64)>,
+    /// Length of the longest piece in bytes.
+    longest: usize,
+    unknown: u32,
+    unknown_score: f64,
+    fallback: Option<Box<[u32; 256]>>,
+}
+
+/// The best way to one position.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    score: f64,
+    /// Where its last token starts.
+    start: u32,
+    /// Its last token; `None` for a character outside the vocabulary or a position inside one.
+    id: Option<u32>,
+}
+
+/// The table of one piece: `nodes[i]` is the best way to its byte `i`.
+#[derive(Debug, Default)]
+pub(crate) struct Lattice {
+    start: usize,
+    nodes: Vec<Node>,
+}
+
+impl Lattice {
+    /// Forgets what depended on `text[len..]`.
+    pub(crate) fn clip(&mut self, len: usize) {
+        self.nodes.truncate((len + 1).saturating_sub(self.start));
+    }
+}
+
+impl Unigram {
+    pub(crate) fn new(model: &json::Model) -> Result<Self> {
+        let VocabSpec::Scores(vocab) = &model.vocab else {
+            return unsupported("model", "a Unigram model without scores");
+        };
+        let Some(unknown) = model.unk_id else {
+            return unsupported("model", "a Unigram model without unk_id");
+        };
+        let mut pieces = FxHashMap::default();
+        let mut fallback = [None; 256];
+        for (id, (piece, score)) in vocab.iter().enumerate() {
+            let mut spelled = Vec::new();
+            bytes::push_metaspace(piece, &mut spelled);
+            if let Some(byte) = bytes::fallback_byte(piece) {
+                fallback[byte as usize] = Some(id as u32);
+            }
+            pieces.insert(spelled.into_boxed_slice(), (id as u32, *score));
+        }
+        let least = vocab.iter().map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
+        let all: Option<Vec<u32>> = fallback.into_iter().collect();
+        let fallback = match (model.byte_fallback, all) {
+            (true, Some(ids)) => ids.try_into().ok().map(Box::new),
+            (true, None) => return unsupported("model", "byte_fallback without all byte tokens"),
+            (false, _) => None,
+        };
+        let longest = pieces.keys().map(|piece| piece.len()).max().unwrap_or(0);
+        Ok(Self { pieces, longest, unknown, unknown_score: least - UNKNOWN_PENALTY, fallback })
+    }
+
+    /// Appends the tokens of `text[start..end]` to `out`, whose tokens from `first` on are those of
+    /// the same piece as it was; returns how many tokens in all are unchanged.
+    pub(crate) fn encode(
+        &self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        lattice: &mut Lattice,
+        first: usize,
+        out: &mut Vec<Token>,
+    ) -> usize {
+        if lattice.start != start || lattice.nodes.is_empty() {
+            lattice.start = start;
+            lattice.nodes.clear();
+            lattice.nodes.push(Node { score: 0.0, start: start as u32, id: None });
+        }
+        self.extend(text, end, lattice);
+        // Walk back until an old boundary is met: the best way to it is what it was.
+        let mut found: Vec<Token> = Vec::new();
+        let mut at = end;
+        loop {
+            while out.len() > first && out[out.len() - 1].end as usize > at {
+                out.pop();
+            }
+            let meets = out.len() > first && out[out.len() - 1].end as usize == at;
+            // Unknown characters that follow each other are one token: an old one may have to grow.
+            let grows = meets && out[out.len() - 1].id == self.unknown;
+            if at == start || (meets && !grows) {
+                break;
+            }
+            let node = lattice.nodes[at - start];
+            match (node.id, &self.fallback) {
+                (Some(id), _) => found.push(Token { id, end: at as u32 }),
+                (None, Some(fallback)) => {
+                    let spelled = (node.start as usize..at).rev();
+                    found.extend(spelled.map(|i| Token { id: fallback[text[i] as usize], end: i as u32 + 1 }));
+                }
+                (None, None) => match found.last_mut() {
+                    Some(next) if next.id == self.unknown => {} // fused: it starts earlier, ends the same
+                    _ => found.push(Token { id: self.unknown, end: at as u32 }),
+                },
+            }
+            at = node.start as usize;
+        }
+        let unchanged = out.len();
+        out.extend(found.into_iter().rev());
+        unchanged
+    }
+
+    fn extend(&self, text: &[u8], end: usize, lattice: &mut Lattice) {
+        let start = lattice.start;
+        let mut from = start + lattice.nodes.len() - 1;
+        while from < end {
+            let (_, len) = utf8::char_at(&text[..end], from);
+            let at = from + len;
+            // Positions inside a character are no place to be.
+            lattice.nodes.resize(at - start, Node { score: f64::NEG_INFINITY, start: from as u32, id: None });
+            // Earlier starts first and only better ones replace: so ties keep the longest token.
+            let mut best: Option<Node> = None;
+            for s in at.saturating_sub(self.longest).max(start)..at {
+                if !utf8::is_boundary(&text[..end], s) {
+                    continue;
+                }
+                if let Some(&(id, score)) = self.pieces.get(&text[s..at]) {
+                    let score = score + lattice.nodes[s - start].score;
+                    if best.is_none_or(|b| score > b.score) {
+                        best = Some(Node { score, start: s as u32, id: Some(id) });
+                    }
+                }
+            }
+            if !self.pieces.contains_key(&text[from..at]) {
+                let score = self.unknown_score + lattice.nodes[from - start].score;
+                if best.is_none_or(|b| score > b.score) {
+                    best = Some(Node { score, start: from as u32, id: None });
+                }
+            }
+            lattice.nodes.push(best.expect("a character is a piece or unknown"));
+            from = at;
+        }
+    }
+}
