@@ -35,6 +35,7 @@
 mod added;
 mod bpe;
 pub mod bytes;
+mod charsmap;
 mod error;
 mod json;
 mod pieces;

@@ -1,6 +1,7 @@
 //! How a stretch of text falls into the pieces that the model encodes one by one.
 
 use crate::split::{self, Splitter};
+use crate::utf8;
 
 /// What cuts a stretch into pieces.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) enum Pieces {
     Words,
     /// `Metaspace` with `split`: every space begins a piece.
     EachSpace,
+    /// `WhitespaceSplit` before it: words with one space before them; all other white space is lost.
+    Spaced,
 }
 
 /// Where scanning a piece can go on when the text has grown.
@@ -37,6 +40,18 @@ pub(crate) struct Scan {
     pub(crate) end: usize,
     pub(crate) examined: usize,
     pub(crate) resume: Resume,
+    pub(crate) kind: Kind,
+}
+
+/// What becomes of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The model encodes it.
+    Encoded,
+    /// The model would encode it with a space before it that the text doesn't have.
+    Unspaced,
+    /// It has no tokens.
+    Silent,
 }
 
 impl Pieces {
@@ -57,18 +72,19 @@ impl Pieces {
         match self {
             Self::Pattern(splitter) => {
                 let split::Scan { end, examined, resume } = splitter.scan(text, start, resume.pattern);
-                Scan { end, examined, resume: Resume { pattern: resume, seen: 0 } }
+                Scan { end, examined, resume: Resume { pattern: resume, seen: 0 }, kind: Kind::Encoded }
             }
-            Self::Stretch => ending(text, text.len()),
-            Self::EachSpace => ending(text, next_space(text, resume.seen.max(start + 1))),
+            Self::Stretch => ending(text.len()),
+            Self::EachSpace => ending(next_space(text, resume.seen.max(start + 1))),
             Self::Words => {
                 let mut at = resume.seen.max(start);
                 // A space after a word would have ended the piece: so these are the leading ones.
                 if at == start || text[at - 1] == b' ' {
                     at += text[at..].iter().take_while(|&&b| b == b' ').count();
                 }
-                ending(text, next_space(text, at))
+                ending(next_space(text, at))
             }
+            Self::Spaced => spaced(text, start, resume.seen.max(start)),
         }
     }
 }
@@ -79,6 +95,34 @@ fn next_space(text: &[u8], from: usize) -> usize {
 }
 
 /// A piece that ends at `end`, the next space or the end of the text, having looked no further.
-fn ending(text: &[u8], end: usize) -> Scan {
-    Scan { end, examined: end + 1, resume: Resume { seen: end.min(text.len()), ..Resume::default() } }
+fn ending(end: usize) -> Scan {
+    let resume = Resume { seen: end, ..Resume::default() };
+    Scan { end, examined: end + 1, resume, kind: Kind::Encoded }
+}
+
+/// The next of the words and of the white space that is lost between them.
+fn spaced(text: &[u8], start: usize, seen: usize) -> Scan {
+    let run = |from: usize, white: bool| {
+        let mut at = from;
+        while at < text.len() && is_white(text, at) == white {
+            at += utf8::char_at(text, at).1;
+        }
+        at
+    };
+    let words = run(start, true);
+    let space = words > start && text[words - 1] == b' ';
+    let scan = |end: usize, kind| Scan { kind, examined: (end + 4).min(text.len() + 1), ..ending(end) };
+    if words == text.len() {
+        scan(words, Kind::Silent)
+    } else if words == start {
+        scan(run(seen, false), Kind::Unspaced)
+    } else if space && words == start + 1 {
+        scan(run(seen.max(words), false), Kind::Encoded)
+    } else {
+        Scan { examined: words + 1, ..scan(words - usize::from(space), Kind::Silent) }
+    }
+}
+
+fn is_white(text: &[u8], at: usize) -> bool {
+    utf8::char_at(text, at).0.is_some_and(char::is_whitespace)
 }

@@ -298,7 +298,8 @@ impl Sequence {
         let mut drafted = 0;
         let mut end = target.committed;
         for (id, token_end) in found.tokens {
-            let spelled = target.stream.bytes_of(id, fresh && proposal.ids.is_empty()) == target.stream.text().get(end..token_end);
+            let spelled = target.stream.bytes_of(id, fresh && proposal.ids.is_empty())
+                == target.stream.text().get(end..token_end);
             if !spelled || bridge.to_assistant.contains_key(&id) {
                 proposal.cut = Cut::NotRepresentable;
                 proposal.exact = false;

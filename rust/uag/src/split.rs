@@ -73,18 +73,10 @@ impl Splitter {
     pub fn scan(&self, text: &[u8], start: usize, resume: Resume) -> Scan {
         let past_end = text.len() + 1;
         if start >= text.len() {
-            return Scan {
-                end: start,
-                examined: past_end,
-                resume: Resume::START,
-            };
+            return Scan { end: start, examined: past_end, resume: Resume::START };
         }
         let Splitter::Pattern(Pattern(recipe)) = self else {
-            return Scan {
-                end: text.len(),
-                examined: past_end,
-                resume: Resume::START,
-            };
+            return Scan { end: text.len(), examined: past_end, resume: Resume::START };
         };
         let mut scanner = Scanner::new(text, start, resume);
         let end = recipe.scan(&mut scanner);
@@ -92,11 +84,7 @@ impl Splitter {
             // Only a state of something else leads here.
             return self.scan(text, start, Resume::START);
         }
-        Scan {
-            end,
-            examined: scanner.examined,
-            resume: scanner.resume(),
-        }
+        Scan { end, examined: scanner.examined, resume: scanner.resume() }
     }
 }
 

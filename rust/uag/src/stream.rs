@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::added::{Hit, OPEN};
 use crate::bpe::{Bpe, Scratch, Token};
 use crate::error::{Error, Result};
-use crate::pieces::Resume;
+use crate::pieces::{Kind, Resume};
 use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
 use crate::unigram::Lattice;
 use crate::utf8;
@@ -286,6 +286,9 @@ impl Stream {
         let mut common = piece.start;
         while let Some(popped) = self.pieces.pop_if(|piece| piece.examined > keep) {
             common = if popped.added { popped.start } else { popped.end.min(keep) };
+            if popped.added {
+                self.clear = self.clear.map(|clear| clear.min(popped.start));
+            }
             piece =
                 Piece { resume: popped.resume.clip(keep), ..Piece::new(popped.start, popped.stretch, popped.first) };
         }
@@ -293,10 +296,12 @@ impl Stream {
         for (clear, added) in self.clear.iter_mut().zip(&fast.added) {
             *clear = (*clear).min(keep.saturating_sub(added.longest));
         }
-        let good = self.tokens.partition_point(|token| token.end as usize <= common);
-        self.tokens.truncate(good.max(piece.first));
+        // From the end: a binary search through a long context would be a cache miss a step.
+        let stale = self.tokens.iter().rev().take_while(|token| token.end as usize > common).count();
+        self.tokens.truncate((self.tokens.len() - stale).max(piece.first));
         let mut stable = self.tokens.len();
-        while piece.start < self.complete {
+        // Where nothing is finished yet there is no text to put a space before.
+        while self.complete > self.lead && piece.start < self.complete {
             let (hit, sure) = self.next_added(fast, piece.start, piece.stretch);
             let limit = hit.map_or(self.complete, |hit| hit.start);
             while piece.start < limit {
@@ -304,7 +309,15 @@ impl Stream {
                 let seen = if scan.examined <= limit { scan.examined } else { hit.map_or(OPEN, |hit| hit.examined) };
                 // A token that may yet begin at `sure` would end the stretch there.
                 let examined = if seen > sure && limit > sure { OPEN } else { seen };
-                stable = stable.min(self.encode_piece(fast, piece.start..scan.end, piece.first));
+                if scan.kind == Kind::Unspaced {
+                    self.inexact = self.inexact.min(piece.start);
+                }
+                if scan.kind == Kind::Silent {
+                    self.tokens.truncate(piece.first);
+                    stable = stable.min(piece.first);
+                } else {
+                    stable = stable.min(self.encode_piece(fast, piece.start..scan.end, piece.first));
+                }
                 self.push(Piece { end: scan.end, examined, resume: scan.resume, ..piece });
                 piece = Piece::new(scan.end, piece.stretch, self.tokens.len());
             }
@@ -316,7 +329,7 @@ impl Stream {
                 piece = Piece::new(hit.end, hit.end, self.tokens.len());
                 if matches!(self.tokenizer.prefix, Prefix::Always | Prefix::UnlessSpace) {
                     // The next stretch would get a space of its own, which the text here can't hold.
-                    self.inexact = self.inexact.min(hit.end);
+                    self.inexact = self.inexact.min(hit.end - 1);
                 }
             }
         }
@@ -367,17 +380,24 @@ impl Stream {
             return;
         }
         self.inexact = OPEN;
+        if let Some(map) = &fast.charsmap {
+            // What comes may join with the character before it.
+            let before = (start.saturating_sub(4)..start).rev().find(|&at| utf8::is_boundary(&self.text, at));
+            let change = map.first_change(&self.text[..self.complete], before.unwrap_or(start));
+            self.inexact = change.unwrap_or(OPEN);
+        }
         let new = &self.text[start..self.complete];
         // Below U+0300 nothing composes, and ASCII needs no check at all.
         if new.is_ascii() {
             return;
         }
-        self.inexact = match std::str::from_utf8(new) {
+        let found = match std::str::from_utf8(new) {
             Err(error) => start + error.valid_up_to(),
             Ok(new) if fast.metaspace && new.contains(crate::bytes::METASPACE) => start,
             Ok(new) if fast.nfc && new.bytes().any(|b| b >= 0xCC) && !self.is_nfc(start) => start,
             Ok(_) => OPEN,
         };
+        self.inexact = self.inexact.min(found);
     }
 
     /// Whether `text[start..complete]` is in NFC, together with what it could compose with.

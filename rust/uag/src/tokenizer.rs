@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::added::Matcher;
 use crate::bpe::{Bpe, Token};
 use crate::bytes;
+use crate::charsmap::CharsMap;
 use crate::error::{Error, Result, unsupported};
 use crate::json::{self, Spec, VocabSpec};
 use crate::pieces::Pieces;
@@ -54,6 +55,8 @@ pub(crate) struct Fast {
     pub(crate) added: [Matcher; 2],
     /// Whether text is normalised to NFC.
     pub(crate) nfc: bool,
+    /// SentencePiece's own normalisation.
+    pub(crate) charsmap: Option<CharsMap>,
     /// Whether the text's spaces are `▁` to the model, so that a literal `▁` is not faithful.
     pub(crate) metaspace: bool,
 }
@@ -113,7 +116,7 @@ impl Tokenizer {
     fn fast(spec: &Spec) -> Result<Self> {
         let kind = model_kind(&spec.model)?;
         let normalizer = Normalizer::from_json(&spec.normalizer)?;
-        let (pieces, prefix) = pieces_and_prefix(spec, normalizer)?;
+        let (pieces, prefix) = pieces_and_prefix(spec, &normalizer)?;
         let metaspace = normalizer.replaces_spaces || pieces.is_metaspace();
         let spelling = Spelling::from_json(&spec.decoder)?;
         if spelling != (if metaspace { Spelling::Metaspace } else { Spelling::ByteLevel }) {
@@ -145,7 +148,7 @@ impl Tokenizer {
                 content
             }),
         ];
-        let fast = Fast { model, pieces, added, nfc: normalizer.nfc, metaspace };
+        let fast = Fast { model, pieces, added, nfc: normalizer.nfc, charsmap: normalizer.charsmap, metaspace };
         Ok(Self { vocab: vocab(spec, &spelling)?, family, prefix, path: Path::Fast(Box::new(fast)) })
     }
 
@@ -211,9 +214,10 @@ fn model_kind(model: &json::Model) -> Result<Kind> {
 }
 
 /// The normalisers that are understood.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Normalizer {
     nfc: bool,
+    charsmap: Option<CharsMap>,
     prepends: bool,
     replaces_spaces: bool,
 }
@@ -240,6 +244,13 @@ impl Normalizer {
                 self.replaces_spaces = true;
                 Ok(())
             }
+            Some("Precompiled") if !self.prepends && !self.replaces_spaces && !self.nfc => {
+                let Some(map) = value["precompiled_charsmap"].as_str() else {
+                    return unsupported("normalizer", "Precompiled without its map");
+                };
+                self.charsmap = Some(CharsMap::new(map)?);
+                Ok(())
+            }
             Some("Sequence") => list(&value["normalizers"]).iter().try_for_each(|part| self.read(part)),
             _ => unsupported("normalizer", name(value)),
         }
@@ -256,8 +267,15 @@ fn name(value: &Value) -> String {
     text.chars().take(60).collect()
 }
 
-fn pieces_and_prefix(spec: &Spec, normalizer: Normalizer) -> Result<(Pieces, Prefix)> {
-    let value = &spec.pre_tokenizer;
+fn pieces_and_prefix(spec: &Spec, normalizer: &Normalizer) -> Result<(Pieces, Prefix)> {
+    let mut value = &spec.pre_tokenizer;
+    let mut spaced = false;
+    if let [split, then] = list(&value["pretokenizers"])
+        && split["type"] == "WhitespaceSplit"
+        && then["type"] == "Metaspace"
+    {
+        (value, spaced) = (then, true);
+    }
     let own_prefix = if normalizer.prepends { Prefix::Always } else { Prefix::None };
     match value["type"].as_str() {
         Some("Metaspace") if !normalizer.replaces_spaces && !normalizer.prepends => {
@@ -271,6 +289,10 @@ fn pieces_and_prefix(spec: &Spec, normalizer: Normalizer) -> Result<(Pieces, Pre
                 _ => return unsupported("pre_tokenizer", "Metaspace without a known prepend_scheme"),
             };
             match value["split"].as_bool() {
+                Some(true) if spaced && prefix == Prefix::UnlessSpace => Ok((Pieces::Spaced, prefix)),
+                _ if spaced => {
+                    unsupported("pre_tokenizer", "WhitespaceSplit and a Metaspace that doesn't split always")
+                }
                 Some(true) => Ok((Pieces::EachSpace, prefix)),
                 Some(false) => Ok((Pieces::Stretch, prefix)),
                 None => unsupported("pre_tokenizer", "Metaspace without split"),
