@@ -1,5 +1,8 @@
 //! Python bindings of the uag core: convert, call, convert.
 
+// PyO3 hands arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
 mod convert;
 mod sequence;
 mod tokenizer;

@@ -45,7 +45,7 @@ impl CharsMap {
             match self.key(&text[at..at + len]) {
                 Key::Replaced => return Some(at),
                 // The next character may be part of the key, unless it can't belong to the same cluster.
-                Key::Begins if joins => return Some(at),
+                Key::Begins if joins => return Some(at + len),
                 Key::Begins | Key::None => at += len,
             }
         }

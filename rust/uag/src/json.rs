@@ -24,7 +24,6 @@ pub struct Spec<'a> {
 
 /// One entry of `added_tokens`.
 #[derive(Debug, Clone, serde::Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "the file's own fields")]
 pub struct AddedToken {
     pub id: u32,
     pub content: String,

@@ -46,6 +46,7 @@ mod tokenizer;
 mod unigram;
 pub mod utf8;
 mod vocab;
+mod window;
 
 pub use bpe::Token;
 pub use error::{Error, Result};

@@ -120,8 +120,8 @@ fn open(
     first: &mut usize,
 ) -> Result<Stream> {
     let controls = |id: &u32| pairs.contains_key(id) || tokenizer.token_bytes(*id).is_none();
-    *first = ids.iter().rposition(|id| controls(id)).map_or(0, |at| at + 1);
-    let fresh = ids[..*first].iter().all(|id| controls(id));
+    *first = ids.iter().rposition(&controls).map_or(0, |at| at + 1);
+    let fresh = ids[..*first].iter().all(controls);
     let ids = &ids[*first..];
     let read = |at_start: bool, ends: &mut Vec<u32>| -> Result<Stream> {
         let mut stream = Stream::new(Arc::clone(tokenizer), at_start);

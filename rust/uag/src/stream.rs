@@ -4,19 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::added::{Hit, OPEN};
-use crate::bpe::{Bpe, Scratch, Token};
+use crate::bpe::Token;
+use crate::bytes;
 use crate::error::{Error, Result};
 use crate::pieces::{Kind, Resume};
 use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
 use crate::unigram::Lattice;
 use crate::utf8;
+use crate::window::Window;
 use unicode_normalization::char::canonical_combining_class;
 
 /// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
 const LONG: usize = 48;
-
-/// How much of a long piece is encoded at a time. Merging is quadratic in it.
-const BLOCK: usize = 48;
 
 /// The most text between two special tokens: offsets are `u32`.
 const LIMIT: usize = u32::MAX as usize - 8;
@@ -58,9 +57,12 @@ pub struct Stream {
     pieces: Vec<Piece>,
     /// Per set of added tokens: none begins before this that isn't among the pieces.
     clear: [usize; 2],
-    /// Where the text stops being one that the tokenizer would give these ids for.
-    inexact: usize,
-    work: Work,
+    /// The first character of the text that makes it one that the tokenizer would change.
+    unfaithful: usize,
+    /// In the first piece before which the tokenizer would put a space that the text doesn't have.
+    unspaced: usize,
+    window: Window,
+    lattice: Lattice,
 }
 
 /// Tokens, with their ends in the text, and whether they begin at a boundary that the text's own
@@ -69,15 +71,6 @@ pub struct Stream {
 pub(crate) struct Continuation {
     pub(crate) tokens: Vec<(u32, usize)>,
     pub(crate) forced: bool,
-}
-
-/// Buffers kept between calls.
-#[derive(Debug, Default)]
-struct Work {
-    scratch: Scratch,
-    window: Vec<Token>,
-    pair: Vec<Token>,
-    lattice: Lattice,
 }
 
 impl Piece {
@@ -99,8 +92,10 @@ impl Stream {
             tokens: Vec::new(),
             pieces: Vec::new(),
             clear: [0; 2],
-            inexact: OPEN,
-            work: Work::default(),
+            unfaithful: OPEN,
+            unspaced: OPEN,
+            window: Window::default(),
+            lattice: Lattice::default(),
         }
     }
 
@@ -147,7 +142,7 @@ impl Stream {
 
     /// Whether the ids are what the tokenizer gives for the whole text (but for what is held).
     pub fn exact(&self) -> bool {
-        self.inexact == OPEN
+        self.unfaithful == OPEN && self.unspaced == OPEN
     }
 
     /// The bytes that `id` stands for in this text; `None` if it carries no text. The `first` token
@@ -173,7 +168,7 @@ impl Stream {
                 tokens.extend_from_slice(&self.tokens[whole..]);
                 if let Model::Bpe(bpe) = &fast.model {
                     let held = at.max(self.complete);
-                    bpe.merge(&self.text, held, self.text.len(), &mut self.work.scratch, &mut tokens);
+                    bpe.merge(&self.text, held, self.text.len(), &mut self.window.scratch, &mut tokens);
                 }
             }
             Path::Slow { encode, .. } if forced && at < self.complete => {
@@ -194,8 +189,8 @@ impl Stream {
         let index = self.pieces.len() - 1 - self.pieces.iter().rev().take_while(|piece| piece.start > at).count();
         let end = self.pieces[index].end;
         match &fast.model {
-            Model::Bpe(bpe) if end - at <= LONG => bpe.merge(&self.text, at, end, &mut self.work.scratch, out),
-            Model::Bpe(bpe) => _ = grow(bpe, &self.text, at..end, 0, out, &mut self.work),
+            Model::Bpe(bpe) if end - at <= LONG => bpe.merge(&self.text, at, end, &mut self.window.scratch, out),
+            Model::Bpe(bpe) => _ = self.window.grow(bpe, &self.text, at..end, 0, out),
             Model::Unigram(unigram) => _ = unigram.encode(&self.text, (at, end), &mut Lattice::default(), 0, out),
         }
         self.pieces.get(index + 1).map_or(self.tokens.len(), |piece| piece.first)
@@ -247,7 +242,7 @@ impl Stream {
         let tokenizer = Arc::clone(&self.tokenizer);
         match &tokenizer.path {
             Path::Fast(fast) => {
-                self.check_exact(fast, unchanged);
+                self.check_faithful(fast, unchanged);
                 Ok(self.encode(fast, unchanged))
             }
             Path::Slow { encode, .. } => self.encode_slowly(encode.as_ref()),
@@ -259,7 +254,7 @@ impl Stream {
         self.pieces.clear();
         self.tokens.clear();
         self.text.clear();
-        self.work.lattice.clip(0);
+        self.lattice.clip(0);
         self.complete = 0;
         self.clear = [0; 2];
         let fast = matches!(self.tokenizer.path, Path::Fast(_));
@@ -292,7 +287,10 @@ impl Stream {
             piece =
                 Piece { resume: popped.resume.clip(keep), ..Piece::new(popped.start, popped.stretch, popped.first) };
         }
-        self.work.lattice.clip(keep);
+        if self.unspaced >= piece.start {
+            self.unspaced = OPEN;
+        }
+        self.lattice.clip(keep);
         for (clear, added) in self.clear.iter_mut().zip(&fast.added) {
             *clear = (*clear).min(keep.saturating_sub(added.longest));
         }
@@ -305,12 +303,12 @@ impl Stream {
             let (hit, sure) = self.next_added(fast, piece.start, piece.stretch);
             let limit = hit.map_or(self.complete, |hit| hit.start);
             while piece.start < limit {
-                let scan = fast.pieces.scan(&self.text[..limit], piece.start, piece.resume);
+                let scan = fast.pieces.scan(&self.text[..limit], piece.start, piece.resume.clip(limit));
                 let seen = if scan.examined <= limit { scan.examined } else { hit.map_or(OPEN, |hit| hit.examined) };
                 // A token that may yet begin at `sure` would end the stretch there.
                 let examined = if seen > sure && limit > sure { OPEN } else { seen };
                 if scan.kind == Kind::Unspaced {
-                    self.inexact = self.inexact.min(piece.start);
+                    self.unspaced = self.unspaced.min(piece.start);
                 }
                 if scan.kind == Kind::Silent {
                     self.tokens.truncate(piece.first);
@@ -329,7 +327,7 @@ impl Stream {
                 piece = Piece::new(hit.end, hit.end, self.tokens.len());
                 if matches!(self.tokenizer.prefix, Prefix::Always | Prefix::UnlessSpace) {
                     // The next stretch would get a space of its own, which the text here can't hold.
-                    self.inexact = self.inexact.min(hit.end - 1);
+                    self.unspaced = self.unspaced.min(hit.end - 1);
                 }
             }
         }
@@ -362,60 +360,45 @@ impl Stream {
 
     /// Encodes a piece whose tokens, as far as they are already there, are `tokens[first..]`.
     fn encode_piece(&mut self, fast: &Fast, piece: Range<usize>, first: usize) -> usize {
-        let Self { text, tokens, work, .. } = self;
+        let Self { text, tokens, window, lattice, .. } = self;
         match &fast.model {
             Model::Bpe(bpe) if piece.len() <= LONG => {
                 tokens.truncate(first);
-                bpe.encode(text, piece.start, piece.end, &mut work.scratch, tokens);
+                bpe.encode(text, piece.start, piece.end, &mut window.scratch, tokens);
                 first
             }
-            Model::Bpe(bpe) => grow(bpe, text, piece, first, tokens, work),
-            Model::Unigram(unigram) => unigram.encode(text, (piece.start, piece.end), &mut work.lattice, first, tokens),
+            Model::Bpe(bpe) => window.grow(bpe, text, piece, first, tokens),
+            Model::Unigram(unigram) => unigram.encode(text, (piece.start, piece.end), lattice, first, tokens),
         }
     }
 
-    /// Finds the first place from `start` on where the real tokenizer would see another text.
-    fn check_exact(&mut self, fast: &Fast, start: usize) {
-        if self.inexact < start {
+    /// Finds the first character from `start` on that makes the text another to the tokenizer.
+    fn check_faithful(&mut self, fast: &Fast, start: usize) {
+        if self.unfaithful < start {
             return;
         }
-        self.inexact = OPEN;
+        let (text, new) = (&self.text[..self.complete], &self.text[start..self.complete]);
+        self.unfaithful = OPEN;
         if let Some(map) = &fast.charsmap {
             // What comes may join with the character before it.
-            let before = (start.saturating_sub(4)..start).rev().find(|&at| utf8::is_boundary(&self.text, at));
-            let change = map.first_change(&self.text[..self.complete], before.unwrap_or(start));
-            self.inexact = change.unwrap_or(OPEN);
+            self.unfaithful = map.first_change(text, utf8::before(text, start)).unwrap_or(OPEN);
         }
-        let new = &self.text[start..self.complete];
-        // Below U+0300 nothing composes, and ASCII needs no check at all.
         if new.is_ascii() {
             return;
         }
         let found = match std::str::from_utf8(new) {
-            Err(error) => start + error.valid_up_to(),
-            Ok(new) if fast.metaspace && new.contains(crate::bytes::METASPACE) => start,
-            Ok(new) if fast.nfc && new.bytes().any(|b| b >= 0xCC) && !self.is_nfc(start) => start,
-            Ok(_) => OPEN,
+            Err(error) => Some(start + error.valid_up_to()),
+            Ok(new) if fast.metaspace => new.find(bytes::METASPACE).map(|at| start + at),
+            // Below U+0300 nothing composes.
+            Ok(new) if fast.nfc && new.bytes().any(|b| b >= 0xCC) => not_nfc(text, start),
+            Ok(_) => None,
         };
-        self.inexact = self.inexact.min(found);
-    }
-
-    /// Whether `text[start..complete]` is in NFC, together with what it could compose with.
-    fn is_nfc(&self, start: usize) -> bool {
-        let mut from = start;
-        while from > 0 {
-            from = (from.saturating_sub(4)..from).rev().find(|&at| utf8::is_boundary(&self.text, at)).unwrap_or(0);
-            if utf8::char_at(&self.text, from).0.is_none_or(|c| canonical_combining_class(c) == 0) {
-                break;
-            }
-        }
-        let text = std::str::from_utf8(&self.text[from..self.complete]);
-        text.is_ok_and(unicode_normalization::is_nfc)
+        self.unfaithful = self.unfaithful.min(found.unwrap_or(OPEN));
     }
 
     fn encode_slowly(&mut self, encode: &dyn Encode) -> Result<usize> {
         let mut tokens = Vec::new();
-        self.inexact = OPEN;
+        self.unfaithful = OPEN;
         let mut at = 0;
         for chunk in self.text[..self.complete].utf8_chunks() {
             let valid = chunk.valid();
@@ -432,7 +415,7 @@ impl Stream {
             }
             at += valid.len();
             if !chunk.invalid().is_empty() {
-                self.inexact = self.inexact.min(at);
+                self.unfaithful = self.unfaithful.min(at);
             }
             at += chunk.invalid().len();
         }
@@ -442,61 +425,26 @@ impl Stream {
     }
 }
 
-/// Encodes a long piece from its tokens so far: a window at their end, taken back until it fits.
-///
-/// `tokens[first..]` are those of a prefix of the piece as it was, and so themselves an encoding (see
-/// [`crate::bpe`]); what follows may be glued to them where the pair at the seam is one.
-fn grow(bpe: &Bpe, text: &[u8], piece: Range<usize>, first: usize, tokens: &mut Vec<Token>, work: &mut Work) -> usize {
-    let Work { scratch, window, pair, .. } = work;
-    while tokens.len() > first && tokens[tokens.len() - 1].end as usize > piece.end {
-        tokens.pop();
-    }
-    let mut stable = tokens.len();
-    if let Some(id) = bpe.whole(&text[piece.clone()]) {
-        tokens.truncate(first);
-        tokens.push(Token { id, end: piece.end as u32 });
-        return first;
-    }
-    let mut covered = tokens.get(first..).and_then(<[Token]>::last).map_or(piece.start, |t| t.end as usize);
-    while covered < piece.end {
-        let goal = (covered + BLOCK..piece.end).find(|&at| utf8::is_boundary(text, at)).unwrap_or(piece.end);
-        // Appending revises one or two tokens nearly always; four at most in real text.
-        let mut back = 2;
-        loop {
-            let mut kept = tokens.len().saturating_sub(back).max(first);
-            let start = |kept: usize| if kept == first { piece.start } else { tokens[kept - 1].end as usize };
-            while kept > first && !utf8::is_boundary(text, start(kept)) {
-                kept -= 1;
-            }
-            window.clear();
-            bpe.merge(text, start(kept), goal, scratch, window);
-            let right = window.first().copied();
-            if kept == first
-                || right.is_none_or(|right| fits(bpe, text, start(kept - 1), tokens[kept - 1], right, scratch, pair))
-            {
-                stable = stable.min(kept);
-                tokens.truncate(kept);
-                tokens.append(window);
-                break;
-            }
-            back *= 2;
+/// The character at or after `start` with which `text` stops being in NFC.
+fn not_nfc(text: &[u8], start: usize) -> Option<usize> {
+    let mut from = start;
+    while from > 0 {
+        from = utf8::before(text, from);
+        if utf8::char_at(text, from).0.is_none_or(|c| canonical_combining_class(c) == 0) {
+            break;
         }
-        covered = goal;
     }
-    stable
-}
-
-/// Whether `left` (from `start`) and `right` after it are the encoding of their own bytes.
-fn fits(
-    bpe: &Bpe,
-    text: &[u8],
-    start: usize,
-    left: Token,
-    right: Token,
-    scratch: &mut Scratch,
-    pair: &mut Vec<Token>,
-) -> bool {
-    pair.clear();
-    bpe.merge(text, start, right.end as usize, scratch, pair);
-    *pair == [left, right]
+    let Ok(new) = std::str::from_utf8(&text[from..]) else { return Some(start) };
+    if unicode_normalization::is_nfc(new) {
+        return None;
+    }
+    // A character composes with the last starter before it, or with what stands between.
+    let mut starter = 0;
+    new.char_indices().find_map(|(at, c)| {
+        let composed = !unicode_normalization::is_nfc(&new[starter..at + c.len_utf8()]);
+        if canonical_combining_class(c) == 0 {
+            starter = at;
+        }
+        composed.then_some(from + at)
+    })
 }

@@ -338,7 +338,7 @@ impl Spelling {
                 for part in list(&decoder["decoders"]) {
                     match part["type"].as_str() {
                         Some("Replace") if part["pattern"]["String"] == "▁" && part["content"] == " " => {
-                            metaspace = true
+                            metaspace = true;
                         }
                         Some("Metaspace") if part["replacement"] == "▁" => metaspace = true,
                         Some("ByteFallback" | "Fuse") => {}

@@ -57,6 +57,11 @@ pub fn is_boundary(bytes: &[u8], at: usize) -> bool {
     })
 }
 
+/// Where the character (or the byte that belongs to none) that ends at `at` begins; 0 at the start.
+pub fn before(bytes: &[u8], at: usize) -> usize {
+    (at.saturating_sub(4)..at).rev().find(|&back| is_boundary(bytes, back)).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

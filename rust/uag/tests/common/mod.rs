@@ -77,7 +77,7 @@ pub(crate) fn unigram(picks: &[(usize, usize)]) -> String {
         let piece = letters[left % 6].to_owned() + letters[right % 6] + letters[at % 6];
         let piece: String = piece.chars().take(1 + (left + right) % 3).collect();
         if !seen.contains(&piece) {
-            vocab.push(json!([piece, -1.0 - (right % 4) as f64]));
+            vocab.push(json!([piece, -1.0 - f64::from(right as u32 % 4)]));
             seen.push(piece);
         }
     }

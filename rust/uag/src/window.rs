@@ -1,0 +1,93 @@
+//! Long pieces: only a window at their end is encoded again when they grow.
+
+use std::ops::Range;
+
+use crate::bpe::{Bpe, Scratch, Token};
+use crate::utf8;
+
+/// How much of a long piece is encoded at a time. Merging is quadratic in it.
+const BLOCK: usize = 48;
+
+/// Buffers kept between calls.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) scratch: Scratch,
+    tokens: Vec<Token>,
+    pair: Vec<Token>,
+}
+
+impl Window {
+    /// Encodes a long piece from its tokens so far: a window at their end, taken back until it fits.
+    /// Returns how many tokens in all are unchanged.
+    ///
+    /// `tokens[first..]` are those of a prefix of the piece as it was, and so themselves an encoding
+    /// (see [`crate::bpe`]); what follows may be glued to them where the pair at the seam is one.
+    pub(crate) fn grow(
+        &mut self,
+        bpe: &Bpe,
+        text: &[u8],
+        piece: Range<usize>,
+        first: usize,
+        tokens: &mut Vec<Token>,
+    ) -> usize {
+        if let Some(id) = bpe.whole(&text[piece.clone()]) {
+            tokens.truncate(first);
+            tokens.push(Token { id, end: piece.end as u32 });
+            return first;
+        }
+        while tokens.len() > first && tokens[tokens.len() - 1].end as usize > piece.end {
+            tokens.pop();
+        }
+        let mut stable = tokens.len();
+        let mut covered = tokens.get(first..).and_then(<[Token]>::last).map_or(piece.start, |t| t.end as usize);
+        while covered < piece.end {
+            let goal = (covered + BLOCK..piece.end).find(|&at| utf8::is_boundary(text, at)).unwrap_or(piece.end);
+            // Appending revises one or two tokens nearly always; four at most in real text.
+            let mut back = 2;
+            let kept = loop {
+                let kept = self.encode(bpe, text, &piece, first, tokens, back, goal);
+                if kept == first || self.fits(bpe, text, piece.start, first, &tokens[..kept]) {
+                    break kept;
+                }
+                back *= 2;
+            };
+            stable = stable.min(kept);
+            tokens.truncate(kept);
+            tokens.append(&mut self.tokens);
+            covered = goal;
+        }
+        stable
+    }
+
+    /// Encodes the piece up to `goal` from some `back` tokens before the end; returns how many are before that.
+    #[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
+    fn encode(
+        &mut self,
+        bpe: &Bpe,
+        text: &[u8],
+        piece: &Range<usize>,
+        first: usize,
+        tokens: &[Token],
+        back: usize,
+        goal: usize,
+    ) -> usize {
+        let mut kept = tokens.len().saturating_sub(back).max(first);
+        let start = |kept: usize| if kept == first { piece.start } else { tokens[kept - 1].end as usize };
+        while kept > first && !utf8::is_boundary(text, start(kept)) {
+            kept -= 1;
+        }
+        self.tokens.clear();
+        bpe.merge(text, start(kept), goal, &mut self.scratch, &mut self.tokens);
+        kept
+    }
+
+    /// Whether the last of `tokens` and the first of the window after it are the encoding of their own bytes.
+    fn fits(&mut self, bpe: &Bpe, text: &[u8], piece_start: usize, first: usize, tokens: &[Token]) -> bool {
+        let (Some(&left), Some(&right)) = (tokens.last(), self.tokens.first()) else { return true };
+        let before = tokens.len() - 1;
+        let start = if before == first { piece_start } else { tokens[before - 1].end as usize };
+        self.pair.clear();
+        bpe.merge(text, start, right.end as usize, &mut self.scratch, &mut self.pair);
+        self.pair == [left, right]
+    }
+}
