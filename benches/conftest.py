@@ -6,7 +6,11 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tokenizers", type=Path, help="folder with one folder per tokenizer, each with a tokenizer.json")
+    parser.addoption(
+        "--tokenizers",
+        type=Path,
+        help="folder with one folder per tokenizer, each with a tokenizer.json",
+    )
     parser.addoption("--corpus", type=Path, help="folder with texts in the languages to measure")
 
 

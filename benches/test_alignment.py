@@ -15,7 +15,9 @@ import tokenizers
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from transformers import PreTrainedTokenizerFast
-from transformers.generation.candidate_generator import AssistedCandidateGeneratorDifferentTokenizers as Transformers
+from transformers.generation.candidate_generator import (
+    AssistedCandidateGeneratorDifferentTokenizers as Transformers,
+)
 
 from uag import _core
 
@@ -51,12 +53,16 @@ class Text:
     own_id: int
 
     @classmethod
-    def of(cls, folder: Path, corpus: Path, pair: tuple[str, str], kind: str, length: int) -> "Text":
+    def of(
+        cls, folder: Path, corpus: Path, pair: tuple[str, str], kind: str, length: int
+    ) -> "Text":
         target, assistant = (folder / name / "tokenizer.json" for name in pair)
         text = (corpus / KINDS[kind]).read_text(encoding="utf-8")
         encoding = real(target).encode(text, add_special_tokens=False)
         if len(encoding.ids) < length + 20_000:
-            pytest.skip(f"{KINDS[kind]} has {len(encoding.ids)} ids, too few for a context of {length}")
+            pytest.skip(
+                f"{KINDS[kind]} has {len(encoding.ids)} ids, too few for a context of {length}"
+            )
         end = encoding.offsets[length - 1][1]
         # Not the first token: that may carry a space of its own.
         own = real(target).encode("a" + OWN_WORD[kind], add_special_tokens=False).ids[-1]
@@ -74,7 +80,11 @@ class Text:
 
 @pytest.fixture(params=LENGTHS)
 def text(
-    request: pytest.FixtureRequest, tokenizer_folder: Path, corpus_folder: Path, pair: tuple[str, str], kind: str
+    request: pytest.FixtureRequest,
+    tokenizer_folder: Path,
+    corpus_folder: Path,
+    pair: tuple[str, str],
+    kind: str,
 ) -> Text:
     return Text.of(tokenizer_folder, corpus_folder, pair, kind, request.param)
 
@@ -108,7 +118,9 @@ def test_transformers(benchmark: BenchmarkFixture, text: Text) -> None:
     generator.assistant_tokenizer = PreTrainedTokenizerFast(tokenizer_object=real(text.assistant))
     generator.target_lookbehind = generator.assistant_lookbehind = WINDOW
     generator.main_model_max_length = None
-    target_ids, assistant_ids = (torch.tensor([text.ids(file)]) for file in (text.target, text.assistant))
+    target_ids, assistant_ids = (
+        torch.tensor([text.ids(file)]) for file in (text.target, text.assistant)
+    )
     at = 0
 
     def setup() -> tuple[tuple[torch.Tensor], dict[str, object]]:
@@ -123,7 +135,9 @@ def test_transformers(benchmark: BenchmarkFixture, text: Text) -> None:
     def round_trip(draft: torch.Tensor) -> torch.Tensor:
         drafted = torch.cat([assistant_ids, draft], dim=-1)
         candidates = generator._process_assistant_outputs(target_ids, drafted)
-        emitted = torch.cat([candidates[:, : target_ids.shape[1] + ACCEPTED], torch.tensor([[text.own_id]])], dim=-1)
+        emitted = torch.cat(
+            [candidates[:, : target_ids.shape[1] + ACCEPTED], torch.tensor([[text.own_id]])], dim=-1
+        )
         generator.prev_assistant_ids = drafted
         return generator._prepare_assistant_input_ids(emitted)[0]
 

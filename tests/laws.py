@@ -20,7 +20,9 @@ METASPACE = "\u2581"
 def _alphabet() -> dict[str, int]:
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + i): byte for i, byte in enumerate(others)
+    }
 
 
 ALPHABET = _alphabet()
@@ -40,7 +42,11 @@ class Oracle:
         pipeline = json.dumps([described["normalizer"], described["pre_tokenizer"]])
         self.byte_level = '"ByteLevel"' in pipeline
         self.nfc = '"NFC"' in pipeline
-        self.prefix = '"Prepend"' in pipeline or '"always"' in pipeline or '"add_prefix_space": true' in pipeline
+        self.prefix = (
+            '"Prepend"' in pipeline
+            or '"always"' in pipeline
+            or '"add_prefix_space": true' in pipeline
+        )
         self.prefix_first = '"first"' in pipeline
         added = {token["id"]: token for token in described["added_tokens"]}
         self.specials = [id for id, token in added.items() if token["special"]]
@@ -48,7 +54,9 @@ class Oracle:
         for token, id in self.tokenizer.get_vocab(with_added_tokens=True).items():
             if id in added:
                 if not added[id]["special"]:
-                    self.bytes[id] = (token if self.byte_level else token.replace(METASPACE, " ")).encode()
+                    self.bytes[id] = (
+                        token if self.byte_level else token.replace(METASPACE, " ")
+                    ).encode()
             elif token != described["model"].get("unk_token"):
                 self.bytes[id] = self._spelled(token)
         self.plain = sorted(id for id, data in self.bytes.items() if data)
@@ -78,13 +86,25 @@ class Oracle:
 
     def takes_space(self, ids: list[int]) -> bool:
         """Whether the first space of a prompt's ids was put there: `Metaspace` adds none to one that is there."""
-        without, whole = self.faithful(self.text(ids, start=True)), self.faithful(self.text(ids, start=False))
-        return without is None or whole is None or self.encode(without) == ids or self.encode(whole) != ids
+        without, whole = (
+            self.faithful(self.text(ids, start=True)),
+            self.faithful(self.text(ids, start=False)),
+        )
+        return (
+            without is None
+            or whole is None
+            or self.encode(without) == ids
+            or self.encode(whole) != ids
+        )
 
     def text(self, ids: list[int], *, start: bool) -> bytes:
         """The bytes of ids that carry text; `start`: they stand where a space may be put before a text."""
         data = b"".join(self.bytes[id] for id in ids)
-        return data[1:] if start and (self.prefix or self.prefix_first) and data.startswith(b" ") else data
+        return (
+            data[1:]
+            if start and (self.prefix or self.prefix_first) and data.startswith(b" ")
+            else data
+        )
 
 
 def held(data: bytes) -> int:
@@ -101,14 +121,18 @@ def held(data: bytes) -> int:
 class Player:
     """One sequence, followed in the slow way."""
 
-    def __init__(self, target: Oracle, assistant: Oracle, pairs: list[tuple[int, int]], rng: Random) -> None:
+    def __init__(
+        self, target: Oracle, assistant: Oracle, pairs: list[tuple[int, int]], rng: Random
+    ) -> None:
         self.target, self.assistant, self.pairs, self.rng = target, assistant, dict(pairs), rng
         self.bridge = _core.Bridge(target.core, assistant.core, pairs)
         self.counts: Counter[str] = Counter()
 
     def random_split(self, oracle: Oracle, data: bytes) -> list[int]:
         """Ids that spell `data`, not those that the tokenizer would give."""
-        by_bytes = oracle.__dict__.setdefault("by_bytes", {data: id for id, data in oracle.bytes.items()})
+        by_bytes = oracle.__dict__.setdefault(
+            "by_bytes", {data: id for id, data in oracle.bytes.items()}
+        )
         ids: list[int] = []
         while data:
             sizes = [size for size in range(1, min(len(data), 12) + 1) if data[:size] in by_bytes]
@@ -124,11 +148,15 @@ class Player:
         if not canonical:
             t_ids = self.random_split(self.target, prompt.encode())
             a_ids = self.random_split(self.assistant, prompt.encode())
-        t_head = [self.rng.choice(list(self.pairs))] if self.pairs and self.rng.random() < 0.5 else []
+        t_head = (
+            [self.rng.choice(list(self.pairs))] if self.pairs and self.rng.random() < 0.5 else []
+        )
         a_head = [self.pairs[t_head[0]]] if t_head else []
         self.t_head, self.t_ids, self.t_start = t_head, t_ids, self.target.takes_space(t_ids)
         self.a_head, self.a_start = a_head, self.assistant.takes_space(a_ids)
-        self.t_known = self.a_known = True
+        # A prompt whose special tokens were part of its text has no whole text here to compare with.
+        self.t_known = not (t_head and self.target.prefix_first)
+        self.a_known = not (a_head and self.assistant.prefix_first)
         self.sequence = self.bridge.start(t_head + t_ids, a_head + a_ids)
         self.a_text = self.assistant.text(a_ids, start=self.a_start)
         # A prompt that isn't its text's encoding is kept as it is: then there is no whole text to compare with.
@@ -149,12 +177,19 @@ class Player:
         target, assistant = self.target, self.assistant
         proposal = self.sequence.propose(draft)
         back = {a: t for t, a in reversed(self.pairs.items())}
-        plain = next((i for i, id in enumerate(draft) if id in back or id not in assistant.bytes), len(draft))
+        plain = next(
+            (i for i, id in enumerate(draft) if id in back or id not in assistant.bytes), len(draft)
+        )
         ends = [
-            len(assistant.text(draft[: i + 1], start=self.a_start and not self.a_text)) for i in range(plain)
+            len(assistant.text(draft[: i + 1], start=self.a_start and not self.a_text))
+            for i in range(plain)
         ]
         drafted = assistant.text(draft[:plain], start=self.a_start and not self.a_text)
-        carry = self.a_text[len(self.a_text) - held(self.a_text) :] if self.a_open else self.sequence_held()
+        carry = (
+            self.a_text[len(self.a_text) - held(self.a_text) :]
+            if self.a_open
+            else self.sequence_held()
+        )
         if not drafted.startswith(carry):
             assert proposal.ids == []
             return []
@@ -192,15 +227,32 @@ class Player:
             self.counts["not representable"] += 1
         elif proposal.exact:
             assert canonical, (text[-60:], self.t_ids[-5:], expected[-8:])
-            assert (self.t_ids + ids)[: len(expected)] == expected, (text[-60:], self.t_ids[-5:], ids, expected[-8:])
+            assert (self.t_ids + ids)[: len(expected)] == expected, (
+                text[-60:],
+                self.t_ids[-5:],
+                ids,
+                expected[-8:],
+            )
             self.counts["exact"] += 1
         else:
-            assert not canonical, ("exact after all", text[-60:], self.t_ids[-5:], ids, expected[-8:])
+            assert not canonical, (
+                "exact after all",
+                text[-60:],
+                self.t_ids[-5:],
+                ids,
+                expected[-8:],
+            )
             # The first token may be nothing but the space that is put before a text.
             prefixes = range(1, len(expected) + 1) if self.t_ids else range(1)
-            boundary = max((k for k in prefixes if self.t_bytes(expected[:k]) == self.t_text()), default=None)
+            boundary = max(
+                (k for k in prefixes if self.t_bytes(expected[:k]) == self.t_text()), default=None
+            )
             if boundary is not None:
-                assert ids[: len(expected) - boundary] == expected[boundary:], (text[-60:], ids, expected[boundary:])
+                assert ids[: len(expected) - boundary] == expected[boundary:], (
+                    text[-60:],
+                    ids,
+                    expected[boundary:],
+                )
                 self.counts["tail"] += 1
             else:
                 self.counts["forced"] += 1
@@ -227,7 +279,10 @@ class Player:
             self.t_known = target.prefix or not target.prefix_first
             if id in self.pairs:
                 if (open_ids := self.open_ids()) is not None:
-                    assert new[len(self.a_head) :][: len(open_ids) + 1] == [*open_ids, self.pairs[id]]
+                    assert new[len(self.a_head) :][: len(open_ids) + 1] == [
+                        *open_ids,
+                        self.pairs[id],
+                    ]
                     self.a_head = [*self.a_head, *open_ids, self.pairs[id]]
                 else:
                     self.a_head = new[: new.index(self.pairs[id], len(self.a_head)) + 1]
@@ -235,7 +290,10 @@ class Player:
                 self.a_known = assistant.prefix or not assistant.prefix_first
         assert self.sequence.target_ids == self.t_head + self.t_ids
         assert cached[: edit.keep] + list(edit.feed) == new
-        same = next((i for i, (a, b) in enumerate(zip(cached, new, strict=False)) if a != b), min(len(cached), len(new)))
+        same = next(
+            (i for i, (a, b) in enumerate(zip(cached, new, strict=False)) if a != b),
+            min(len(cached), len(new)),
+        )
         assert edit.keep == same, (edit, cached[-12:], new[-12:])
         assert (edit.cause == "") == (edit.keep == len(cached))
         self.counts[f"cause {edit.cause or 'none'}"] += 1
@@ -247,7 +305,11 @@ class Player:
         """The assistant's ids for its open text, where there is a whole text to encode."""
         complete = self.a_text[: len(self.a_text) - held(self.a_text)]
         text = self.assistant.faithful(complete)
-        return self.assistant.encode(text) if text is not None and self.a_known and self.a_open else None
+        return (
+            self.assistant.encode(text)
+            if text is not None and self.a_known and self.a_open
+            else None
+        )
 
 
 def play(player: Player, text: str, rounds: int) -> None:
@@ -287,7 +349,9 @@ def _draft(player: Player, rest: bytes) -> list[int]:
     size = rng.randrange(1, 40)
     upcoming = player.sequence_held() + rest[:size]
     if rng.random() < 0.7:
-        whole = assistant.encode(player.a_text.decode(errors="ignore")[-200:] + rest[:size].decode(errors="ignore"))
+        whole = assistant.encode(
+            player.a_text.decode(errors="ignore")[-200:] + rest[:size].decode(errors="ignore")
+        )
         ids = [id for id in whole[-rng.randrange(1, 12) :] if id in assistant.bytes]
         # Mostly the ids that spell what comes, sometimes others.
         ids = player.random_split(assistant, upcoming) if rng.random() < 0.6 else ids
@@ -297,7 +361,9 @@ def _draft(player: Player, rest: bytes) -> list[int]:
     if rng.random() < 0.3:
         ids += [rng.choice(assistant.plain) for _ in range(rng.randrange(1, 4))]
     if rng.random() < 0.05:
-        ids.append(rng.choice([*assistant.specials, max(assistant.plain) + 1000, *player.pairs.values()]))
+        ids.append(
+            rng.choice([*assistant.specials, max(assistant.plain) + 1000, *player.pairs.values()])
+        )
     return ids
 
 
@@ -306,7 +372,11 @@ def _canonical(player: Player, rest: bytes) -> list[int]:
     whole = player.target.encode((player.t_text() + rest[:80]).decode(errors="ignore"))
     ids = whole[len(player.t_ids) :] if whole[: len(player.t_ids)] == player.t_ids else []
     ids = [id for id in ids if id in player.target.bytes]
-    return ids or player.random_split(player.target, rest[:16]) or [player.rng.choice(player.target.plain)]
+    return (
+        ids
+        or player.random_split(player.target, rest[:16])
+        or [player.rng.choice(player.target.plain)]
+    )
 
 
 def _own(player: Player, rest: bytes) -> list[int]:
@@ -316,5 +386,9 @@ def _own(player: Player, rest: bytes) -> list[int]:
         return [rng.choice([*target.specials, max(target.plain) + 1000, *player.pairs])]
     if roll < 0.15:
         return [rng.choice(target.plain)]
-    ids = player.random_split(target, rest[:16]) if roll < 0.4 else target.encode(rest[:24].decode(errors="ignore"))
+    ids = (
+        player.random_split(target, rest[:16])
+        if roll < 0.4
+        else target.encode(rest[:24].decode(errors="ignore"))
+    )
     return [id for id in ids[:1] if id in target.bytes]

@@ -52,16 +52,23 @@ def strings(value: object) -> list[str]:
 
 def main(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
-    text: Annotated[list[Path], typer.Option(exists=True, dir_okay=False, help="text, .json or .xz; may be repeated")],
+    text: Annotated[
+        list[Path],
+        typer.Option(exists=True, dir_okay=False, help="text, .json or .xz; may be repeated"),
+    ],
     rounds: Annotated[int, typer.Option(min=1, help="rounds a pair")] = 200,
     seed: int = 0,
-    only: Annotated[list[str] | None, typer.Option(help="only pairs with this tokenizer; may be repeated")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="only pairs with this tokenizer; may be repeated")
+    ] = None,
 ) -> None:
     """Play random rounds over every ordered pair of tokenizers and print what was compared."""
     console = Console()
     texts = read_texts(text)
     oracles: dict[str, Oracle] = {}
-    for file in track(sorted(folder.glob("*/tokenizer.json")), "loading", console=Console(stderr=True)):
+    for file in track(
+        sorted(folder.glob("*/tokenizer.json")), "loading", console=Console(stderr=True)
+    ):
         try:
             oracle = Oracle(tokenizers.Tokenizer.from_file(str(file)))
         except ValueError as error:
@@ -70,10 +77,14 @@ def main(
             if oracle.core.family.endswith("BPE"):
                 oracles[file.parent.name] = oracle
             else:
-                console.print(f"{file.parent.name}: {oracle.core.family} changes texts; tests/test_core.py checks it")
+                console.print(
+                    f"{file.parent.name}: {oracle.core.family} changes texts; tests/test_core.py checks it"
+                )
     started = time.monotonic()
     total: Counter[str] = Counter()
-    pairs = [(a, b) for a, b in itertools.product(oracles, oracles) if not only or {a, b} & set(only)]
+    pairs = [
+        (a, b) for a, b in itertools.product(oracles, oracles) if not only or {a, b} & set(only)
+    ]
     for target, assistant in track(pairs, "playing", console=Console(stderr=True)):
         rng = Random(f"{seed} {target} {assistant}")
         ends = [(oracles[target].specials[-1], oracles[assistant].specials[-1])]
@@ -84,7 +95,9 @@ def main(
             try:
                 play(player, rng.choice(texts), rounds=40)
             except Exception:
-                console.print(f"violation: {target} <- {assistant}, state {hash(state)}", markup=False)
+                console.print(
+                    f"violation: {target} <- {assistant}, state {hash(state)}", markup=False
+                )
                 raise
             counts += player.counts
         total += counts

@@ -27,7 +27,9 @@ def oracle(name: str) -> Oracle:
 texts = st.one_of(
     st.text(max_size=300),
     st.text(alphabet=fakes.TEXT + STRANGE, max_size=300),
-    st.lists(st.sampled_from([*fakes.TEXT.split(" "), *STRANGE.split(" "), " ", "  ", "\n"]), max_size=60).map(" ".join),
+    st.lists(
+        st.sampled_from([*fakes.TEXT.split(" "), *STRANGE.split(" "), " ", "  ", "\n"]), max_size=60
+    ).map(" ".join),
 )
 
 
@@ -37,8 +39,14 @@ def test_both_sides_stay_in_step(target: str, assistant: str, text: str, seed: i
     play(Player(oracle(target), oracle(assistant), ends, Random(seed)), text, rounds=20)
 
 
-@given(st.sampled_from(NAMES), texts, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 60)), max_size=12))
-def test_a_stream_has_the_ids_of_its_whole_text(name: str, text: str, cuts: list[tuple[int, int]]) -> None:
+@given(
+    st.sampled_from(NAMES),
+    texts,
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 60)), max_size=12),
+)
+def test_a_stream_has_the_ids_of_its_whole_text(
+    name: str, text: str, cuts: list[tuple[int, int]]
+) -> None:
     data, stream = text.encode(), _core.Stream(oracle(name).core)
     for end, back in cuts:
         stream.truncate(max(0, len(stream) - back))
@@ -53,11 +61,15 @@ def test_a_stream_has_the_ids_of_its_whole_text(name: str, text: str, cuts: list
 
 def test_t5_style_unigram_is_incremental_where_its_normalizer_changes_nothing() -> None:
     raw = tokenizers.Tokenizer(models.Unigram())
-    raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
     raw.decoder = decoders.Metaspace()
     raw.train_from_iterator(
         fakes.TEXT.splitlines(),
-        trainers.UnigramTrainer(vocab_size=120, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False),
+        trainers.UnigramTrainer(
+            vocab_size=120, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
+        ),
     )
     core = _core.Tokenizer(raw.to_str())
     assert (core.fast, core.family) == (True, "Unigram")
@@ -84,7 +96,22 @@ def test_added_tokens_are_found_as_the_library_finds_them() -> None:
         ]
     )
     real = Oracle(raw)
-    parts = ["<think>", "<thin", "k>", "more", "cat", "cats", " ", "  ", "<m>", "a", "\n", "<", "_", "é"]
+    parts = [
+        "<think>",
+        "<thin",
+        "k>",
+        "more",
+        "cat",
+        "cats",
+        " ",
+        "  ",
+        "<m>",
+        "a",
+        "\n",
+        "<",
+        "_",
+        "é",
+    ]
     rng = Random(5)
     for _ in range(1500):
         text = "".join(rng.choice(parts) for _ in range(rng.randrange(1, 14)))
@@ -98,7 +125,11 @@ def test_added_tokens_are_found_as_the_library_finds_them() -> None:
 
 def test_special_tokens_map_by_role_and_others_carry_no_text() -> None:
     target, assistant = oracle("llama3"), oracle("llama2")
-    end, other_end, begin = target.tokenizer.token_to_id("<end>"), 2, target.tokenizer.token_to_id("<begin>")
+    end, other_end, begin = (
+        target.tokenizer.token_to_id("<end>"),
+        2,
+        target.tokenizer.token_to_id("<begin>"),
+    )
     bridge = _core.Bridge(target.core, assistant.core, [(end, other_end)])
     sequence = bridge.start(target.encode("a dog"), assistant.encode("a dog"))
     drafted = sequence.propose([*assistant.encode("x")[-1:], other_end, 5])
@@ -116,7 +147,9 @@ def test_special_tokens_map_by_role_and_others_carry_no_text() -> None:
 
 def test_ids_that_stand_for_nothing() -> None:
     target, assistant = oracle("gpt2"), oracle("qwen2")
-    sequence = _core.Bridge(target.core, assistant.core, []).start(target.encode("a dog"), assistant.encode("a dog"))
+    sequence = _core.Bridge(target.core, assistant.core, []).start(
+        target.encode("a dog"), assistant.encode("a dog")
+    )
     row = assistant.core.vocab_size + 7
     assert assistant.core.token_bytes(row) is None
     assert not assistant.core.is_special(row)
@@ -126,7 +159,9 @@ def test_ids_that_stand_for_nothing() -> None:
     assert proposal.cut == "no text"
     before = sequence.assistant_ids
     edit = sequence.commit([target.core.vocab_size + 1])
-    assert (sequence.assistant_ids, edit.cause) == (before, "ahead"), "a padding row that the target emits adds no text"
+    assert (sequence.assistant_ids, edit.cause) == (before, "ahead"), (
+        "a padding row that the target emits adds no text"
+    )
     with pytest.raises(ValueError, match=r"token id -1 at index 1 .* 0 to 4294967295"):
         sequence.commit([3, -1])
     with pytest.raises(ValueError, match="4294967296"):
@@ -154,26 +189,34 @@ def test_ids_with_equal_bytes_are_all_understood_and_the_tokenizer_s_own_is_give
 def test_an_unfinished_character_is_carried(assistant_name: str) -> None:
     target, assistant = oracle("bytes"), oracle(assistant_name)
     ids = {data: id for id, data in target.bytes.items()}
-    sequence = _core.Bridge(target.core, assistant.core, []).start(target.encode("a"), assistant.encode("a"))
+    sequence = _core.Bridge(target.core, assistant.core, []).start(
+        target.encode("a"), assistant.encode("a")
+    )
     first, second, third = (ids[bytes([byte])] for byte in "日".encode())
     before = sequence.assistant_ids
     assert sequence.commit([first]).feed == []
     assert sequence.commit([second]).feed == []
     assert sequence.assistant_ids == before
     draft = assistant.encode("a日")[len(before) :]
-    assert sequence.propose(draft).ids == [third], "the draft begins where the assistant's text ends"
+    assert sequence.propose(draft).ids == [third], (
+        "the draft begins where the assistant's text ends"
+    )
     assert sequence.propose(assistant.encode("ax")[-1:]).cut == "mismatch"
     sequence.propose(draft)
     edit = sequence.commit([third])
     assert (edit.feed, edit.cause) == ([], ""), "the draft's ids stay"
     assert sequence.assistant_ids == assistant.encode("a日")
     sequence.commit([first, ids[b"x"]])
-    assert assistant.text(sequence.assistant_ids, start=True) == "a日".encode() + b"\xe6x", "no U+FFFD, ever"
+    assert assistant.text(sequence.assistant_ids, start=True) == "a日".encode() + b"\xe6x", (
+        "no U+FFFD, ever"
+    )
 
 
 def test_causes() -> None:
     target, assistant = oracle("gpt2"), oracle("llama3")
-    sequence = _core.Bridge(target.core, assistant.core, []).start(target.encode("The"), assistant.encode("The"))
+    sequence = _core.Bridge(target.core, assistant.core, []).start(
+        target.encode("The"), assistant.encode("The")
+    )
 
     def cause(drafted: str, emitted: str) -> str:
         sequence.propose(assistant.encode(drafted))
@@ -212,15 +255,23 @@ def test_wordpiece_works_through_the_tokenizer() -> None:
     raw.normalizer = normalizers.BertNormalizer(lowercase=False)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     raw.decoder = decoders.WordPiece()
-    raw.train_from_iterator([fakes.TEXT], trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[UNK]"], show_progress=False))
+    raw.train_from_iterator(
+        [fakes.TEXT],
+        trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[UNK]"], show_progress=False),
+    )
 
     def encode(text: str) -> list[tuple[int, int, int]]:
         encoding = raw.encode(text, add_special_tokens=False)
-        return [(id, start, end) for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)]
+        return [
+            (id, start, end)
+            for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
 
     slow, fast = _core.Tokenizer(raw.to_str(), encode), oracle("llama3")
     assert not slow.fast
-    sequence = _core.Bridge(fast.core, slow, []).start(fast.encode("the little"), raw.encode("the little").ids)
+    sequence = _core.Bridge(fast.core, slow, []).start(
+        fast.encode("the little"), raw.encode("the little").ids
+    )
     drafted = raw.encode("dog").ids
     assert fast.text(sequence.propose(drafted).ids, start=False) == b" dog"
     sequence.commit(fast.encode(" dog ran"))
@@ -235,11 +286,16 @@ def test_an_error_in_the_real_tokenizer_is_an_error_here() -> None:
         raise RuntimeError(f"no {text}")
 
     core = _core.Tokenizer(json.dumps(spec), fails)
-    with pytest.raises(ValueError, match="the tokenizer failed on 3 bytes of text: RuntimeError: no abc"):
+    with pytest.raises(
+        ValueError, match="the tokenizer failed on 3 bytes of text: RuntimeError: no abc"
+    ):
         core.encode(b"abc")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', '{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"model": 3}', '{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}'],
+)
 def test_json_that_is_no_tokenizer(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a tokenizer\.json"):
         _core.Tokenizer(text)

@@ -86,7 +86,9 @@ class Stream:
 class Bridge:
     """A target's and an assistant's tokenizer: immutable, and safe to share between threads."""
 
-    def __new__(cls, target: Tokenizer, assistant: Tokenizer, special_pairs: list[tuple[int, int]]) -> Bridge:
+    def __new__(
+        cls, target: Tokenizer, assistant: Tokenizer, special_pairs: list[tuple[int, int]]
+    ) -> Bridge:
         """`special_pairs`: `(target id, assistant id)` that mean the same; where an id is in several, the first counts."""
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Sequence:
         """A text that begins with a prompt, given in both vocabularies. Releases the GIL.

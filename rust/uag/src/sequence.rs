@@ -136,8 +136,15 @@ fn open(
     };
     let at_start = tokenizer.prefix != Prefix::FirstUnlessSpace || fresh;
     let stream = read(at_start, ends)?;
-    if at_start && tokenizer.has_prefix() && agreement(&stream, ids, ends, 0) < ids.len() {
-        // A prompt whose special tokens were part of its text didn't begin where the rule applies.
+    let spaced = ids.first().and_then(|&id| tokenizer.token_bytes(id)).is_some_and(|bytes| bytes[0] == b' ');
+    let unruled = match tokenizer.prefix {
+        Prefix::None | Prefix::Always => false,
+        // No space was put before one that was there.
+        Prefix::UnlessSpace => spaced,
+        // Nor after special tokens that were part of the text.
+        Prefix::FirstUnlessSpace => spaced || *first > 0,
+    };
+    if at_start && unruled && agreement(&stream, ids, ends, 0) < ids.len() {
         let mut plain_ends = Vec::new();
         let plain = read(false, &mut plain_ends)?;
         if agreement(&plain, ids, &plain_ends, 0) == ids.len() {

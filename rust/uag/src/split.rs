@@ -12,6 +12,7 @@
 
 mod chars;
 mod deepseek;
+mod deepseek_llm;
 mod falcon;
 mod recipe;
 mod resume;
@@ -111,6 +112,7 @@ impl Recipe {
             }
             Recipe::DeepSeekV3 => deepseek::v3(s),
             Recipe::DeepSeekCoder => deepseek::coder(s),
+            Recipe::DeepSeekLlm => deepseek_llm::scan(s),
             Recipe::Falcon => falcon::falcon(s),
         }
     }

@@ -22,6 +22,21 @@ const NUMBERS: &str = r"\p{N}{1,3}";
 const CJK_V3: &str = "[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+";
 const DEEPSEEK_V3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
 const CJK_CODER: &str = "[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+";
+const LETTERS_LLM: &str = "\\s?[A-Za-z\u{b5}\u{c0}-\u{d6}\u{d8}-\u{f6}\u{f8}-\u{1ba}\u{1bc}-\u{1bf}\u{1c4}-\u{293}\
+    \u{295}-\u{2af}\u{370}-\u{373}\u{376}\u{377}\u{37b}-\u{37d}\u{37f}\u{386}\u{388}-\u{38a}\u{38c}\u{38e}-\u{3a1}\
+    \u{3a3}-\u{3f5}\u{3f7}-\u{481}\u{48a}-\u{52f}\u{531}-\u{556}\u{10a0}-\u{10c5}\u{13a0}-\u{13f5}\u{13f8}-\u{13fd}\
+    \u{1c90}-\u{1cba}\u{1cbd}-\u{1cbf}\u{1d00}-\u{1d2b}\u{1d6b}-\u{1d77}\u{1d79}-\u{1d9a}\u{1e00}-\u{1f15}\
+    \u{1f18}-\u{1f1d}\u{1f20}-\u{1f45}\u{1f48}-\u{1f4d}\u{1f50}-\u{1f57}\u{1f59}\u{1f5b}\u{1f5d}\u{1f5f}-\u{1f7d}\
+    \u{1f80}-\u{1fb4}\u{1fb6}-\u{1fbc}\u{1fbe}\u{1fc2}-\u{1fc4}\u{1fc6}-\u{1fcc}\u{1fd0}-\u{1fd3}\u{1fd6}-\u{1fdb}\
+    \u{1fe0}-\u{1fec}\u{1ff2}-\u{1ff4}\u{1ff6}-\u{1ffc}\u{2102}\u{2107}\u{210a}-\u{2113}\u{2115}\u{2119}-\u{211d}\
+    \u{2124}\u{2126}\u{2128}\u{212a}-\u{212d}\u{212f}-\u{2134}\u{2139}\u{213c}-\u{213f}\u{2145}-\u{2149}\u{214e}\
+    \u{2183}\u{2184}\u{2c00}-\u{2c7b}\u{2c7e}-\u{2ce4}\u{2ceb}-\u{2cee}\u{2cf2}\u{2cf3}\u{a640}-\u{a66d}\
+    \u{a680}-\u{a69b}\u{a722}-\u{a76f}\u{a771}-\u{a787}\u{a78b}-\u{a78e}\u{ab70}-\u{abbf}\u{fb00}-\u{fb06}\
+    \u{fb13}-\u{fb17}\u{ff21}-\u{ff3a}\u{ff41}-\u{ff5a}\u{10400}-\u{1044f}\u{104b0}-\u{104d3}\u{104d8}-\u{104fb}\
+    \u{10c80}-\u{10cb2}\u{10cc0}-\u{10cf2}\u{118a0}-\u{118df}\u{1e900}-\u{1e943}]+";
+const PUNCTUATION_LLM: &str = "\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+";
+const CODER: [&str; 4] = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK_CODER];
+const LLM: [&str; 5] = [r"[\r\n]", LETTERS_LLM, PUNCTUATION_LLM, r"\s+$", CJK_CODER];
 const FALCON_PUNCTUATION: &str = r"[\p{P}$+<=>^`|~]+";
 const THREE_DIGITS: &str = "[0-9][0-9][0-9]";
 
@@ -59,9 +74,11 @@ fn cases() -> &'static [Case] {
     static CASES: OnceLock<Vec<Case>> = OnceLock::new();
     CASES.get_or_init(|| {
         let punctuation = json!({"type": "Punctuation", "behavior": "Contiguous"});
-        let coder = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK_CODER];
-        let mut coder_json: Vec<Value> = coder.iter().map(|pattern| split(pattern)).collect();
-        coder_json.extend([digits(true), byte_level(false)]);
+        let with_digits = |patterns: &[&str]| {
+            let mut stages: Vec<Value> = patterns.iter().map(|pattern| split(pattern)).collect();
+            stages.extend([digits(true), byte_level(false)]);
+            sequence(&stages)
+        };
         let falcon_json = [punctuation, byte_level(true), digits(false), split(THREE_DIGITS)];
         let falcon = [FALCON_PUNCTUATION, GPT2, "[0-9]+", THREE_DIGITS];
         let starcoder = sequence(&[digits(true), byte_level(true)]);
@@ -71,7 +88,8 @@ fn cases() -> &'static [Case] {
             ("gpt2", byte_level(true), vec![GPT2]),
             ("starcoder", starcoder, vec![r"\p{N}", GPT2]),
             ("digit runs", digit_runs, vec![r"\p{N}+", GPT2]),
-            ("coder", sequence(&coder_json), [&coder[..], &[r"\p{N}"]].concat()),
+            ("coder", with_digits(&CODER), [&CODER[..], &[r"\p{N}"]].concat()),
+            ("llm", with_digits(&LLM), [&LLM[..], &[r"\p{N}"]].concat()),
             ("falcon", sequence(&falcon_json), falcon.to_vec()),
         ];
         for (name, patterns) in [
@@ -149,11 +167,12 @@ fn outcome(scan: Scan) -> (usize, usize) {
 /// Characters that the patterns treat differently; none of recent Unicode versions, in which the
 /// reference may differ from the library that the tables follow.
 #[rustfmt::skip]
-const ALPHABET: [&str; 60] = [
+const ALPHABET: [&str; 68] = [
     "a", "b", "s", "t", "r", "e", "l", "v", "m", "d", "A", "S", "R", "E", "L", "'", "'", "'", " ",
     " ", " ", "\n", "\n", "\r", "\t", "\u{a0}", "\u{85}", "\u{3000}", "\u{2003}", "1", "2", "3",
     "٣", "½", "Ⅷ", "〇", "!", "/", ".", "+", "$", "—", "中", "文", "あ", "・", "한", "龥", "々",
     "é", "É", "ǅ", "ʰ", "\u{301}", "\u{3099}", "\u{200b}", "\u{17f}", "\u{212a}", "😀", "\u{2e80}",
+    "Ḁ", "Ａ", "ℂ", "。", "”", "！", "\u{3000}", "\u{2003}",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -294,6 +313,9 @@ fn examples() {
     check("starcoder", &["a", " ", "1", "2", "b"]);
     check("v3", &["a", " ", "123", "4", ".abc", "é", "中文", "x", "\u{1}", "\u{1}y"]);
     check("coder", &["a", " = ", "1", "2", " b", "\n", " ", "中", "."]);
+    check("llm", &["a", " =", " ", "1", "2", " b", "\n", " ", "中", " .", "\u{1}  \u{1}", "  "]);
+    check("llm", &[" na", "ï", "ve", " don", "'", "t", "é", "Ａ", " ", "。\u{3000}、", "\u{3000}"]);
+    check("llm", &["\u{1}", " ", "\u{2003}", " ", " !", "\u{1}  ", "\u{2003}", "\u{1}", "\u{3000}", "é"]);
     check("falcon", &["don", "'", "t", " ", "123", "45", ")."]);
 }
 
@@ -314,6 +336,13 @@ fn equivalent_spellings_are_known() {
     let raw = DEEPSEEK_V3.replace(r"\r", "\r").replace(r"\n", "\n");
     let raw = Splitter::from_json(&splits(&[NUMBERS, CJK_V3, &raw]));
     assert_eq!(raw, Ok(case("v3").splitter));
+    let raw = |stages: &[&str]| {
+        let stages = stages.iter().map(|stage| split(&stage.replace(r"\r", "\r").replace(r"\n", "\n")));
+        let stages: Vec<Value> = stages.chain([digits(true), byte_level(false)]).collect();
+        Splitter::from_json(&sequence(&stages))
+    };
+    assert_eq!(raw(&CODER), Ok(case("coder").splitter));
+    assert_eq!(raw(&LLM), Ok(case("llm").splitter));
     assert_eq!(Splitter::from_json(&Value::Null), Ok(Splitter::Whole));
     assert_eq!(Splitter::from_json(&byte_level(false)), Ok(Splitter::Whole));
 }
@@ -341,10 +370,29 @@ fn unknown_parts_are_refused() {
 /// would take minutes.
 #[test]
 fn long_runs_are_linear() {
-    for unit in ["a", "A", "aB", "中", "1", "!", " ", "\n", "\u{1}", "é", "\u{301}", "٣", "☼"] {
+    for unit in [
+        "a",
+        "A",
+        "aB",
+        "中",
+        "1",
+        "!",
+        " ",
+        "\n",
+        "\u{1}",
+        "é",
+        "\u{301}",
+        "٣",
+        "☼",
+        "\u{3000}",
+        "\u{2003}",
+        " \u{2003}",
+        "。",
+    ] {
         let part = unit.repeat(40 / unit.len());
         for case in cases() {
-            let mut text = Vec::new();
+            // White space after something else may have to be known to its end.
+            let mut text = vec![1];
             let (mut start, mut resume) = (0, Resume::START);
             while text.len() < 100_000 {
                 text.extend_from_slice(part.as_bytes());

@@ -16,6 +16,8 @@ pub(super) enum Phase {
     Symbols,
     /// The ASCII letters after a punctuation mark.
     AsciiLetters,
+    /// Letters that DeepSeek-LLM's punctuation has, too.
+    Latin,
     /// The line ends after symbols, from `turn` on.
     Tail,
     Spaces,
@@ -37,8 +39,9 @@ pub struct Resume {
     /// Where [`Phase::Lower`] or [`Phase::Tail`] took over from the phase before it.
     pub(super) turn: usize,
     /// In [`Phase::Spaces`] the end of the last line end, in the phases of a word that of the last
-    /// caseless character of its first part: where the piece ends if nothing better comes. 0 where
-    /// there is none.
+    /// caseless character of its first part, in DeepSeek-LLM's phases of what may end in white space
+    /// that of the last character which is none: where the piece ends if nothing better comes. 0
+    /// where there is none.
     pub(super) mark: usize,
 }
 

@@ -1,0 +1,48 @@
+# Everything runs in an environment of its own: .venv, made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Installed first and pinned: the registry's newest may be another several gigabytes.
+TORCH ?= torch==2.11.0
+TRANSFORMERS ?= transformers==5.23.0
+
+RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: demo test lint wheel bench clean
+
+demo: $(VENV)/.built  ## build, and run the demo pair
+	$(BIN)/uag demo
+
+test: $(VENV)/.built  ## all tests, Rust and Python
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+lint: $(VENV)/.built  ## format, lints, types, stubs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest uag._core
+
+wheel: $(VENV)/.built  ## a release wheel in dist/
+	$(BIN)/maturin build --release --locked --out dist
+
+bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=folder
+	$(BIN)/python -m pytest benches --tokenizers $(TOKENIZERS) --corpus $(CORPUS) --benchmark-sort=name \
+		--benchmark-columns=median,iqr,rounds
+
+clean:
+	rm -rf $(VENV) dist target
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade "pip>=25.1"
+	$(BIN)/pip install -q "$(TORCH)"
+	$(BIN)/pip install -q "$(TRANSFORMERS)" --group dev
+	touch $@
+
+# The Python sources are used where they are; only the extension has to be built.
+$(VENV)/.built: $(VENV)/.installed $(RUST_SOURCES)
+	$(BIN)/pip install -q --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,58 @@
+"""Universal assisted generation: a model generates faster by the guesses of a smaller one,
+whatever their tokenizers.
+
+Importing this package is cheap: torch and transformers are loaded when a name that needs them is
+first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uag.bridge import Bridge as Bridge
+    from uag.decoder import Output as Output
+    from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
+    from uag.errors import LoadError as LoadError
+    from uag.errors import OptionError as OptionError
+    from uag.errors import PromptError as PromptError
+    from uag.errors import UagError as UagError
+    from uag.errors import UnsupportedModelError as UnsupportedModelError
+    from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
+    from uag.lookahead import Fixed as Fixed
+    from uag.lookahead import Heuristic as Heuristic
+    from uag.lookahead import Lookahead as Lookahead
+    from uag.stats import Round as Round
+    from uag.stats import Stats as Stats
+
+    __version__: str
+
+_HOMES = {
+    "Bridge": "bridge",
+    "Output": "decoder",
+    "SpeculativeDecoder": "decoder",
+    "LoadError": "errors",
+    "OptionError": "errors",
+    "PromptError": "errors",
+    "UagError": "errors",
+    "UnsupportedModelError": "errors",
+    "UnsupportedTokenizerError": "errors",
+    "Fixed": "lookahead",
+    "Heuristic": "lookahead",
+    "Lookahead": "lookahead",
+    "Round": "stats",
+    "Stats": "stats",
+}
+
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("uag")
+    if name in _HOMES:
+        return getattr(import_module(f"uag.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'uag' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, "__version__"]

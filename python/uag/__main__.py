@@ -1,0 +1,6 @@
+"""`python -m uag`: the command line."""
+
+from uag.cli import main
+
+if __name__ == "__main__":
+    main()

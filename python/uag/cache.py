@@ -1,0 +1,186 @@
+"""A model's key-value cache that can go back to fewer ids, for each kind of layer transformers has.
+
+| layer | how it goes back |
+|---|---|
+| full attention | drop the last positions |
+| sliding window | drop the last positions; `MARGIN` more than the window are kept for that |
+| linear attention, Mamba, convolution | go back to a copy and let the owner replay |
+| shared with another layer | nothing to do |
+
+Every other kind of layer is refused before any work.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DummyLayer,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
+
+from uag.errors import UnsupportedModelError
+
+# An assistant's last ids change when more text joins on to them, a handful at a time. Positions
+# kept beyond the window let the cache follow without reading the whole window again.
+MARGIN = 64
+# Copies of recurrent states: one for each of the last rounds, for the same reason.
+COPIES = 3
+# Replaying this many ids together with the next ones costs less than a forward pass of their own.
+REPLAY_LIMIT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What cannot be cropped, as it was after `length` ids: attributes of each recurrent layer."""
+
+    length: int
+    layers: list[dict[str, Any]]
+
+
+def text_config(model: PreTrainedModel) -> PreTrainedConfig:
+    """The configuration of the language model, also where it is part of a larger one."""
+    return cast("Any", model.config).get_text_config(decoder=True)
+
+
+class RewindableCache:
+    """The cache of one model for one text, with its `length` in ids."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """An empty cache.
+
+        Raises:
+            UnsupportedModelError: if the model keeps a kind of state that cannot go back.
+        """
+        self._model = model
+        self._recurrent: list[LinearAttentionCacheLayerMixin] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every id."""
+        self.length = 0
+        self.past = DynamicCache(config=text_config(self._model))
+        self._layers = cast("list[CacheLayerMixin]", self.past.layers)
+        _check_layers(self._model, self._layers)
+        self._recurrent = [
+            layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
+        ]
+        self._copies: deque[_State] = deque(maxlen=COPIES)
+        for layer in self._layers:
+            if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
+                layer, LinearAttentionCacheLayerMixin
+            ):
+                layer.activate_past_recording()
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether some of the model's state cannot be cropped."""
+        return bool(self._recurrent)
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """Whether `count` ids that stay should be read first, and a copy made behind them."""
+        return self.recurrent and (count > REPLAY_LIMIT or (count > 0 and self.length == 0))
+
+    def mark(self) -> None:
+        """Call before ids are read that may be taken back: remembers what cannot be cropped."""
+        if (
+            self.recurrent
+            and self.length
+            and not (self._copies and self._copies[-1].length == self.length)
+        ):
+            self._copies.append(
+                _State(self.length, [_copy_state(layer) for layer in self._recurrent])
+            )
+
+    def rewind(self, length: int) -> None:
+        """Go back to the newest state of at most `length` ids; `self.length` says which."""
+        if length > self.length:
+            return
+        if self.recurrent and length < self.length:
+            while self._copies and self._copies[-1].length > length:
+                self._copies.pop()
+            if not self._copies:
+                self.clear()
+                return
+            length = self._copies[-1].length
+            for layer, state in zip(self._recurrent, self._copies[-1].layers, strict=True):
+                _restore_state(layer, state)
+        if not all(_can_crop(layer, length) for layer in self._layers):
+            self.clear()
+            return
+        for layer in self._layers:
+            _crop(layer, self.length - length)
+        self.length = length
+
+
+def _check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
+    for layer in layers:
+        known = isinstance(layer, (DynamicLayer, LinearAttentionCacheLayerMixin, DummyLayer))
+        if not known or not (
+            layer.is_croppable or isinstance(layer, LinearAttentionCacheLayerMixin)
+        ):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} keeps a {type(layer).__name__}, which cannot be taken "
+                "back when a draft is rejected; use a model with full, sliding-window or "
+                "linear attention"
+            )
+
+
+def _can_crop(layer: CacheLayerMixin, length: int) -> bool:
+    """Whether the states that the window before position `length` needs are still there."""
+    if not isinstance(layer, DynamicSlidingWindowLayer) or layer.keys is None:
+        return True
+    oldest = layer.cumulative_length - layer.keys.shape[-2]
+    return oldest <= max(0, length - layer.sliding_window + 1)
+
+
+def _crop(layer: CacheLayerMixin, count: int) -> None:
+    """Drop the last `count` positions of the attention part of a layer."""
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        # A recurrent layer's window was restored from its copy.
+        if layer.keys is None or layer.values is None:
+            return
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            return
+        # `layer.crop` would cut down to the window, and a later crop into it would then lack
+        # states.
+        end = layer.keys.shape[-2] - count
+        start = max(0, end - (layer.sliding_window - 1) - MARGIN)
+        layer.keys = layer.keys[:, :, start:end]
+        layer.values = layer.values[:, :, start:end]
+        layer.cumulative_length -= count
+    elif isinstance(layer, LinearAttentionCacheLayerMixin):
+        if isinstance(layer, DynamicLayer):
+            DynamicLayer.crop(layer, -count)
+    else:
+        cast("Any", layer).crop(-count)
+
+
+_RECURRENT = ("conv_states", "recurrent_states", "has_previous_state", "is_conv_states_initialized",
+              "is_recurrent_states_initialized", "conv_kernel_size")  # fmt: skip
+_WINDOW = ("keys", "values", "cumulative_length", "is_initialized")
+
+
+def _copy_state(layer: LinearAttentionCacheLayerMixin) -> dict[str, Any]:
+    state: dict[str, Any] = {name: _copied(getattr(layer, name)) for name in _RECURRENT}
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        # These tensors are replaced at every step, never written to: keeping them is enough.
+        state |= {name: getattr(layer, name) for name in _WINDOW}
+    return state
+
+
+def _restore_state(layer: LinearAttentionCacheLayerMixin, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(layer, name, _copied(value) if name in _RECURRENT else value)
+
+
+def _copied(values: dict[int, Any]) -> dict[int, Any]:
+    return {
+        index: value.clone() if isinstance(value, torch.Tensor) else value
+        for index, value in values.items()
+    }

@@ -1,0 +1,220 @@
+"""The `uag` command: tables for people, JSON for programs, one line for a mistake."""
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from uag.errors import UagError, UagWarning
+
+if TYPE_CHECKING:
+    from uag.decoder import Output, SpeculativeDecoder
+
+app = typer.Typer(
+    help="Any decoder generates faster with any smaller one, whatever their tokenizers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Try [bold]uag demo[/bold] first: it needs no download.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+GENERATE_EXAMPLES = """Examples:
+
+    uag generate --target google/gemma-2-9b --assistant double7/vicuna-68m "Alice and Bob"
+
+    uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
+
+    echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
+"""
+
+Length = Annotated[
+    int, typer.Option("--max-new-tokens", "-n", min=1, help="Most target tokens to generate.")
+]
+Guesses = Annotated[
+    str,
+    typer.Option("--lookahead", "-k", help="Assistant tokens to draft a round, or 'heuristic'."),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line: exit status 0 if all went well, 1 for a failure, 2 for wrong usage."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except UagError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nobody is left to tell.
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    line = " ".join(_printable(message).split())
+    print(f"uag: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import uag
+
+        print(f"uag {uag.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=GENERATE_EXAMPLES)
+def generate(
+    prompt: Annotated[
+        str, typer.Argument(help="Text to continue; - reads it from standard input.")
+    ],
+    target: Annotated[str, typer.Option(help="Hub name or folder of the model whose text it is.")],
+    assistant: Annotated[
+        str | None, typer.Option(help="Hub name or folder of the model that drafts.")
+    ] = None,
+    max_new_tokens: Length = 128,
+    lookahead: Guesses = "5",
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")
+    ] = "auto",
+    device_map: Annotated[
+        str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option(help="Run code that comes with the models.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of the text.")
+    ] = False,
+) -> None:
+    """Continue a prompt, streaming the text."""
+    _be_quiet()
+    from uag.decoder import SpeculativeDecoder
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    placement: dict[str, Any] = {} if device_map is None else {"device_map": device_map}
+    decoder = SpeculativeDecoder.from_pretrained(
+        target,
+        assistant,
+        lookahead=_lookahead(lookahead),
+        trust_remote_code=trust_remote_code,
+        dtype=dtype,
+        **placement,
+    )
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | (
+        {"stop_strings": stop} if stop else {}
+    )
+    if as_json:
+        print(json.dumps(_described(decoder.generate(text, **options))))
+        return
+    for piece in decoder.stream(text, **options):
+        sys.stdout.write(_printable(piece) if sys.stdout.isatty() else piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command(epilog="Example:\n\n    uag demo --prompt 'One day, a little dog'")
+def demo(
+    prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = "Once upon a time",
+    max_new_tokens: Length = 120,
+    lookahead: Guesses = "5",
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
+) -> None:
+    """Tell a story with the small pair of models in this package, plainly and assisted."""
+    _be_quiet()
+    from rich.console import Console
+
+    from uag.report import compare, comparison_table, story
+
+    decoder = demo_decoder(_lookahead(lookahead))
+    console = Console(highlight=False)
+    out = decoder.generate(prompt, max_new_tokens=max_new_tokens)
+    console.print(story(_printable(prompt), out, decoder.bridge.target, _printable))
+    console.print()
+    with console.status("timing"):
+        comparison = compare(decoder, prompt, runs=runs, max_new_tokens=max_new_tokens)
+    console.print(comparison_table(comparison))
+    if not comparison.identical:
+        _fail("the assisted text differs from the plain one, which must not happen in float32")
+
+
+def demo_decoder(lookahead: int | str) -> "SpeculativeDecoder":
+    """The pair of models that comes with the package, in float32."""
+    from importlib.resources import as_file, files
+
+    from uag.decoder import SpeculativeDecoder
+
+    with as_file(files("uag") / "demo_pair") as folder:
+        return SpeculativeDecoder.from_pretrained(
+            str(folder / "target"), str(folder / "assistant"), lookahead=lookahead, dtype="float32"
+        )
+
+
+def _lookahead(option: str) -> int | str:
+    try:
+        return int(option)
+    except ValueError:
+        return option
+
+
+def _described(out: "Output") -> dict[str, Any]:
+    stats = out.stats
+    return {
+        "text": out.text,
+        "token_ids": out.token_ids,
+        "stats": {
+            "tokens": stats.tokens,
+            "rounds": stats.rounds,
+            "target_forwards": stats.target_forwards,
+            "drafted": stats.drafted,
+            "candidates": stats.candidates,
+            "accepted": stats.accepted,
+            "tokens_per_forward": round(stats.tokens_per_forward, 3),
+            "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
+        },
+    }
+
+
+def _printable(text: str) -> str:
+    """The text without characters that would command the terminal."""
+    return "".join(
+        character
+        if character in "\n\t" or not (ord(character) < 32 or 127 <= ord(character) < 160)
+        else "\ufffd"
+        for character in text
+    )
+
+
+def _be_quiet() -> None:
+    """Only our own warnings, a line each; no progress bars between the lines of output."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("always", UagWarning)
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"uag: warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show

@@ -1,0 +1,75 @@
+"""The algorithm: assisted generation in two vocabularies, round by round."""
+
+from collections.abc import Iterator
+
+from uag._core import Proposal, Sequence
+from uag.drafter import Drafter
+from uag.lm import CachedLM
+from uag.lookahead import Lookahead
+from uag.stats import Clock, Round
+from uag.stopping import Stop
+from uag.verify import Verify, agreement
+
+
+def rounds(
+    target: CachedLM,
+    drafter: Drafter,
+    sequence: Sequence,
+    verify: Verify,
+    stop: Stop,
+    lookahead: Lookahead,
+) -> Iterator[Round]:
+    """Continue the text that `target`, `drafter` and `sequence` hold, a round at a time.
+
+    Between rounds all of them hold exactly the emitted text, so the consumer may stop anywhere.
+    """
+    clock = Clock()
+    reading, checking = "prefill", "prefill"
+    while True:
+        end = len(target.ids)
+        room = stop.room(end)
+
+        # 1. The assistant proposes ids of its own vocabulary. A last id needs no proposal.
+        with clock.phase(reading):
+            draft = drafter.draft(lookahead.next_k()) if room > 1 else []
+
+        # 2. The same bytes as the target's ids.
+        with clock.phase("translate"):
+            proposal = sequence.propose(draft)
+            candidates = proposal.ids[: room - 1]
+
+        # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
+        with clock.phase(checking):
+            target.append(candidates)
+            tokens = verify(target.logits(len(candidates) + 1), target.ids, candidates)
+
+        # 4. What is emitted, in the assistant's ids.
+        with clock.phase("commit"):
+            tokens, finished = stop.cut(target.ids, end, tokens)
+            accepted = agreement(tokens, candidates)
+            edit = sequence.commit(tokens)
+
+        # 5. Both models go back to what is emitted; the lookahead hears how the draft went.
+        target.apply(keep=end + accepted, feed=tokens[accepted:])
+        drafter.apply(keep=edit.keep, feed=edit.feed)
+        drafted_accepted = _drafted_behind(accepted, proposal, len(draft))
+        lookahead.update(drafted=len(draft), accepted=drafted_accepted)
+
+        yield Round(
+            tokens=tokens,
+            accepted=accepted,
+            drafted=len(draft),
+            drafted_accepted=drafted_accepted,
+            candidates=len(candidates),
+            seconds=clock.lap(),
+        )
+        if finished:
+            return
+        reading, checking = "draft", "verify"
+
+
+def _drafted_behind(accepted: int, proposal: Proposal, drafted: int) -> int:
+    """How many drafted ids the first `accepted` candidates stand for."""
+    if accepted == len(proposal.ids) and not proposal.cut:
+        return drafted
+    return proposal.draft_ends[accepted - 1] if accepted else 0

@@ -1,0 +1,169 @@
+"""A model together with the text it has read: the one owner of its cache."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from uag.cache import RewindableCache
+from uag.hf import embedding_rows
+
+Choose = Callable[[Tensor], Tensor]
+
+
+def id_list(ids: Tensor) -> list[int]:
+    """A row of ids as numbers; waits for the device that has them."""
+    return cast("Any", ids).tolist()
+
+
+_together: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+
+
+def reads_together(model: PreTrainedModel) -> bool:
+    """Whether several ids read at once, behind others, give what they give one by one.
+
+    Some recurrent models in transformers start from an empty state instead, without a word (Mamba
+    in 5.23), so those with a recurrent state are tried, once.
+    """
+    if (known := _together.get(model)) is None:
+        known = _together[model] = not RewindableCache(model).recurrent or _try_together(model)
+    return known
+
+
+@torch.inference_mode()
+def _try_together(model: PreTrainedModel) -> bool:
+    rows = embedding_rows(model)
+    ids = torch.arange(1, 9, device=model.device)[None] % rows
+    name = _cache_name(model)
+    call = cast("Callable[..., Any]", model)
+    one, two = RewindableCache(model).past, RewindableCache(model).past
+    whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1].float()
+    call(input_ids=ids[:, :4], use_cache=True, **{name: two})
+    split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1].float()
+    # Half precision differs by about a hundredth, a forgotten state by about one.
+    return float((split - whole).norm() / whole.norm()) < 0.1
+
+
+def _cache_name(model: PreTrainedModel) -> str:
+    """What the model calls its cache argument."""
+    return (
+        "cache_params"
+        if "cache_params" in inspect.signature(model.forward).parameters
+        else "past_key_values"
+    )
+
+
+class CachedLM:
+    """A causal model reading one text, whose end may be taken back.
+
+    `ids` is the text. Ids are added with `append` and read by the model when logits are next asked
+    for, so adding and taking back ids that were never read costs nothing. The model itself is
+    never changed.
+
+    With a `window`, the model reads at most that many ids: when the text outgrows it, the model
+    starts again from the most recent half, positions counted from 0.
+    """
+
+    def __init__(self, model: PreTrainedModel, window: int | None = None) -> None:
+        """A model that has read nothing.
+
+        Raises:
+            UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
+        """
+        self.ids: list[int] = []
+        self.forwards = 0
+        self._model = cast("Callable[..., Any]", model)
+        self._device = model.device
+        self._window = window
+        self._cache = RewindableCache(model)
+        self._start = 0  # the cache holds ids[_start : _start + _cache.length]
+        self._cache_name = _cache_name(model)
+        self._one_by_one = not reads_together(model)
+        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def append(self, ids: list[int]) -> None:
+        """Add ids at the end of the text."""
+        self.ids += ids
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` ids of the text."""
+        del self.ids[length:]
+        if length < self._start:
+            self._restart(length)
+        else:
+            self._cache.rewind(min(self._cache.length, length - self._start))
+
+    def apply(self, keep: int, feed: list[int]) -> None:
+        """Keep the first `keep` ids of the text and add `feed`."""
+        self.rewind(keep)
+        self.append(feed)
+
+    def logits(self, positions: int) -> Tensor:
+        """Logits for what follows each of the last `positions` ids: `[positions, vocabulary]`."""
+        self._read_all_but(positions)
+        return self._forward(self._tensor(self.ids[self._held :]), positions)
+
+    def roll(self, steps: int, choose: Choose) -> list[int]:
+        """Continue the text by `steps` ids, each chosen from the logits (`[1, vocabulary]` ->
+        `[1]`) of those before.
+
+        The choices stay on the model's device until the end, so the host waits for it once.
+        """
+        steps = min(steps, self._window // 2) if self._window else steps
+        self._read_all_but(1, room=steps)
+        fed = self._tensor(self.ids[self._held :])
+        chosen: list[Tensor] = []
+        for _ in range(steps):
+            fed = choose(self._forward(fed, 1))
+            chosen.append(fed)
+        ids = id_list(torch.cat(chosen))
+        self.ids += ids
+        return ids
+
+    @property
+    def _held(self) -> int:
+        return self._start + self._cache.length
+
+    def _read_all_but(self, last: int, room: int = 0) -> None:
+        """Bring the cache to where the `last` ids are unread, with a way back to there."""
+        context = len(self.ids) - self._start
+        if self._window and (
+            context + room > self._window or (self._start and context < self._window // 4)
+        ):
+            self._restart(len(self.ids))
+        self._cache.rewind(min(self._cache.length, len(self.ids) - last - self._start))
+        certain = self.ids[self._held : len(self.ids) - last]
+        if self._cache.worth_reading_alone(len(certain)):
+            self._forward(self._tensor(certain), 1)
+        self._cache.mark()
+
+    def _restart(self, length: int) -> None:
+        """Forget what was read; the next reading starts half a window before `length`."""
+        self._cache.clear()
+        self._start = max(0, length - self._window // 2) if self._window else 0
+
+    def _forward(self, ids: Tensor, positions: int) -> Tensor:
+        if self._one_by_one and self._cache.length and len(ids) > 1:
+            return torch.cat([self._step(id, 1) for id in ids[:, None]])[-positions:]
+        return self._step(ids, positions)
+
+    @torch.inference_mode()
+    def _step(self, ids: Tensor, positions: int) -> Tensor:
+        inputs: dict[str, Any] = {
+            self._cache_name: self._cache.past,
+            "use_cache": True,
+            "return_dict": True,
+        }
+        if self._keeps_logits:
+            inputs["logits_to_keep"] = positions
+        output = self._model(input_ids=ids[None], **inputs)
+        self._cache.length += len(ids)
+        self.forwards += 1
+        return output.logits[0, -positions:]
+
+    def _tensor(self, ids: list[int]) -> Tensor:
+        return torch.tensor(ids, dtype=torch.long, device=self._device)

@@ -1,0 +1,179 @@
+"""Generation options under transformers' names; transformers' own code says what they mean."""
+
+import difflib
+import warnings
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from transformers import (
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessorList,
+    MaxLengthCriteria,
+    PreTrainedModel,
+    StoppingCriteriaList,
+)
+
+from uag.errors import OptionError, UagWarning
+from uag.hf import AnyTokenizer, context_window, has_learned_positions
+from uag.stopping import Stop
+
+# Arguments of `model.generate` that are not in its GenerationConfig.
+EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
+# Options whose other values would change what is returned or how, with what to do instead.
+UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "do_sample": ((None, False), "sampling is not supported yet; leave it out to decode greedily"),
+    "num_beams": ((None, 1), "beam search is not supported; leave it out to decode greedily"),
+    "num_return_sequences": ((None, 1), "one continuation is generated for each call"),
+    "guidance_scale": ((None, 1, 1.0), "classifier-free guidance is not supported"),
+    "penalty_alpha": ((None, 0, 0.0), "contrastive search is not supported"),
+    "dola_layers": ((None,), "DoLa decoding is not supported"),
+    "prompt_lookup_num_tokens": ((None,), "prompt look-up is not supported"),
+    "assistant_early_exit": ((None,), "early-exit drafts are not supported"),
+    "num_assistant_tokens": ((None,), "give lookahead= to the decoder instead"),
+    "num_assistant_tokens_schedule": ((None,), "give lookahead= to the decoder instead"),
+    "token_healing": ((None, False), "token healing is not supported"),
+    "cache_implementation": ((None, "dynamic"), "only the dynamic cache can be taken back"),
+    "use_cache": ((None, True), "decoding needs the cache"),
+    "return_dict_in_generate": ((None, False), "the result is always an Output"),
+    "output_scores": ((None, False), "scores are not returned"),
+    "output_logits": ((None, False), "logits are not returned"),
+    "output_attentions": ((None, False), "attentions are not returned"),
+    "output_hidden_states": ((None, False), "hidden states are not returned"),
+}
+# Those of them that a model's own defaults may ask for although the caller did not.
+QUIETLY_GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1}
+
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the options come to for one prompt."""
+
+    processors: LogitsProcessorList
+    stop: Stop
+
+
+def plan_generation(
+    model: PreTrainedModel, tokenizer: AnyTokenizer, prompt: list[int], options: dict[str, Any]
+) -> Plan:
+    """Read the options as `model.generate` would, with the model's own generation defaults.
+
+    Raises:
+        OptionError: for a name or value that is unknown, out of range or not supported.
+    """
+    _check(options)
+    config, extra = _configure(model, prompt, options)
+    ids = torch.tensor([prompt], device=model.device)
+    try:
+        processors = cast("Any", model)._get_logits_processor(
+            config,
+            input_ids_seq_length=len(prompt),
+            encoder_input_ids=ids,
+            prefix_allowed_tokens_fn=extra.get("prefix_allowed_tokens_fn"),
+            logits_processor=extra.get("logits_processor"),
+            device=model.device,
+            model_kwargs={},
+        )
+        criteria = cast("Any", model)._get_stopping_criteria(
+            config, extra.get("stopping_criteria", StoppingCriteriaList()), tokenizer
+        )
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    ends = cast("Any", config)._eos_token_tensor
+    return Plan(
+        processors,
+        Stop(
+            max_length=cast("Any", config).max_length,
+            end_ids=frozenset() if ends is None else frozenset(ends.tolist()),
+            # `Stop` checks length and end ids itself, without a tensor for each id.
+            criteria=StoppingCriteriaList(
+                criterion
+                for criterion in criteria
+                if not isinstance(criterion, MaxLengthCriteria | EosTokenCriteria)
+            ),
+        ),
+    )
+
+
+def _check(options: dict[str, Any]) -> None:
+    known = [*GenerationConfig().to_dict(), *EXTRA]
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"; did you mean {near[0]!r}?"
+                if near
+                else "; options have the names of model.generate"
+            )
+            raise OptionError(f"unknown option {name!r}{hint}")
+        _refuse(name, value)
+    if (config := options.get("generation_config")) is not None:
+        for name in UNSUPPORTED:
+            _refuse(name, getattr(config, name, None))
+
+
+def _refuse(name: str, value: object) -> None:
+    neutral, remedy = UNSUPPORTED.get(name, ((value,), ""))
+    if value not in neutral:
+        raise OptionError(f"{name}={value!r}: {remedy}")
+
+
+def _configure(
+    model: PreTrainedModel, prompt: list[int], options: dict[str, Any]
+) -> tuple[GenerationConfig, dict[str, Any]]:
+    """The generation config that is in force, a copy, and the options that are not part of one."""
+    extra = {name: options[name] for name in EXTRA if options.get(name) is not None}
+    given = {
+        name: value for name, value in options.items() if name not in EXTRA and value is not None
+    }
+    defaults = model.generation_config
+    for name, value in QUIETLY_GREEDY.items():
+        if (default := getattr(defaults, name, None)) not in (None, value):
+            _warn_once(
+                f"the model's generation defaults ask for {name}={default}; decoding greedily"
+            )
+    own = cast("GenerationConfig | None", extra.get("generation_config"))
+    sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
+    try:
+        config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_GREEDY))
+        _refuse("guidance_scale", config.guidance_scale)
+        cast("Any", model)._prepare_special_tokens(config, True, device=model.device, batch_size=1)
+        cast("Any", model)._prepare_generated_length(
+            generation_config=config,
+            has_default_max_length=all(source.get("max_length") is None for source in sources),
+            has_default_min_length=all(source.get("min_length") is None for source in sources),
+            model_input_name="input_ids",
+            input_ids_length=len(prompt),
+            inputs_tensor=torch.tensor([prompt]),
+        )
+    except ValueError as error:
+        raise error if isinstance(error, OptionError) else OptionError(str(error)) from error
+    config.max_length = _within_window(model, config.max_length)
+    if config.max_length <= len(prompt):
+        raise OptionError(
+            f"max_length={config.max_length} leaves no room after a prompt of {len(prompt)} ids; "
+            "raise it, or give max_new_tokens"
+        )
+    return config, extra
+
+
+def _within_window(model: PreTrainedModel, max_length: int) -> int:
+    """`max_length`, or the window of a model that has no positions beyond it."""
+    window = context_window(model)
+    if window is None or max_length <= window or not has_learned_positions(model):
+        return max_length
+    warnings.warn(
+        f"the target's window is {window} ids; stopping there instead of at {max_length}",
+        UagWarning,
+        stacklevel=2,
+    )
+    return window
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, UagWarning, stacklevel=2)

@@ -1,0 +1,66 @@
+"""A prompt, however it is given, as ids of both vocabularies."""
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from uag.bridge import Bridge
+from uag.errors import PromptError
+from uag.hf import AnyTokenizer, context_window, embedding_rows, open_prompt_ids, prompt_ids
+from uag.lm import id_list
+
+Prompt = str | list[int] | Tensor
+
+
+def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
+    """The ids the target reads: a text with what its tokenizer puts around it, or ids as given.
+
+    Raises:
+        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+    """
+    ids = prompt_ids(tokenizer, prompt) if isinstance(prompt, str) else _given_ids(prompt)
+    check_ids(ids, model)
+    return ids
+
+
+def assistant_ids(prompt: str | list[int], tokenizer: AnyTokenizer, bridge: Bridge) -> list[int]:
+    """The same prompt, a text or target ids, begun as the assistant's tokenizer begins a text."""
+    if isinstance(prompt, str):
+        return open_prompt_ids(tokenizer, prompt)
+    return bridge.assistant_prompt(prompt)
+
+
+def check_ids(ids: list[int], model: PreTrainedModel) -> None:
+    """Refuse a prompt that the target cannot read.
+
+    Raises:
+        PromptError: if it is empty, too long, or has ids outside the model's vocabulary.
+    """
+    if not ids:
+        raise PromptError(
+            "the prompt is empty and the tokenizer adds nothing to it; give at least one token"
+        )
+    rows, window = embedding_rows(model), context_window(model)
+    if bad := next((id for id in ids if not 0 <= id < rows), None):
+        raise PromptError(f"the prompt has id {bad}, but the target's ids go from 0 to {rows - 1}")
+    if window is not None and len(ids) >= window:
+        raise PromptError(
+            f"the prompt has {len(ids)} ids, but the target's window is {window} "
+            "and must hold new ids too; shorten it"
+        )
+
+
+def _given_ids(prompt: list[int] | Tensor) -> list[int]:
+    if isinstance(prompt, Tensor):
+        if prompt.dim() not in (1, 2) or (prompt.dim() == 2 and len(prompt) != 1):
+            raise PromptError(
+                f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
+            )
+        return id_list(prompt.reshape(-1))
+    given: list[object] = [*prompt]
+    ids = [id for id in given if isinstance(id, int)]
+    if len(ids) != len(given):
+        raise PromptError(
+            "the prompt is a list of something else than ids; give one text or one list "
+            "of target ids"
+        )
+    return ids

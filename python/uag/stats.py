@@ -1,0 +1,106 @@
+"""What happened in each round and what it adds up to: counts and seconds."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: a draft, its translation, one forward pass of the target, what was kept.
+
+    Attributes:
+        tokens: target ids emitted: the accepted candidates, then the target's own id.
+        accepted: how many of `tokens` came from the draft (the rest are the target's own).
+        drafted: assistant ids drafted.
+        drafted_accepted: how many of those agreed with the target.
+        candidates: target ids that the draft translated to.
+        seconds: wall-clock seconds by phase (`PHASES`). The first round reads both prompts: its
+            draft and verification count as "prefill".
+    """
+
+    tokens: list[int]
+    accepted: int
+    drafted: int
+    drafted_accepted: int
+    candidates: int
+    seconds: dict[str, float]
+
+
+@dataclass(slots=True)
+class Stats:
+    """The rounds of one generation and what they add up to.
+
+    >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
+    >>> stats = Stats(history=[done], target_forwards=1)
+    >>> stats.tokens, stats.tokens_per_forward
+    (3, 3.0)
+    """
+
+    history: list[Round] = field(default_factory=list[Round])
+    target_forwards: int = 0
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return len(self.history)
+
+    @property
+    def tokens(self) -> int:
+        """New target ids."""
+        return sum(len(done.tokens) for done in self.history)
+
+    @property
+    def drafted(self) -> int:
+        """Assistant ids drafted."""
+        return sum(done.drafted for done in self.history)
+
+    @property
+    def candidates(self) -> int:
+        """Target ids the drafts translated to."""
+        return sum(done.candidates for done in self.history)
+
+    @property
+    def accepted(self) -> int:
+        """New target ids that came from a draft; the others are the target's own."""
+        return sum(done.accepted for done in self.history)
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """New target ids for each forward pass of the target; 1.0 is plain decoding."""
+        return self.tokens / self.target_forwards if self.target_forwards else 0.0
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds by phase (`PHASES`)."""
+        return {
+            phase: sum(done.seconds.get(phase, 0.0) for done in self.history) for phase in PHASES
+        }
+
+
+class Clock:
+    """Wall-clock seconds by phase since the last `lap`; what no phase claims is "other"."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, float] = {}
+        self._lap_start = perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Count the time inside the `with` block towards `name`."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self._phases[name] = self._phases.get(name, 0.0) + perf_counter() - start
+
+    def lap(self) -> dict[str, float]:
+        """Seconds by phase since the last lap (or the start)."""
+        now = perf_counter()
+        phases = self._phases
+        phases["other"] = max(0.0, now - self._lap_start - sum(phases.values()))
+        self._phases, self._lap_start = {}, now
+        return phases
