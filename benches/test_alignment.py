@@ -1,9 +1,10 @@
-"""Alignment overhead: one round of translation both ways, beside what transformers does for the same round.
+"""Alignment overhead: a round of translation both ways, beside what transformers does for it.
 
     pytest benches/test_alignment.py --tokenizers FOLDER --corpus FOLDER [--benchmark-json FILE]
 
-A round: 8 drafted assistant ids become candidate target ids; 5 of them and one id of the target's own go back to
-the assistant. Between rounds the text goes on, so every round is a new one at the end of a long context.
+A round: 8 drafted assistant ids become candidate target ids; 5 of them and one id of the target's
+own go back to the assistant. Between rounds the text goes on, so every round is a new one at the
+end of a long context.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from transformers import PreTrainedTokenizerFast
 from transformers.generation.candidate_generator import (
     AssistedCandidateGeneratorDifferentTokenizers as Transformers,
 )
-
 from uag import _core
 
 PAIRS = [("llama3", "qwen2.5"), ("llama2", "qwen2"), ("gpt2", "llama3"), ("gemma", "llama2")]

@@ -60,7 +60,7 @@ class Model:
 
     def id(self, token: str) -> int:
         """Return the id of a token that the tokenizer has."""
-        return cast(int, self.tokenizer.token_to_id(token))
+        return cast("int", self.tokenizer.token_to_id(token))
 
     def encode(self, stories: list[str]) -> list[list[int]]:
         """Encode stories, each from its start token to its end token, cut to the context."""
@@ -71,7 +71,7 @@ class Model:
         """Write a plain transformers folder with float16 weights, in one move."""
         new = folder.with_name(f"{folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
-        half = cast(Any, LlamaForCausalLM(self.llama.config)).half()
+        half = cast("Any", LlamaForCausalLM(self.llama.config)).half()
         half.load_state_dict(self.llama.state_dict())
         begin, end = self.id(self.bos), self.id(self.eos)
         half.generation_config = GenerationConfig(
@@ -181,12 +181,12 @@ def assistant_tokenizer(stories: list[str], size: int) -> Tokenizer:
     bpe = models.BPE(
         vocab={piece: i for i, piece in enumerate(fixed + pieces)},
         merges=[(left, right) for left, right in learnt["merges"]],
-        unk_token="<unk>",
+        unk_token=special[0],
         fuse_unk=True,
         byte_fallback=True,
     )
     tokenizer = Tokenizer(bpe)
-    cast(Any, tokenizer).add_special_tokens(special)
+    cast("Any", tokenizer).add_special_tokens(special)
     tokenizer.normalizer = normalizer
     tokenizer.decoder = decoders.Sequence(
         [
@@ -260,6 +260,87 @@ def batches_of(
             return
 
 
+class Training:
+    """One model in training: what a checkpoint holds, and the steps that change it."""
+
+    def __init__(self, model: Model, stories: list[list[int]], plan: Plan) -> None:
+        """Begin, or go on after the last checkpoint in the work folder."""
+        self.model, self.plan = model, plan
+        self.path = plan.work / f"{model.name}.pt"
+        self.state: dict[str, Any] = {"step": 0, "seconds": 0.0, "tokens": 0, "losses": {}}
+        llama = model.llama
+        self.about = f"{llama.config.to_json_string()} {zlib.crc32(repr(stories).encode())}"
+
+        def loss_of(rows: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = llama(input_ids=rows.clamp(min=0), use_cache=False).logits
+            flat = logits[:, :-1].float().flatten(0, 1)
+            return cross_entropy(flat, rows[:, 1:].flatten(), ignore_index=-1)
+
+        self.loss_of: Any = cast("Any", torch).compile(loss_of) if plan.compile else loss_of
+        hidden = {n: p for n, p in llama.named_parameters() if p.ndim == 2 and "layers." in n}
+        others = [p for n, p in llama.named_parameters() if n not in hidden]
+        self.optimizers: list[Any] = [
+            torch.optim.Muon(hidden.values(), weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        if self.path.exists():
+            self.resume()
+
+    def resume(self) -> None:
+        """Go on after the checkpoint."""
+        saved = torch.load(self.path)
+        if saved["about"] != self.about:
+            raise typer.BadParameter(
+                f"{self.path} is of another size or of other texts: "
+                "give another --work, or delete it"
+            )
+        self.model.llama.load_state_dict(saved["model"])
+        for optimizer, old in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(old)
+        self.state = saved["state"]
+        console.print(f"{self.model.name}: going on after step {self.state['step']}")
+
+    def checkpoint(self) -> None:
+        """Write the checkpoint, in one move."""
+        saved: dict[str, Any] = {"about": self.about, "state": self.state}
+        saved["model"] = self.model.llama.state_dict()
+        saved["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
+        torch.save(saved, self.path.with_suffix(".new"))
+        self.path.with_suffix(".new").replace(self.path)
+
+    def step(self, rows: torch.Tensor, done: float) -> None:
+        """Learn from rows, when a part of the training is done."""
+        warm = min((self.state["step"] + 1) / 60, (1 + math.cos(math.pi * done)) / 2)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = self.plan.rate * warm
+        loss = self.loss_of(rows)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.llama.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        losses = self.state["losses"]
+        losses["train"] = 0.02 * loss.item() + 0.98 * losses.get("train", loss.item())
+        self.state["step"] += 1
+        self.state["tokens"] += int((rows >= 0).sum())
+
+    def validate(self, test_batches: dict[str, list[torch.Tensor]]) -> None:
+        """Compute and print the held-out losses."""
+        state = self.state
+        with torch.no_grad():
+            for title, tests in test_batches.items():
+                parts = [
+                    (self.loss_of(rows).item(), int((rows[:, 1:] >= 0).sum())) for rows in tests
+                ]
+                total = sum(loss * size for loss, size in parts)
+                state["losses"][title] = total / sum(size for _, size in parts)
+        text = ", ".join(f"{title} {loss:.3f}" for title, loss in state["losses"].items())
+        name = self.model.name
+        console.print(f"{name} step {state['step']}, {state['tokens']:,} tokens: {text}")
+
+
 def train(
     model: Model, stories: list[list[int]], held_out: dict[str, list[list[int]]], plan: Plan
 ) -> None:
@@ -268,50 +349,8 @@ def train(
     The hidden matrices learn by Muon, everything else by AdamW; products in bfloat16, a short
     warm-up and a cosine down to nothing. Held-out losses are printed now and then.
     """
-    llama, path = model.llama, plan.work / f"{model.name}.pt"
-
-    def loss_of(rows: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = llama(input_ids=rows.clamp(min=0), use_cache=False).logits
-        flat = logits[:, :-1].float().flatten(0, 1)
-        return cross_entropy(flat, rows[:, 1:].flatten(), ignore_index=-1)
-
-    run: Any = cast(Any, torch).compile(loss_of) if plan.compile else loss_of
-    hidden = {n: p for n, p in llama.named_parameters() if p.ndim == 2 and "layers." in n}
-    others = [p for n, p in llama.named_parameters() if n not in hidden]
-    optimizers: list[Any] = [
-        torch.optim.Muon(hidden.values(), weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
-    about = f"{llama.config.to_json_string()} {zlib.crc32(repr(stories).encode())}"
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "tokens": 0, "losses": {}}
-    if path.exists():
-        saved = torch.load(path)
-        if saved["about"] != about:
-            raise typer.BadParameter(
-                f"{path} is of another size or of other texts: give another --work, or delete it"
-            )
-        llama.load_state_dict(saved["model"])
-        for optimizer, old in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(old)
-        state = saved["state"]
-        console.print(f"{model.name}: going on after step {state['step']}")
-
-    def checkpoint() -> None:
-        saved: dict[str, Any] = {"about": about, "state": state, "model": llama.state_dict()}
-        saved["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
-        torch.save(saved, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
-
-    def validate() -> None:
-        with torch.no_grad():
-            for title, tests in test_batches.items():
-                parts = [(run(rows).item(), int((rows[:, 1:] >= 0).sum())) for rows in tests]
-                total = sum(loss * size for loss, size in parts)
-                state["losses"][title] = total / sum(size for _, size in parts)
-        text = ", ".join(f"{title} {loss:.3f}" for title, loss in state["losses"].items())
-        console.print(f"{model.name} step {state['step']}, {state['tokens']:,} tokens: {text}")
-
+    training = Training(model, stories, plan)
+    state = training.state
     test_batches = {
         name: list(batches_of(part, plan.batch, None)) for name, part in held_out.items() if part
     }
@@ -320,36 +359,22 @@ def train(
     with Progress(console=console) as progress:
         task = progress.add_task(model.name, total=1.0)
         while (done := plan.part_done(state)) < 1:
-            begun, rows = time.monotonic(), next(batches)
-            rate = plan.rate * min((state["step"] + 1) / 60, (1 + math.cos(math.pi * done)) / 2)
-            for optimizer in optimizers:
-                optimizer.zero_grad()
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            loss = run(rows)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(llama.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-            state["losses"]["train"] = 0.02 * loss.item() + 0.98 * state["losses"].get(
-                "train", loss.item()
-            )
-            if state["step"] > begun_at:  # the first step compiles: its time is not counted
+            begun = time.monotonic()
+            training.step(next(batches), done)
+            if state["step"] > begun_at + 1:  # the first step compiles: its time is not counted
                 state["seconds"] += time.monotonic() - begun
-            state["step"] += 1
-            state["tokens"] += int((rows >= 0).sum())
             speed = state["tokens"] / max(state["seconds"], 1e-9)
             text = f"{model.name} {state['losses']['train']:.3f} ({speed:,.0f} tokens/s)"
             progress.update(task, completed=min(done, 1.0), description=text)
             if time.monotonic() > reported_at + max(60.0, 3 * plan.minutes):
-                validate()
+                training.validate(test_batches)
                 reported_at = time.monotonic()
             if time.monotonic() > saved_at + 120:
-                checkpoint()
+                training.checkpoint()
                 saved_at = time.monotonic()
     if state["step"] > begun_at:
-        validate()
-        checkpoint()
+        training.validate(test_batches)
+        training.checkpoint()
     losses = {title: round(loss, 4) for title, loss in state["losses"].items()}
     summary = json.dumps(state | {"losses": losses}, indent=2)
     (plan.work / f"{model.name}.json").write_text(summary + "\n", encoding="utf-8")
@@ -374,7 +399,7 @@ def write_stories(
             sampling = {"do_sample": True, "temperature": 0.6, "top_k": 0}
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 rows: list[list[int]] = (
-                    cast(Any, model.llama)
+                    cast("Any", model.llama)
                     .generate(
                         inputs,
                         attention_mask=torch.ones_like(inputs),
@@ -440,7 +465,6 @@ def main(
     """Train a target and an assistant on story texts.
 
     Examples:
-
         train_demo_pair.py TinyStoriesV2-GPT4-valid.txt --output pair
 
         train_demo_pair.py a.txt b.txt.xz --separator line --separator blank --weight 2 --weight 1
@@ -452,7 +476,7 @@ def main(
     work = work or output.with_name(f"{output.name}.work")
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
-    cast(Any, torch).manual_seed(seed)
+    cast("Any", torch).manual_seed(seed)
     plan = Plan(minutes, steps, rate, batch, seed, compile, work)
 
     learn: list[str] = []

@@ -1,8 +1,9 @@
-"""The laws of translation between two vocabularies, checked round by round against the real tokenizers.
+"""The laws of translation between two vocabularies, checked against the real tokenizers.
 
-`play` runs a sequence as an engine would, with drafts that are right, wrong or partly right, acceptance anywhere,
-ids that no tokenizer would give, and special tokens. The expectations are computed the slow way: whole texts,
-encoded again every time by the `tokenizers` library.
+`play` runs a sequence as an engine would, with drafts that are right, wrong or partly right,
+acceptance anywhere, ids that no tokenizer would give, and special tokens. The expectations are
+computed round by round, the slow way: whole texts, encoded again every time by the `tokenizers`
+library.
 """
 
 import json
@@ -11,7 +12,6 @@ from collections import Counter
 from random import Random
 
 import tokenizers
-
 from uag import _core
 
 METASPACE = "\u2581"
@@ -85,7 +85,10 @@ class Oracle:
         return None if not self.byte_level and METASPACE in text else text
 
     def takes_space(self, ids: list[int]) -> bool:
-        """Whether the first space of a prompt's ids was put there: `Metaspace` adds none to one that is there."""
+        """Whether the first space of a prompt's ids was put there.
+
+        `Metaspace` adds none to one that is there.
+        """
         without, whole = (
             self.faithful(self.text(ids, start=True)),
             self.faithful(self.text(ids, start=False)),
@@ -98,7 +101,10 @@ class Oracle:
         )
 
     def text(self, ids: list[int], *, start: bool) -> bytes:
-        """The bytes of ids that carry text; `start`: they stand where a space may be put before a text."""
+        """The bytes of ids that carry text.
+
+        `start`: they stand where a space may be put before a text.
+        """
         data = b"".join(self.bytes[id] for id in ids)
         return (
             data[1:]
@@ -154,12 +160,12 @@ class Player:
         a_head = [self.pairs[t_head[0]]] if t_head else []
         self.t_head, self.t_ids, self.t_start = t_head, t_ids, self.target.takes_space(t_ids)
         self.a_head, self.a_start = a_head, self.assistant.takes_space(a_ids)
-        # A prompt whose special tokens were part of its text has no whole text here to compare with.
+        # A prompt whose special tokens were part of its text has no whole text to compare with.
         self.t_known = not (t_head and self.target.prefix_first)
         self.a_known = not (a_head and self.assistant.prefix_first)
         self.sequence = self.bridge.start(t_head + t_ids, a_head + a_ids)
         self.a_text = self.assistant.text(a_ids, start=self.a_start)
-        # A prompt that isn't its text's encoding is kept as it is: then there is no whole text to compare with.
+        # Nor has a prompt that isn't its text's encoding: it is kept as it is.
         self.a_open = canonical and self.faithful_prompt(a_ids)
         self.t_open = self.target.faithful(self.t_text()) is not None
         assert self.sequence.target_ids == t_head + t_ids
@@ -174,7 +180,7 @@ class Player:
 
     def propose(self, draft: list[int]) -> list[int]:
         """Checks a proposal; returns its ids."""
-        target, assistant = self.target, self.assistant
+        assistant = self.assistant
         proposal = self.sequence.propose(draft)
         back = {a: t for t, a in reversed(self.pairs.items())}
         plain = next(
@@ -222,7 +228,7 @@ class Player:
             return
         expected = self.target.encode(text)
         canonical = expected[: len(self.t_ids)] == self.t_ids
-        if proposal.cut in ("not representable",):
+        if proposal.cut == "not representable":
             assert not proposal.exact
             self.counts["not representable"] += 1
         elif proposal.exact:
@@ -317,7 +323,8 @@ def play(player: Player, text: str, rounds: int) -> None:
     rng = player.rng
     cut = rng.randrange(min(len(text), 200) + 1)
     # The assistant's and the target's prompt are the same text, mostly as their tokenizers give it.
-    # Half of the targets write as their tokenizers would; the others emit whatever spells the text, or doesn't.
+    # Half of the targets write as their tokenizers would; the others emit whatever spells the
+    # text, or doesn't.
     tidy = rng.random() < 0.5
     player.start(text[:cut], canonical=tidy or rng.random() < 0.6)
     rest = text[cut:].encode()
@@ -340,7 +347,7 @@ def play(player: Player, text: str, rounds: int) -> None:
         player.commit(cached, emitted)
         if len(player.a_head) == heads:
             new = player.a_text[before:]
-            rest = rest[len(new) :] if rest.startswith(new) else rest
+            rest = rest.removeprefix(new)
         player.counts["rounds"] += 1
 
 
@@ -368,7 +375,10 @@ def _draft(player: Player, rest: bytes) -> list[int]:
 
 
 def _canonical(player: Player, rest: bytes) -> list[int]:
-    """The ids that the target's tokenizer goes on with, if it would have given those so far; else any that spell it."""
+    """The ids that the target's tokenizer goes on with, if it would have given those so far.
+
+    Else any that spell the text.
+    """
     whole = player.target.encode((player.t_text() + rest[:80]).decode(errors="ignore"))
     ids = whole[len(player.t_ids) :] if whole[: len(player.t_ids)] == player.t_ids else []
     ids = [id for id in ids if id in player.target.bytes]

@@ -2,7 +2,8 @@
 
     python tests/sweep.py ../tokenizers --text corpus/*.txt --rounds 200
 
-FOLDER holds one folder with a `tokenizer.json` per tokenizer. Any violation ends the run with what led to it.
+FOLDER holds one folder with a `tokenizer.json` per tokenizer. Any violation ends the run with what
+led to it.
 """
 
 import itertools
@@ -78,7 +79,8 @@ def main(
                 oracles[file.parent.name] = oracle
             else:
                 console.print(
-                    f"{file.parent.name}: {oracle.core.family} changes texts; tests/test_core.py checks it"
+                    f"{file.parent.name}: {oracle.core.family} changes texts; "
+                    "tests/test_core.py checks it"
                 )
     started = time.monotonic()
     total: Counter[str] = Counter()

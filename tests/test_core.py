@@ -1,4 +1,4 @@
-"""The Rust core against the real tokenizers: the laws of `laws.py` on small tokenizers, and what has no text."""
+"""The Rust core against the real tokenizers: the laws on small ones, and what has no text."""
 
 import json
 import threading
@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import Oracle, Player, play
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
-
 from uag import _core
 
 NAMES = ["gpt2", "llama3", "qwen2", "llama2", "bytes"]

@@ -1,5 +1,4 @@
-"""Universal assisted generation: a model generates faster by the guesses of a smaller one,
-whatever their tokenizers.
+"""A model generates faster by the guesses of a smaller one, whatever their tokenizers.
 
 Importing this package is cheap: torch and transformers are loaded when a name that needs them is
 first used.

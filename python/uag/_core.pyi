@@ -1,13 +1,27 @@
 """Translation between the token ids of two tokenizers: the Rust core.
 
-The interchange is bytes. Nothing here knows models; `uag.Bridge` makes these objects from Hugging Face tokenizers.
+The interchange is bytes. Nothing here knows models; `uag.Bridge` makes these objects from Hugging
+Face tokenizers.
 """
 
 from collections.abc import Callable
 from typing import final
 
-class UnsupportedTokenizer(ValueError):
-    """A part of the tokenizer that neither the incremental path nor the fallback can handle; the message names it."""
+__all__ = [
+    "Bridge",
+    "Edit",
+    "Proposal",
+    "Sequence",
+    "Stream",
+    "Tokenizer",
+    "UnsupportedTokenizer",
+]
+
+class UnsupportedTokenizer(ValueError):  # noqa: N818 # the name in Rust
+    """A part of the tokenizer that neither the incremental path nor the fallback can handle.
+
+    The message names it.
+    """
 
 @final
 class Tokenizer:
@@ -23,12 +37,13 @@ class Tokenizer:
 
         Args:
             json: the serialised tokenizer.
-            encode: the real tokenizer, for what the incremental path does not know: a text to `(id, start, end)` in
-                characters, with no special token added or recognised.
+            encode: the real tokenizer, for what the incremental path does not know: a text to
+                `(id, start, end)` in characters, with no special token added or recognised.
             slow_reason: go through `encode` in any case, and give this as the `reason`.
 
         Raises:
-            UnsupportedTokenizer: if a part is unknown and there is no `encode`, or even the bytes of its tokens are.
+            UnsupportedTokenizer: if a part is unknown and there is no `encode`, or even the bytes
+                of its tokens are.
             ValueError: if `json` is no tokenizer.
         """
     @property
@@ -44,7 +59,10 @@ class Tokenizer:
     def family(self) -> str:
         """`byte-level BPE`, `SentencePiece-style BPE`, `Unigram` or `opaque`."""
     def token_bytes(self, id: int) -> bytes | None:
-        """The bytes of a token; `None` if it carries no text: special, a padding row, out of range, or empty."""
+        """The bytes of a token; `None` if it carries no text.
+
+        That is: special, a padding row, out of range, or empty.
+        """
     def is_special(self, id: int) -> bool:
         """Whether `id` is a special token."""
     def encode(self, data: bytes) -> list[int]:
@@ -60,11 +78,11 @@ class Stream:
     def __new__(cls, tokenizer: Tokenizer, at_start: bool = True) -> Stream:
         """An empty text; `at_start`: where the tokenizer may put a space before it."""
     def append(self, data: bytes) -> int:
-        """Append bytes; returns how many ids at the start are certainly unchanged."""
+        """Append bytes; returns how many ids at the start are surely unchanged."""
     def append_ids(self, ids: list[int]) -> int:
         """Append the bytes of ids; those without text add nothing."""
     def truncate(self, length: int) -> int:
-        """Keep the first `length` bytes; returns how many ids at the start are certainly unchanged."""
+        """Keep the first `length` bytes; returns how many ids at the start are surely unchanged."""
     @property
     def ids(self) -> list[int]:
         """The ids of the text, but for an unfinished character at its end. O(n)."""
@@ -89,7 +107,10 @@ class Bridge:
     def __new__(
         cls, target: Tokenizer, assistant: Tokenizer, special_pairs: list[tuple[int, int]]
     ) -> Bridge:
-        """`special_pairs`: `(target id, assistant id)` that mean the same; where an id is in several, the first counts."""
+        """`special_pairs`: `(target id, assistant id)` that mean the same.
+
+        Where an id is in several, the first counts.
+        """
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Sequence:
         """A text that begins with a prompt, given in both vocabularies. Releases the GIL.
 
@@ -101,14 +122,18 @@ class Bridge:
 class Sequence:
     """One growing text in both vocabularies. For one thread at a time.
 
-    Any 32-bit id is accepted. One that carries no text (special, a padding row, out of range) ends the candidates in
-    a draft; committed, it becomes its counterpart or, without one, leaves the assistant's text as it is.
+    Any 32-bit id is accepted. One that carries no text (special, a padding row, out of range) ends
+    the candidates in a draft; committed, it becomes its counterpart or, without one, leaves the
+    assistant's text as it is.
     """
 
     def propose(self, draft_ids: list[int]) -> Proposal:
-        """Candidate target ids for assistant ids that continue `assistant_ids`. The last call before a commit counts."""
+        """Candidate target ids for assistant ids that continue `assistant_ids`.
+
+        The last call before a commit counts.
+        """
     def commit(self, target_ids: list[int]) -> Edit:
-        """Append ids that the target has emitted; returns what the assistant's cache must become."""
+        """Append ids the target has emitted; returns what the assistant's cache must become."""
     @property
     def target_ids(self) -> list[int]:
         """All committed target ids. O(n)."""
@@ -122,25 +147,29 @@ class Proposal:
 
     @property
     def ids(self) -> list[int]:
-        """The candidates: they continue the committed target ids and spell the drafted bytes, up to the `cut`."""
+        """The candidates: they continue the committed target ids.
+
+        Up to the `cut`, they spell the drafted bytes.
+        """
     @property
     def draft_ends(self) -> list[int]:
         """For each candidate, how many draft ids its bytes reach into."""
     @property
     def exact(self) -> bool:
-        """Whether committed ids and candidates are what the target's tokenizer gives for the whole text."""
+        """Whether committed ids and candidates are the target's tokenizer's for the whole text."""
     @property
     def cut(self) -> str:
         """Why the candidates end before the draft does.
 
-        `special` (a special token without counterpart), `no text` (an id that stands for nothing), `mismatch` (the
-        draft does not begin with the unfinished character that the target has begun), `not representable` (the
-        target's vocabulary cannot spell it), or empty: they do not.
+        `special` (a special token without counterpart), `no text` (an id that stands for nothing),
+        `mismatch` (the draft does not begin with the unfinished character that the target has
+        begun), `not representable` (the target's vocabulary cannot spell it), or empty: they do
+        not.
         """
 
 @final
 class Edit:
-    """What a commit does to the assistant's ids: those before the commit, and the last draft after them."""
+    """What a commit does to the assistant's ids: those before it, and the last draft after them."""
 
     @property
     def keep(self) -> int:
@@ -152,7 +181,8 @@ class Edit:
     def cause(self) -> str:
         """Why the others do not stay.
 
-        `ahead` (the draft runs past what is committed, and agrees so far), `text` (the text is another), `boundary`
-        (the text is the same, its tokens end elsewhere), `special` (a special token on one side only), `unfinished`
-        (the text ends inside a character), or empty: all of them stay.
+        `ahead` (the draft runs past what is committed, and agrees so far), `text` (the text is
+        another), `boundary` (the text is the same, its tokens end elsewhere), `special` (a special
+        token on one side only), `unfinished` (the text ends inside a character), or empty: all of
+        them stay.
         """

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -198,9 +199,7 @@ def _described(out: "Output") -> dict[str, Any]:
 def _printable(text: str) -> str:
     """The text without characters that would command the terminal."""
     return "".join(
-        character
-        if character in "\n\t" or not (ord(character) < 32 or 127 <= ord(character) < 160)
-        else "\ufffd"
+        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
         for character in text
     )
 

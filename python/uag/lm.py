@@ -14,6 +14,9 @@ from uag.hf import embedding_rows
 
 Choose = Callable[[Tensor], Tensor]
 
+# Relative: half precision differs by about a hundredth, a forgotten state by about one.
+SAME_LOGITS = 0.1
+
 
 def id_list(ids: Tensor) -> list[int]:
     """A row of ids as numbers; waits for the device that has them."""
@@ -44,8 +47,7 @@ def _try_together(model: PreTrainedModel) -> bool:
     whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1].float()
     call(input_ids=ids[:, :4], use_cache=True, **{name: two})
     split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1].float()
-    # Half precision differs by about a hundredth, a forgotten state by about one.
-    return float((split - whole).norm() / whole.norm()) < 0.1
+    return float((split - whole).norm() / whole.norm()) < SAME_LOGITS
 
 
 def _cache_name(model: PreTrainedModel) -> str:
@@ -108,10 +110,10 @@ class CachedLM:
         return self._forward(self._tensor(self.ids[self._held :]), positions)
 
     def roll(self, steps: int, choose: Choose) -> list[int]:
-        """Continue the text by `steps` ids, each chosen from the logits (`[1, vocabulary]` ->
-        `[1]`) of those before.
+        """Continue the text by `steps` ids, each chosen from the logits of those before.
 
-        The choices stay on the model's device until the end, so the host waits for it once.
+        `choose` makes `[1]` of `[1, vocabulary]`. The choices stay on the model's device until the
+        end, so the host waits for it once.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         self._read_all_but(1, room=steps)

@@ -45,8 +45,7 @@ class Fixed:
 
 @dataclass(slots=True)
 class Heuristic:
-    """The schedule transformers calls "heuristic": two more after a fully accepted draft, else one
-    less.
+    """Two more after a fully accepted draft, else one less: "heuristic" in transformers.
 
     >>> lookahead = Heuristic(start=5)
     >>> lookahead.update(drafted=5, accepted=5); lookahead.next_k()
@@ -69,8 +68,9 @@ class Heuristic:
 
 
 def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
-    """The schedule that a `lookahead=` option stands for; fresh for numbers and names, the object
-    itself otherwise.
+    """The schedule that a `lookahead=` option stands for.
+
+    It is fresh for numbers and names, the object itself otherwise.
 
     Raises:
         OptionError: for a number below 1 or an unknown name.

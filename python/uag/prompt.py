@@ -51,7 +51,7 @@ def check_ids(ids: list[int], model: PreTrainedModel) -> None:
 
 def _given_ids(prompt: list[int] | Tensor) -> list[int]:
     if isinstance(prompt, Tensor):
-        if prompt.dim() not in (1, 2) or (prompt.dim() == 2 and len(prompt) != 1):
+        if prompt.dim() not in (1, 2) or prompt.shape[:-1].numel() != 1:
             raise PromptError(
                 f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
             )

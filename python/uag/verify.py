@@ -36,6 +36,7 @@ def greedy(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
     >>> greedy(torch.eye(4)[[3, 1, 2]], [0, 3, 2], candidates=[3, 2])
     [3, 1]
     """
+    del ids
     chosen = id_list(logits.argmax(-1))
     return chosen[: agreement(chosen, candidates) + 1]
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write src/split/tables.rs: the character classes the `tokenizers` library works with.
 
 The classes are not taken from a Unicode data file but asked of the library itself, one
@@ -11,6 +10,7 @@ pre-tokenizer per class over all code points: what has to be matched is the libr
 """
 
 import sys
+from pathlib import Path
 
 import tokenizers
 from tokenizers import Regex, pre_tokenizers
@@ -35,8 +35,10 @@ LLM_LETTERS = (
 )
 LLM_PUNCTUATION = "!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002"
 
-# Bit name, description, what finds the members.
-CLASSES = [
+OTHER = Regex(r"[^\p{L}\p{M}\p{N}\p{P}\p{S}\s]")
+
+# Bit name, description, what finds the members; `members` knows the others.
+CLASSES: list[tuple[str, str, Regex | None]] = [
     ("UPPER", r"`\p{Lu}` or `\p{Lt}`", Regex(r"[\p{Lu}\p{Lt}]")),
     ("LOWER", r"`\p{Ll}`", Regex(r"\p{Ll}")),
     ("CASELESS", r"`\p{Lm}` or `\p{Lo}`", Regex(r"[\p{Lm}\p{Lo}]")),
@@ -48,18 +50,48 @@ CLASSES = [
     ("NEWLINE", r"`[\r\n]`", Regex(r"[\r\n]")),
     ("HAN", r"`\p{Han}`", Regex(r"\p{Han}")),
     ("ASCII_LETTER", "`[A-Za-z]`", Regex("[A-Za-z]")),
-    ("ASCII_PUNCTUATION", "ASCII, neither letter, digit, space nor control", Regex("[!-/:-@\\[-`{-~]")),
+    (
+        "ASCII_PUNCTUATION",
+        "ASCII, neither letter, digit, space nor control",
+        Regex("[!-/:-@\\[-`{-~]"),
+    ),
     ("SLASH", "`/`", Regex("/")),
     ("DIGITS", "split off by `Digits` (`char::is_numeric`)", None),
     ("PUNCTUATIONS", "split off by `Punctuation`", None),
-    ("CJK_V3", "DeepSeek-V3's `[一-龥\u3040-ゟ゠-ヿ]`", Regex("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]")),
-    ("CJK_CODER", "DeepSeek-Coder's `[一-龥ࠀ-一가-\\u{d7ff}]`", Regex("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]")),
+    (
+        "CJK_V3",
+        "DeepSeek-V3's `[一-龥\u3040-ゟ゠-ヿ]`",
+        Regex("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]"),
+    ),
+    (
+        "CJK_CODER",
+        "DeepSeek-Coder's `[一-龥ࠀ-一가-\\u{d7ff}]`",
+        Regex("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]"),
+    ),
     ("LLM_LETTER", "letter of DeepSeek-LLM", Regex(f"[{LLM_LETTERS}&&[^{LLM_PUNCTUATION}]]")),
-    ("LLM_LATIN", "both letter and punctuation of DeepSeek-LLM", Regex(f"[{LLM_LETTERS}&&[{LLM_PUNCTUATION}]]")),
-    ("LLM_PUNCTUATION", "punctuation of DeepSeek-LLM", Regex(f"[{LLM_PUNCTUATION}&&[^{LLM_LETTERS}]]")),
-    ("OTHER", r"none of `\p{L}\p{M}\p{N}\p{P}\p{S}\s`: control, format, unassigned", None),
+    (
+        "LLM_LATIN",
+        "both letter and punctuation of DeepSeek-LLM",
+        Regex(f"[{LLM_LETTERS}&&[{LLM_PUNCTUATION}]]"),
+    ),
+    (
+        "LLM_PUNCTUATION",
+        "punctuation of DeepSeek-LLM",
+        Regex(f"[{LLM_PUNCTUATION}&&[^{LLM_LETTERS}]]"),
+    ),
+    ("OTHER", r"none of `\p{L}\p{M}\p{N}\p{P}\p{S}\s`: control, format, unassigned", OTHER),
 ]
-GENERAL = {"UPPER", "LOWER", "CASELESS", "MARK", "NUMBER", "PUNCTUATION", "SYMBOL", "SPACE", "OTHER"}
+GENERAL = {
+    "UPPER",
+    "LOWER",
+    "CASELESS",
+    "MARK",
+    "NUMBER",
+    "PUNCTUATION",
+    "SYMBOL",
+    "SPACE",
+    "OTHER",
+}
 
 # The letters of the table, in order of use; quote and backslash would need escapes.
 LETTERS = [c for c in map(chr, range(33, 127)) if c not in "\"\\'"]
@@ -77,30 +109,32 @@ PREFERRED = {
 }
 
 
-def removed_by(pre_tokenizer):
+def removed_by(pre_tokenizer: pre_tokenizers.PreTokenizer) -> set[int]:
     """The code points that a pre-tokenizer with behaviour `removed` removes."""
-    found = set()
+    found: set[int] = set()
     for at in range(0, len(CODE_POINTS), 4096):
         part = CODE_POINTS[at : at + 4096]
-        kept = set()
+        kept: set[int] = set()
         for _, (start, end) in pre_tokenizer.pre_tokenize_str("".join(map(chr, part))):
             kept.update(range(start, end))
         found.update(c for i, c in enumerate(part) if i not in kept)
     return found
 
 
-def members(name, pattern):
+def members(name: str, pattern: Regex | None) -> set[int]:
+    """The code points of a class."""
+    if pattern is not None:
+        return removed_by(pre_tokenizers.Split(pattern, "removed"))
     if name == "DIGITS":  # Digits has no `removed`: a digit is what is cut from the letter before
         digits = pre_tokenizers.Digits(individual_digits=True)
         return {c for c in CODE_POINTS if len(digits.pre_tokenize_str("a" + chr(c))) == 2}
-    if name == "OTHER":
-        return removed_by(pre_tokenizers.Split(Regex(r"[^\p{L}\p{M}\p{N}\p{P}\p{S}\s]"), "removed"))
     if name == "PUNCTUATIONS":
         return removed_by(pre_tokenizers.Punctuation("removed"))
-    return removed_by(pre_tokenizers.Split(pattern, "removed"))
+    raise AssertionError(name)
 
 
-def main(path):
+def main(path: Path) -> None:
+    """Write the tables to `path`."""
     flags = [0] * 0x110000
     general = sum(1 << i for i, (name, _, _) in enumerate(CLASSES) if name in GENERAL)
     for bit, (name, _, pattern) in enumerate(CLASSES):
@@ -116,13 +150,14 @@ def main(path):
         for names, letter in PREFERRED.items()
     }
     free = iter(c for c in LETTERS if c not in preferred.values())
-    letter_of = {}
+    letter_of: dict[int, str] = {}
     for value in flags:
         if value not in letter_of:
             letter_of[value] = preferred.get(value) or next(free)
 
     last = max(c for c in CODE_POINTS if flags[c] != flags[0x10FFFF])
-    blocks, pages = {}, []
+    blocks: dict[str, int] = {}
+    pages: list[int] = []
     for at in range(0, last + 1, BLOCK):
         block = "".join(letter_of[f] for f in flags[at : at + BLOCK])
         pages.append(blocks.setdefault(block, len(blocks)))
@@ -156,10 +191,9 @@ def main(path):
         rows = [block[at : at + 64] for at in range(0, BLOCK, 64)]
         out.append('    *b"' + "\\\n       ".join(rows) + '",')
     out += ["];", ""]
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(out))
+    path.write_text("\n".join(out), encoding="utf-8")
     print(len(letter_of), "letters", len(blocks), "blocks", len(pages), "pages")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))
