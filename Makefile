@@ -22,7 +22,7 @@ lint: $(VENV)/.built  ## format, lints, types, stubs
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m mypy.stubtest uag._core
 
 wheel: $(VENV)/.built  ## a release wheel in dist/
