@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from fakes import PROMPT, random_model, telling, tokenizer
@@ -112,10 +111,3 @@ def test_a_comparison_counts_both_sides() -> None:
     comparison = compare(decoder, PROMPT, runs=1, max_new_tokens=8)
     assert comparison.identical and comparison.tokens_per_forward == 1.0
     assert comparison.plain_speed > 0 and comparison.assisted_speed > 0
-
-
-def test_source_has_no_path_of_a_machine() -> None:
-    sources = Path(cli.__file__).parent.glob("*.py")
-    assert not [
-        path.name for path in sources if "/home/" in (text := path.read_text()) or "/work/" in text
-    ]
