@@ -79,8 +79,6 @@ class Stream:
         """An empty text; `at_start`: where the tokenizer may put a space before it."""
     def append(self, data: bytes) -> int:
         """Append bytes; returns how many ids at the start are surely unchanged."""
-    def append_ids(self, ids: list[int]) -> int:
-        """Append the bytes of ids; those without text add nothing."""
     def truncate(self, length: int) -> int:
         """Keep the first `length` bytes; returns how many ids at the start are surely unchanged."""
     @property

@@ -233,21 +233,27 @@ def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
 
 def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     """As `prompt_ids`, without what the tokenizer puts after a text: more text follows."""
-    whole, bare = prompt_ids(tokenizer, text), _bare_ids(tokenizer, text)
-    return whole[: len(prefix_ids(tokenizer)) + len(bare)]
+    whole = prompt_ids(tokenizer, text)
+    _, after = _around(tokenizer)
+    return whole[: len(whole) - after]
 
 
 def prefix_ids(tokenizer: AnyTokenizer) -> list[int]:
     """What the tokenizer puts before a text: beginning-of-text, usually, or nothing."""
-    whole, bare = prompt_ids(tokenizer, "a"), _bare_ids(tokenizer, "a")
-    starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
-    return whole[: next(starts, 0)]
+    before, _ = _around(tokenizer)
+    return prompt_ids(tokenizer, "a")[:before]
 
 
-def _bare_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
+def _around(tokenizer: AnyTokenizer) -> tuple[int, int]:
+    """How many ids the tokenizer puts before and after a text: seen on a short one."""
+    whole = prompt_ids(tokenizer, "a")
     if isinstance(tokenizer, tokenizers.Tokenizer):
-        return tokenizer.encode(text, add_special_tokens=False).ids
-    return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
+        bare = tokenizer.encode("a", add_special_tokens=False).ids
+    else:
+        bare = cast("list[int]", tokenizer("a", add_special_tokens=False)["input_ids"])
+    starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
+    before = next(starts, 0)
+    return before, len(whole) - before - len(bare)
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::convert::{Ids, error};
+use crate::convert::error;
 
 /// The real tokenizer as a Python callable: `text -> [(id, start, end)]` in characters.
 struct Callback(Py<PyAny>);
@@ -89,15 +89,6 @@ impl Stream {
 
     fn append(&mut self, data: &[u8]) -> PyResult<usize> {
         self.0.append(data).map_err(error)
-    }
-
-    fn append_ids(&mut self, ids: Ids) -> PyResult<usize> {
-        let mut data = Vec::new();
-        for id in ids.0 {
-            let first = self.0.is_empty() && data.is_empty();
-            data.extend_from_slice(self.0.bytes_of(id, first).unwrap_or(&[]));
-        }
-        self.0.append(&data).map_err(error)
     }
 
     fn truncate(&mut self, length: usize) -> PyResult<usize> {

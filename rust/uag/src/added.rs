@@ -158,10 +158,8 @@ impl Matcher {
 }
 
 fn spaces_before(text: &[u8], mut at: usize) -> usize {
-    while let Some(back) = (1..=3.min(at)).find(
-        |&back| matches!(utf8::char_at(&text[..at], at - back), (Some(c), len) if len == back && c.is_whitespace()),
-    ) {
-        at -= back;
+    while utf8::char_before(text, at).is_some_and(char::is_whitespace) {
+        at = utf8::before(text, at);
     }
     at
 }
@@ -186,8 +184,7 @@ fn starts_with_word(text: &[u8]) -> bool {
 }
 
 fn ends_in_word(text: &[u8]) -> bool {
-    (1..=4.min(text.len()))
-        .any(|back| matches!(utf8::char_at(text, text.len() - back), (Some(c), len) if len == back && is_word(c)))
+    utf8::char_before(text, text.len()).is_some_and(is_word)
 }
 
 #[cfg(test)]

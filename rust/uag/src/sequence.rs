@@ -91,11 +91,9 @@ impl Bridge {
     /// # Errors
     /// [`crate::Error::TooLong`]; on the slow path [`crate::Error::Encode`].
     pub fn start(self: &Arc<Self>, target_ids: &[u32], assistant_ids: &[u32]) -> Result<Sequence> {
-        let (mut ends, mut first) = (Vec::new(), 0);
-        let stream = open(&self.target, &self.to_assistant, target_ids, &mut ends, &mut first)?;
+        let Opened { stream, ends, first } = open(&self.target, &self.to_assistant, target_ids)?;
         let target = Target { committed: stream.len(), stream, ids: target_ids.to_vec(), ends, first, agree: 0 };
-        let (mut ends, mut first) = (Vec::new(), 0);
-        let stream = open(&self.assistant, &self.to_target, assistant_ids, &mut ends, &mut first)?;
+        let Opened { stream, ends, first } = open(&self.assistant, &self.to_target, assistant_ids)?;
         let mut assistant = Assistant { stream, ids: assistant_ids.to_vec(), cached: assistant_ids.to_vec(), first };
         assistant.pin(&ends)?;
         let mut sequence =
@@ -111,48 +109,59 @@ fn agreement(stream: &Stream, ids: &[u32], ends: &[u32], from: usize) -> usize {
     (from..limit).find(|&i| stream.token(i) != (ids[i], ends[i] as usize)).unwrap_or(limit.max(from))
 }
 
-/// The text after the last id that carries none, with the ends of its ids; `first` is where it begins.
-fn open(
-    tokenizer: &Arc<Tokenizer>,
-    pairs: &FxHashMap<u32, u32>,
-    ids: &[u32],
-    ends: &mut Vec<u32>,
-    first: &mut usize,
-) -> Result<Stream> {
-    let controls = |id: &u32| pairs.contains_key(id) || tokenizer.token_bytes(*id).is_none();
-    *first = ids.iter().rposition(&controls).map_or(0, |at| at + 1);
-    let fresh = ids[..*first].iter().all(controls);
-    let ids = &ids[*first..];
-    let read = |at_start: bool, ends: &mut Vec<u32>| -> Result<Stream> {
+/// Whether `id` carries no text: it has a counterpart among the `pairs`, or stands for nothing.
+fn is_control(tokenizer: &Tokenizer, pairs: &FxHashMap<u32, u32>, id: u32) -> bool {
+    pairs.contains_key(&id) || tokenizer.token_bytes(id).is_none()
+}
+
+/// The text that begins after a special token.
+fn after_special(tokenizer: &Arc<Tokenizer>) -> Stream {
+    Stream::new(Arc::clone(tokenizer), tokenizer.prefix != Prefix::FirstUnlessSpace)
+}
+
+/// The text at the end of a prompt.
+struct Opened {
+    stream: Stream,
+    /// The ends of its ids.
+    ends: Vec<u32>,
+    /// The index of the first of them in the prompt.
+    first: usize,
+}
+
+/// The text after the last id that carries none.
+fn open(tokenizer: &Arc<Tokenizer>, pairs: &FxHashMap<u32, u32>, ids: &[u32]) -> Result<Opened> {
+    let control = |id: &u32| is_control(tokenizer, pairs, *id);
+    let first = ids.iter().rposition(control).map_or(0, |at| at + 1);
+    let fresh = ids[..first].iter().all(control);
+    let ids = &ids[first..];
+    let read = |at_start: bool| -> Result<Opened> {
         let mut stream = Stream::new(Arc::clone(tokenizer), at_start);
-        let mut bytes = Vec::new();
-        ends.clear();
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(ids.len()));
         for (at, &id) in ids.iter().enumerate() {
             bytes.extend_from_slice(stream.bytes_of(id, at == 0).unwrap_or(&[]));
             ends.push(bytes.len() as u32);
         }
         stream.append(&bytes)?;
-        Ok(stream)
+        Ok(Opened { stream, ends, first })
     };
+    let agrees = |opened: &Opened| agreement(&opened.stream, ids, &opened.ends, 0) == ids.len();
     let at_start = tokenizer.prefix != Prefix::FirstUnlessSpace || fresh;
-    let stream = read(at_start, ends)?;
+    let opened = read(at_start)?;
     let spaced = ids.first().and_then(|&id| tokenizer.token_bytes(id)).is_some_and(|bytes| bytes[0] == b' ');
     let unruled = match tokenizer.prefix {
         Prefix::None | Prefix::Always => false,
         // No space was put before one that was there.
         Prefix::UnlessSpace => spaced,
         // Nor after special tokens that were part of the text.
-        Prefix::FirstUnlessSpace => spaced || *first > 0,
+        Prefix::FirstUnlessSpace => spaced || first > 0,
     };
-    if at_start && unruled && agreement(&stream, ids, ends, 0) < ids.len() {
-        let mut plain_ends = Vec::new();
-        let plain = read(false, &mut plain_ends)?;
-        if agreement(&plain, ids, &plain_ends, 0) == ids.len() {
-            *ends = plain_ends;
+    if at_start && unruled && !agrees(&opened) {
+        let plain = read(false)?;
+        if agrees(&plain) {
             return Ok(plain);
         }
     }
-    Ok(stream)
+    Ok(opened)
 }
 
 /// The target's side: ids that are never rewritten, and the text's own encoding beside them.
@@ -353,13 +362,11 @@ impl Sequence {
                 self.target.first = self.target.ids.len();
                 self.target.ends.clear();
                 (self.target.committed, self.target.agree) = (0, 0);
-                let starts = self.bridge.target.prefix != Prefix::FirstUnlessSpace;
-                self.target.stream = Stream::new(Arc::clone(&self.bridge.target), starts);
+                self.target.stream = after_special(&self.bridge.target);
                 if let Some(id) = paired {
                     self.assistant.ids.push(id);
                     self.assistant.first = self.assistant.ids.len();
-                    let starts = self.bridge.assistant.prefix != Prefix::FirstUnlessSpace;
-                    self.assistant.stream = Stream::new(Arc::clone(&self.bridge.assistant), starts);
+                    self.assistant.stream = after_special(&self.bridge.assistant);
                 }
             }
         }
@@ -392,9 +399,8 @@ impl Sequence {
     fn cause(&self, keep: usize) -> Cause {
         let Assistant { stream, ids, cached, first } = &self.assistant;
         let Some(&old) = cached.get(keep) else { return Cause::None };
-        let tokenizer = &self.bridge.assistant;
-        let control = |id: u32| self.bridge.to_target.contains_key(&id) || tokenizer.token_bytes(id).is_none();
-        if control(old) || ids.get(keep).is_some_and(|&id| control(id)) || keep < *first {
+        let control = |id: &u32| is_control(&self.bridge.assistant, &self.bridge.to_target, *id);
+        if control(&old) || ids.get(keep).is_some_and(control) || keep < *first {
             return Cause::Special;
         }
         let from = if keep == *first { 0 } else { stream.token(keep - first - 1).1 };

@@ -140,11 +140,7 @@ impl Tokenizer {
             Matcher::new(spec.added_tokens.iter().filter(|t| !normalized(t)), |c| c.as_bytes().to_vec()),
             Matcher::new(spec.added_tokens.iter().filter(normalized), |c| {
                 let mut content = Vec::new();
-                if metaspace {
-                    bytes::push_metaspace(c, &mut content);
-                } else {
-                    content.extend_from_slice(c.as_bytes());
-                }
+                spelling.push_added(c, &mut content);
                 content
             }),
         ];
@@ -364,6 +360,14 @@ impl Spelling {
         }
     }
 
+    /// An added token is its own text: only a SentencePiece-style one writes spaces as `▁`.
+    fn push_added(&self, content: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Metaspace => bytes::push_metaspace(content, out),
+            _ => out.extend_from_slice(content.as_bytes()),
+        }
+    }
+
     fn push(&self, token: &str, out: &mut Vec<u8>) {
         match self {
             Self::ByteLevel => bytes::push_byte_level(token, out),
@@ -409,12 +413,7 @@ fn vocab(spec: &Spec, spelling: &Spelling) -> Result<Vocab> {
         }
     }
     for token in &spec.added_tokens {
-        // An added token is its own text: only a SentencePiece-style one writes spaces as `▁`.
-        if *spelling == Spelling::Metaspace {
-            bytes::push_metaspace(&token.content, &mut data);
-        } else {
-            data.extend_from_slice(token.content.as_bytes());
-        }
+        spelling.push_added(&token.content, &mut data);
         entries.push((token.id, data.len(), token.special));
     }
     let size = entries.iter().map(|e| e.0).max().map_or(0, |id| id.saturating_add(1));

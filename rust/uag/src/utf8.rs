@@ -26,23 +26,51 @@ pub fn unfinished(bytes: &[u8]) -> usize {
     0
 }
 
+/// A character, or a byte that begins none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    pub(crate) char: Option<char>,
+    /// Where the next one starts.
+    pub(crate) next: usize,
+    /// How far the bytes were looked at: one past their end where they end inside a character.
+    pub(crate) seen: usize,
+}
+
+/// The character that starts at `at`, which must not be the end.
+#[inline]
+pub(crate) fn decode(bytes: &[u8], at: usize) -> Decoded {
+    let lead = bytes[at];
+    let alone = |char, seen| Decoded { char, next: at + 1, seen };
+    let (length, bits) = match lead {
+        ..0x80 => return alone(Some(char::from(lead)), at + 1),
+        0xC2..=0xDF => (2, lead & 0x1F),
+        0xE0..=0xEF => (3, lead & 0x0F),
+        0xF0..=0xF4 => (4, lead & 0x07),
+        _ => return alone(None, at + 1),
+    };
+    let mut code = u32::from(bits);
+    for next in at + 1..at + length {
+        match bytes.get(next) {
+            Some(&byte) if byte & 0xC0 == 0x80 => code = code << 6 | u32::from(byte & 0x3F),
+            // The byte itself, or the end, was looked at.
+            _ => return alone(None, next + 1),
+        }
+    }
+    let next = at + length;
+    // Surrogates, code points past the last and overlong forms are no UTF-8. (Two-byte overlong
+    // forms have no valid lead byte.)
+    let least = [0x80, 0x800, 0x1_0000][length - 2];
+    match char::from_u32(code) {
+        char @ Some(_) if code >= least => Decoded { char, next, seen: next },
+        _ => alone(None, next),
+    }
+}
+
 /// The character that starts at `at`, or `None` and length 1 for a byte that starts none.
 #[inline]
 pub fn char_at(bytes: &[u8], at: usize) -> (Option<char>, usize) {
-    let first = bytes[at];
-    if first < 0x80 {
-        return (Some(first as char), 1);
-    }
-    let len = match first {
-        0xC2..=0xDF => 2,
-        0xE0..=0xEF => 3,
-        0xF0..=0xF4 => 4,
-        _ => return (None, 1),
-    };
-    match bytes.get(at..at + len).map(std::str::from_utf8) {
-        Some(Ok(text)) => (text.chars().next(), len),
-        _ => (None, 1),
-    }
+    let found = decode(bytes, at);
+    (found.char, found.next - at)
 }
 
 /// Whether a character (or a byte that belongs to none) starts at `at`.
@@ -60,6 +88,11 @@ pub fn is_boundary(bytes: &[u8], at: usize) -> bool {
 /// Where the character (or the byte that belongs to none) that ends at `at` begins; 0 at the start.
 pub fn before(bytes: &[u8], at: usize) -> usize {
     (at.saturating_sub(4)..at).rev().find(|&back| is_boundary(bytes, back)).unwrap_or(0)
+}
+
+/// The character that ends at `at`; `None` at the start and for a byte that belongs to none.
+pub(crate) fn char_before(bytes: &[u8], at: usize) -> Option<char> {
+    if at == 0 { None } else { char_at(&bytes[..at], before(bytes, at)).0 }
 }
 
 #[cfg(test)]

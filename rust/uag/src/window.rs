@@ -42,11 +42,17 @@ impl Window {
         let mut covered = tokens.get(first..).and_then(<[Token]>::last).map_or(piece.start, |t| t.end as usize);
         while covered < piece.end {
             let goal = (covered + BLOCK..piece.end).find(|&at| utf8::is_boundary(text, at)).unwrap_or(piece.end);
+            let begin = |index: usize| if index == first { piece.start } else { tokens[index - 1].end as usize };
             // Appending revises one or two tokens nearly always; four at most in real text.
             let mut back = 2;
             let kept = loop {
-                let kept = self.encode(bpe, text, &piece, first, tokens, back, goal);
-                if kept == first || self.fits(bpe, text, piece.start, first, &tokens[..kept]) {
+                let mut kept = tokens.len().saturating_sub(back).max(first);
+                while kept > first && !utf8::is_boundary(text, begin(kept)) {
+                    kept -= 1;
+                }
+                self.tokens.clear();
+                bpe.merge(text, begin(kept), goal, &mut self.scratch, &mut self.tokens);
+                if kept == first || self.fits(bpe, text, begin(kept - 1), tokens[kept - 1]) {
                     break kept;
                 }
                 back *= 2;
@@ -59,33 +65,10 @@ impl Window {
         stable
     }
 
-    /// Encodes the piece up to `goal` from some `back` tokens before the end; returns how many are before that.
-    #[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
-    fn encode(
-        &mut self,
-        bpe: &Bpe,
-        text: &[u8],
-        piece: &Range<usize>,
-        first: usize,
-        tokens: &[Token],
-        back: usize,
-        goal: usize,
-    ) -> usize {
-        let mut kept = tokens.len().saturating_sub(back).max(first);
-        let start = |kept: usize| if kept == first { piece.start } else { tokens[kept - 1].end as usize };
-        while kept > first && !utf8::is_boundary(text, start(kept)) {
-            kept -= 1;
-        }
-        self.tokens.clear();
-        bpe.merge(text, start(kept), goal, &mut self.scratch, &mut self.tokens);
-        kept
-    }
-
-    /// Whether the last of `tokens` and the first of the window after it are the encoding of their own bytes.
-    fn fits(&mut self, bpe: &Bpe, text: &[u8], piece_start: usize, first: usize, tokens: &[Token]) -> bool {
-        let (Some(&left), Some(&right)) = (tokens.last(), self.tokens.first()) else { return true };
-        let before = tokens.len() - 1;
-        let start = if before == first { piece_start } else { tokens[before - 1].end as usize };
+    /// Whether `left`, which begins at `start`, and the first of the window after it are the encoding of
+    /// their own bytes.
+    fn fits(&mut self, bpe: &Bpe, text: &[u8], start: usize, left: Token) -> bool {
+        let Some(&right) = self.tokens.first() else { return true };
         self.pair.clear();
         bpe.merge(text, start, right.end as usize, &mut self.scratch, &mut self.pair);
         self.pair == [left, right]

@@ -1,6 +1,7 @@
 //! Characters as the patterns see them: decoding, and the classes a character is in.
 
 use super::tables::{BLOCKS, LETTERS, PAGES};
+use crate::utf8;
 
 /// A set of character classes: those of one character, or those a pattern asks for.
 ///
@@ -74,46 +75,13 @@ pub(super) fn char_at(text: &[u8], at: usize) -> Option<(Char, usize)> {
         let char = Char { class, code: u32::from(lead), next: at + 1 };
         return Some((char, at + 1));
     }
-    let (length, bits) = match lead {
-        0xC2..=0xDF => (2, lead & 0x1F),
-        0xE0..=0xEF => (3, lead & 0x0F),
-        0xF0..=0xF4 => (4, lead & 0x07),
-        _ => return Some((invalid(at), at + 1)),
+    let found = utf8::decode(text, at);
+    let (class, code) = match found.char {
+        Some(char) => (class_of(u32::from(char)), u32::from(char)),
+        // An invalid byte reads as U+FFFD, the replacement character, would.
+        None => (Class::SYMBOL, 0xFFFD),
     };
-    let mut code = u32::from(bits);
-    for next in at + 1..at + length {
-        match text.get(next) {
-            Some(&byte) if byte & 0xC0 == 0x80 => code = code << 6 | u32::from(byte & 0x3F),
-            // The byte itself, or the end of the text, was looked at.
-            _ => return Some((invalid(at), next + 1)),
-        }
-    }
-    let next = at + length;
-    // Surrogates, code points past the last and overlong forms are no UTF-8. (Two-byte overlong
-    // forms have no valid lead byte.)
-    let least = [0x80, 0x800, 0x1_0000][length - 2];
-    match char::from_u32(code) {
-        Some(_) if code >= least => {
-            let class = class_of(code);
-            Some((Char { class, code, next }, next))
-        }
-        _ => Some((invalid(at), next)),
-    }
-}
-
-/// An invalid byte stands for itself and reads as U+FFFD, the replacement character, would.
-fn invalid(at: usize) -> Char {
-    Char { class: Class::SYMBOL, code: 0xFFFD, next: at + 1 }
-}
-
-/// The start of the character that ends at `end` > 0.
-pub(super) fn char_before(text: &[u8], end: usize) -> usize {
-    // The longest first: the last byte of a character would do as an invalid one.
-    (1..=4.min(end))
-        .rev()
-        .map(|length| end - length)
-        .find(|&at| char_at(text, at).is_some_and(|(char, _)| char.next == end))
-        .unwrap_or(end - 1)
+    Some((Char { class, code, next: found.next }, found.seen))
 }
 
 #[cfg(test)]
@@ -130,7 +98,7 @@ mod tests {
             let text = char.encode_utf8(&mut bytes).as_bytes();
             let (found, seen) = char_at(text, 0).expect("not empty");
             assert_eq!((found.code, found.next, seen), (code, text.len(), text.len()));
-            assert_eq!(char_before(text, text.len()), 0);
+            assert_eq!(utf8::before(text, text.len()), 0);
         }
     }
 

@@ -1,9 +1,10 @@
 //! DeepSeek-V3 and DeepSeek-Coder.
 
-use super::chars::{Char, Class, char_before};
+use super::chars::{Char, Class};
 use super::resume::{Phase, Resume};
 use super::scanner::Scanner;
 use super::words::after_blank;
+use crate::utf8;
 
 const V3_WORD: Class = Class::LETTER.or(Class::MARK);
 const V3_SYMBOL: Class = Class::PUNCTUATION.or(Class::SYMBOL);
@@ -76,13 +77,18 @@ fn v3_gap(s: &mut Scanner) -> usize {
 /// The last character taken into a gap was taken for what followed it, which may have changed.
 fn step_back_in_gap(s: &mut Scanner) {
     if s.state.phase == Phase::Gap {
-        let before = char_before(s.text, s.state.pos);
+        let before = utf8::before(s.text, s.state.pos);
         if before > s.start {
             s.state.pos = before;
         } else {
             s.state = Resume::START;
         }
     }
+}
+
+/// Whether the stage `[一-龥ࠀ-一가-\u{d7ff}]+` does not cut between the two.
+pub(super) fn same(one: Char, other: Char) -> bool {
+    one.class.and(Class::CJK_CODER) == other.class.and(Class::CJK_CODER)
 }
 
 /// DeepSeek-Coder: line ends singly, then `\s?\p{L}+`, then `\s?\p{P}+`, then
@@ -94,14 +100,13 @@ pub(super) fn coder(s: &mut Scanner) -> usize {
     };
     // The last two stages only cut up the pieces of the first three, which have to be found without
     // regard to them.
-    let same = |char: Char| char.class.and(Class::CJK_CODER) == first.class.and(Class::CJK_CODER);
     if s.fresh() {
         if first.class.is(Class::NEWLINE.or(Class::DIGITS)) {
             return first.next;
         }
         let body = match s.peek(first.next) {
             Some(second) if first.class.is(Class::SPACE) && second.class.is(Class::LETTER.or(Class::PUNCTUATION)) => {
-                if !same(second) {
+                if !same(first, second) {
                     return first.next;
                 }
                 second
@@ -118,7 +123,7 @@ pub(super) fn coder(s: &mut Scanner) -> usize {
         s.enter(phase, body.next);
     }
     match s.state.phase {
-        Phase::Gap => coder_gap(s, same),
+        Phase::Gap => coder_gap(s, first),
         phase => {
             s.fence(Class::CJK_CODER, first);
             s.run(if phase == Phase::Letters { Class::LETTER } else { Class::PUNCTUATION })
@@ -127,10 +132,10 @@ pub(super) fn coder(s: &mut Scanner) -> usize {
 }
 
 /// Takes what is neither letter nor punctuation, up to the white space in front of either.
-fn coder_gap(s: &mut Scanner, same: impl Fn(Char) -> bool) -> usize {
+fn coder_gap(s: &mut Scanner, first: Char) -> usize {
     let taken = Class::LETTER.or(Class::PUNCTUATION);
     while let Some(char) = s.peek(s.state.pos) {
-        if !same(char) || char.class.is(taken.or(Class::NEWLINE).or(Class::DIGITS)) {
+        if !same(first, char) || char.class.is(taken.or(Class::NEWLINE).or(Class::DIGITS)) {
             break;
         }
         if char.class.is(Class::SPACE) && s.peek_if(char.next, taken).is_some() {

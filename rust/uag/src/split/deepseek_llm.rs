@@ -10,9 +10,11 @@
 //! - White space at the end of what these stages leave is cut off by the fourth, before the fifth
 //!   cuts around its characters, some of which are white space.
 
-use super::chars::{Char, Class, char_before};
+use super::chars::{Char, Class};
+use super::deepseek::same;
 use super::resume::{LOST, Phase};
 use super::scanner::Scanner;
+use crate::utf8;
 
 const LETTERS: Class = Class::LLM_LETTER.or(Class::LLM_LATIN);
 /// What the first three stages find something at.
@@ -74,11 +76,6 @@ fn open(s: &mut Scanner, first: Char) -> Option<usize> {
 /// White space that is neither a line end nor punctuation.
 fn blank(char: Char) -> bool {
     char.class.is(Class::SPACE) && !char.class.is(FOUND)
-}
-
-/// Whether the fifth stage does not cut between the two.
-fn same(one: Char, other: Char) -> bool {
-    one.class.and(Class::CJK_CODER) == other.class.and(Class::CJK_CODER)
 }
 
 /// Takes a run of punctuation.
@@ -158,7 +155,7 @@ fn cut_in_spaces(s: &mut Scanner, first: Char) -> Option<usize> {
 
 /// The end of the piece without its last character, unless that is all of it.
 fn without_last(s: &Scanner) -> usize {
-    let before = char_before(s.text, s.state.pos);
+    let before = utf8::before(s.text, s.state.pos);
     if before > s.start { before } else { s.state.pos }
 }
 
@@ -170,7 +167,7 @@ fn find_mark(s: &mut Scanner) {
     s.state.mark = 0;
     let mut end = s.state.pos;
     while end > s.start {
-        let at = char_before(s.text, end);
+        let at = utf8::before(s.text, end);
         if s.peek_if(at, Class::SPACE).is_none() {
             s.state.mark = end;
             return;

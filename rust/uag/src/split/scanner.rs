@@ -1,8 +1,9 @@
 //! What the patterns have in common: a look at the text that remembers how far it went, and the
 //! runs that a scan can be resumed in.
 
-use super::chars::{Char, Class, ascii_class, char_at, char_before};
+use super::chars::{Char, Class, ascii_class, char_at};
 use super::resume::{LOST, Phase, Resume};
+use crate::utf8;
 
 /// A stretch of the text that an earlier stage of the pre-tokenizer has cut out: it ends before
 /// the first character that differs from the first one in its membership in `by`. Its end is the
@@ -152,7 +153,7 @@ impl<'t> Scanner<'t> {
         } else if self.peek(end).is_none() {
             end
         } else {
-            char_before(self.text, end)
+            utf8::before(self.text, end)
         }
     }
 

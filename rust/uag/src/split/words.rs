@@ -1,9 +1,9 @@
 //! The one-pattern families: GPT-2, and the descendants of cl100k and o200k.
 
-use super::chars::char_before;
 use super::chars::{Char, Class};
 use super::resume::{LOST, Phase};
 use super::scanner::Scanner;
+use crate::utf8;
 
 /// GPT-2: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 pub(super) fn gpt2(s: &mut Scanner) -> usize {
@@ -217,7 +217,7 @@ impl Words {
         let mut end = s.state.pos;
         s.state.mark = 0;
         while end > s.start {
-            let at = char_before(s.text, end);
+            let at = utf8::before(s.text, end);
             if s.peek(at).is_some_and(|char| self.in_word(char) && char.class.is(caseless)) {
                 s.state.mark = end;
                 return;
