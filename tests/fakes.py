@@ -26,9 +26,10 @@ from tokenizers import (
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from uag._core import Tokenizer
-from uag.decoder import Output, SpeculativeDecoder
+from uag.decoder import SpeculativeDecoder
 from uag.drafter import Drafter
 from uag.hf import context_window
+from uag.output import Output
 from uag.prompt import Prompt, target_ids
 from uag.text import TextBytes
 
@@ -306,6 +307,6 @@ class ScriptedDecoder(SpeculativeDecoder):
         self.script = TextBytes(self.bridge.target).add(ids + new)
         return super().generate(prompt, **options)
 
-    def _drafter(self, prompt: list[int]) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Any) -> Drafter:
         self.seed += 1
         return ScriptedDrafter(self.bridge.assistant, prompt, self.script, self.seed)

@@ -17,12 +17,14 @@ MODULES = sorted(path.stem for path in Path(uag.__file__).parent.glob("*.py"))
 def test_docstring_examples(name: str) -> None:
     module = import_module("uag" if name == "__init__" else f"uag.{name}")
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
+    models = random_model("llama", target), random_model("llama", assistant, num_hidden_layers=1)
     names = {
         "torch": torch,
         "transformers": transformers,
-        "target": random_model("llama", target),
+        "target": models[0],
         "target_tokenizer": target,
-        "assistant": random_model("llama", assistant, num_hidden_layers=1),
+        "assistant": models[1],
         "assistant_tokenizer": assistant,
+        "decoder": uag.SpeculativeDecoder(models[0], target, models[1], assistant),
     }
     assert doctest.testmod(module, extraglobs=names).failed == 0

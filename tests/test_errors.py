@@ -9,10 +9,11 @@ import tokenizers
 import torch
 import transformers
 from fakes import PROMPT, random_model, tokenizer
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 from uag import (
     Bridge,
     LoadError,
+    LogitsError,
     OptionError,
     PromptError,
     SpeculativeDecoder,
@@ -42,7 +43,8 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     ([5, -1], "id -1"),
     ("long " * 400, "window is 256"),
     (torch.zeros(2, 3, dtype=torch.long), r"shape \(2, 3\)"),
-    (["one", "two"], "give one text or one list"),
+    ([5, "two"], "give a text or a list"),
+    (7, "give a text or a list"),
 ]
 
 
@@ -52,18 +54,53 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
 def test_prompts_that_cannot_be_read(
     decoder: SpeculativeDecoder, prompt: Any, message: str
 ) -> None:
-    for call in (decoder.generate, decoder.stream):
+    def second(prompt: Any, **options: Any) -> None:
+        decoder.generate([PROMPT, prompt], **options)
+
+    for call in (decoder.generate, decoder.stream, second):
         with pytest.raises(PromptError, match=message):
             call(prompt, max_new_tokens=3)
     check_usable(decoder)
 
 
+def test_a_stream_is_of_one_prompt(decoder: SpeculativeDecoder) -> None:
+    with pytest.raises(PromptError, match="give a text or a list"):
+        decoder.stream([PROMPT, PROMPT])
+
+
+SEVERAL = GenerationConfig(do_sample=True, num_return_sequences=3)
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"max_tokens": 5}, "unknown option 'max_tokens'; did you mean 'max_new_tokens'"),
     ({"zebra": 5}, "unknown option 'zebra'"),
-    ({"do_sample": True}, "do_sample=True: sampling is not supported yet"),
     ({"num_beams": 4}, "num_beams=4: beam search is not supported"),
-    ({"num_return_sequences": 2}, "num_return_sequences=2"),
+    ({"num_return_sequences": 2}, "num_return_sequences=2, but greedy decoding"),
+    ({"num_return_sequences": 0}, "num_return_sequences=0 is out of range"),
+    (
+        {"do_sample": True, "temperature": 0.0},
+        "temperature=0.0 .* must be above 0",
+    ),
+    ({"do_sample": True, "temperature": -1}, "temperature=-1 is out of range"),
+    ({"do_sample": True, "temperature": float("nan")}, "temperature=nan is out of range"),
+    ({"do_sample": True, "temperature": float("inf")}, "temperature=inf is out of range"),
+    ({"do_sample": True, "temperature": "hot"}, "temperature='hot' is out of range"),
+    (
+        {"do_sample": True, "top_p": 0.0},
+        "top_p=0.0 .* at most 1",
+    ),
+    ({"do_sample": True, "top_p": 1.01}, "top_p=1.01 is out of range"),
+    ({"do_sample": True, "top_p": float("nan")}, "top_p=nan is out of range"),
+    ({"do_sample": True, "top_k": -1}, "top_k=-1 is out of range"),
+    ({"do_sample": True, "top_k": 2.5}, "top_k=2.5 is out of range"),
+    ({"do_sample": True, "min_p": 1.5}, "min_p=1.5 is out of range"),
+    ({"do_sample": True, "typical_p": 0.0}, "typical_p=0.0 is out of range"),
+    ({"do_sample": True, "epsilon_cutoff": 1.0}, "epsilon_cutoff=1.0 is out of range"),
+    ({"do_sample": True, "eta_cutoff": -0.1}, "eta_cutoff=-0.1 is out of range"),
+    ({"do_sample": True, "seed": -1}, r"seed=-1 is out of range: .* from 0 to 2\*\*63 - 1"),
+    ({"do_sample": True, "seed": 2**63}, "is out of range"),
+    ({"do_sample": True, "seed": 1.5}, "seed=1.5 is out of range"),
+    ({"do_sample": True, "seed": True}, "seed=True is out of range"),
+    ({"generation_config": GenerationConfig(do_sample=True, top_p=2.0)}, "top_p=2.0"),
+    ({"generation_config": SEVERAL}, "give it to generate"),
     ({"guidance_scale": 2.0}, "guidance_scale=2.0"),
     ({"num_assistant_tokens": 7}, "give lookahead="),
     ({"cache_implementation": "static"}, "cache_implementation='static'"),
@@ -71,7 +108,7 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"max_new_tokens": -3}, "max_new_tokens"),
     ({"max_length": 3}, "max_length=3 leaves no room"),
     ({"repetition_penalty": -1.0}, "penalty"),
-    ({"generation_config": GenerationConfig(do_sample=True)}, "do_sample=True"),
+    ({"generation_config": GenerationConfig(num_beams=2)}, "num_beams=2"),
 ]
 
 
@@ -173,14 +210,51 @@ def test_larger_assistant_is_a_warning() -> None:
         )
 
 
-def test_sampling_by_the_models_defaults_is_a_warning() -> None:
+def test_beams_by_the_models_defaults_are_a_warning() -> None:
     target = tokenizer("gpt2")
     model = random_model("llama", target)
-    model.generation_config.do_sample = True
+    model.generation_config.num_beams = 3
     decoder = SpeculativeDecoder(model, target)
-    with pytest.warns(UserWarning, match="decoding greedily"):
+    with pytest.warns(UserWarning, match="num_beams=3; going on with 1"):
         out = decoder.generate(PROMPT, max_new_tokens=5)
-    assert len(out.token_ids) == 5 and model.generation_config.do_sample
+    assert len(out.token_ids) == 5 and model.generation_config.num_beams == 3
+
+
+@pytest.mark.parametrize("draft_temperature", [0, -0.5, float("nan"), "warm"])
+def test_draft_temperature_out_of_range(draft_temperature: Any) -> None:
+    target = tokenizer("gpt2")
+    with pytest.raises(OptionError, match="draft_temperature"):
+        SpeculativeDecoder(
+            random_model("llama", target), target, draft_temperature=draft_temperature
+        )
+
+
+@pytest.mark.parametrize("do_sample", [False, True])
+@pytest.mark.parametrize("sound", [0, 4])
+def test_nan_logits(do_sample: bool, sound: int) -> None:
+    target = tokenizer("gpt2")
+    model = random_model("llama", target)
+
+    def spoil(_: object, __: object, named: dict[str, Any], output: Any) -> None:
+        if named["past_key_values"].get_seq_length() > len(target(PROMPT)["input_ids"]) + sound:
+            output.logits[:] = torch.nan
+
+    hook = model.register_forward_hook(spoil, with_kwargs=True)
+    decoder = SpeculativeDecoder(model, target, random_model("llama", target, seed=1), target)
+    options = {"max_new_tokens": 12, "do_sample": do_sample}
+    with pytest.raises(LogitsError, match=r"contain NaN.* load it in float32"):
+        decoder.generate(PROMPT + " one", **options)
+    hook.remove()
+    assert len(decoder.generate(PROMPT, **options).token_ids) == 12
+
+
+def test_options_that_leave_no_token(decoder: SpeculativeDecoder) -> None:
+    def forbid(_: Any, scores: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(scores, -torch.inf)
+
+    with pytest.raises(LogitsError, match="leave no token"):
+        decoder.generate(PROMPT, do_sample=True, logits_processor=LogitsProcessorList([forbid]))
+    check_usable(decoder)
 
 
 def test_a_bare_tokenizers_tokenizer_will_do() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uag.bridge import Bridge as Bridge
-    from uag.decoder import Output as Output
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
     from uag.errors import LoadError as LoadError
+    from uag.errors import LogitsError as LogitsError
     from uag.errors import OptionError as OptionError
     from uag.errors import PromptError as PromptError
     from uag.errors import UagError as UagError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
+    from uag.output import Output as Output
+    from uag.output import TextStream as TextStream
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
 
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bridge": "bridge",
-    "Output": "decoder",
+    "Output": "output",
     "SpeculativeDecoder": "decoder",
     "LoadError": "errors",
+    "LogitsError": "errors",
     "OptionError": "errors",
     "PromptError": "errors",
     "UagError": "errors",
@@ -40,6 +43,7 @@ _HOMES = {
     "Lookahead": "lookahead",
     "Round": "stats",
     "Stats": "stats",
+    "TextStream": "output",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

@@ -138,6 +138,12 @@ class Sequence:
     @property
     def assistant_ids(self) -> list[int]:
         """The assistant's ids for the same text. O(n)."""
+    @property
+    def held(self) -> int:
+        """How many bytes at the end of the text the assistant's ids leave out.
+
+        Those of a character that the target has only begun: 0 to 3.
+        """
 
 @final
 class Proposal:

@@ -12,7 +12,8 @@ import typer
 from uag.errors import UagError, UagWarning
 
 if TYPE_CHECKING:
-    from uag.decoder import Output, SpeculativeDecoder
+    from uag.decoder import SpeculativeDecoder
+    from uag.output import Output
 
 app = typer.Typer(
     help="Any decoder generates faster with any smaller one, whatever their tokenizers.",
@@ -92,6 +93,19 @@ def generate(
     ] = None,
     max_new_tokens: Length = 128,
     lookahead: Guesses = "5",
+    do_sample: Annotated[
+        bool, typer.Option("--do-sample", help="Draw tokens; so do the options that follow.")
+    ] = False,
+    temperature: Annotated[
+        float | None, typer.Option(help="Below 1: likelier tokens more often.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Only the likeliest so many.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the likeliest up to this chance.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same text again, with any assistant or none.")
+    ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
     ] = None,
@@ -122,13 +136,18 @@ def generate(
         dtype=dtype,
         **placement,
     )
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | (
-        {"stop_strings": stop} if stop else {}
-    )
+    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
+    if do_sample or asked or seed is not None:
+        options |= {"do_sample": True}
+    if stop:
+        options |= {"stop_strings": stop}
+    stream = decoder.stream(text, seed=seed, **options)
     if as_json:
-        print(json.dumps(_described(decoder.generate(text, **options))))
+        print(json.dumps(_described(stream.finish())))
         return
-    for piece in decoder.stream(text, **options):
+    for piece in stream:
         sys.stdout.write(_printable(piece) if sys.stdout.isatty() else piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
@@ -183,6 +202,7 @@ def _described(out: "Output") -> dict[str, Any]:
     return {
         "text": out.text,
         "token_ids": out.token_ids,
+        "seed": out.seed,
         "stats": {
             "tokens": stats.tokens,
             "rounds": stats.rounds,

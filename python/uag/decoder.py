@@ -1,15 +1,18 @@
 """The front door: two models, one text."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, Self, cast, overload
 
 from transformers import PreTrainedModel
 
 from uag.bridge import Bridge, SpecialPairs
-from uag.drafter import Drafter, ModelDrafter, NoDrafter
-from uag.errors import UagWarning, UnsupportedModelError, UnsupportedTokenizerError
+from uag.drafter import Drafter, ModelDrafter, NoDrafter, most_likely_draft
+from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
 from uag.hf import (
     AnyTokenizer,
@@ -20,31 +23,20 @@ from uag.hf import (
     load_model,
     load_tokenizer,
     parameter_count,
+    vocabulary_rows,
 )
 from uag.lm import CachedLM, reads_together
 from uag.lookahead import Lookahead, lookahead_from
-from uag.options import plan_generation
-from uag.prompt import Prompt, assistant_ids, target_ids
+from uag.options import Plan, check_limits, plan_generation
+from uag.output import Output, TextStream
+from uag.prompt import Prompt, assistant_ids, several, target_ids
+from uag.sampling import DraftSampling, Sampler, TokenNames, fresh_seed, sequence_key
 from uag.stats import Round, Stats
 from uag.text import TextDecoder
-from uag.verify import greedy_verifier
+from uag.verify import most_likely, verifier
 
 DEFAULT_LOOKAHEAD = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A continuation.
-
-    Attributes:
-        text: the new text, without the prompt and without special tokens.
-        token_ids: the new target ids, with the end-of-text id if one was reached.
-        stats: rounds, drafted and accepted ids, seconds.
-    """
-
-    text: str
-    token_ids: list[int]
-    stats: Stats
+DRAFT_TEMPERATURE = 0.5
 
 
 class SpeculativeDecoder:
@@ -68,11 +60,13 @@ class SpeculativeDecoder:
             schedule), or an object with `next_k()` and `update(drafted, accepted)`.
         special_pairs: (target token, assistant token) that mean the same, such as the markers of a
             chat format, by id or content. End-of-text tokens are paired anyway.
+        draft_temperature: when tokens are drawn, the assistant's temperature as a fraction of the
+            target's: sharper drafts agree more often. It does not touch the output.
 
     Raises:
         UnsupportedModelError: for an encoder-decoder, or a model whose state cannot be taken back.
         UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
-        OptionError: for a lookahead below 1.
+        OptionError: for a lookahead below 1, or a draft_temperature that is not above 0.
     """
 
     def __init__(
@@ -84,8 +78,10 @@ class SpeculativeDecoder:
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
+        draft_temperature: float = DRAFT_TEMPERATURE,
     ) -> None:
         lookahead_from(lookahead)
+        check_limits({"draft_temperature": draft_temperature})
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = assistant
@@ -94,6 +90,7 @@ class SpeculativeDecoder:
             assistant_tokenizer if assistant_tokenizer is not None else tokenizer
         )
         self.lookahead = lookahead
+        self.draft_temperature = draft_temperature
         check_model(model)
         CachedLM(model)  # refuses what it cannot drive
         pairs = list(special_pairs or ())
@@ -122,6 +119,7 @@ class SpeculativeDecoder:
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
+        draft_temperature: float = DRAFT_TEMPERATURE,
         trust_remote_code: bool = False,
         **options: Any,
     ) -> Self:
@@ -132,6 +130,7 @@ class SpeculativeDecoder:
             assistant: hub name or folder of the assistant; `None` to decode plainly.
             lookahead: see the class.
             special_pairs: see the class.
+            draft_temperature: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
 
@@ -152,71 +151,174 @@ class SpeculativeDecoder:
             other,
             lookahead=lookahead,
             special_pairs=special_pairs,
+            draft_temperature=draft_temperature,
         )
 
-    def generate(self, prompt: Prompt, **options: Any) -> Output:
-        """Continue a prompt.
+    @overload
+    def generate(
+        self, prompt: Prompt, *, num_return_sequences: None = None, **options: Any
+    ) -> Output: ...
+
+    @overload
+    def generate(
+        self, prompt: Prompt, *, num_return_sequences: int, **options: Any
+    ) -> list[Output]: ...
+
+    @overload
+    def generate(self, prompt: SequenceOf[Prompt], **options: Any) -> list[Output]: ...
+
+    def generate(
+        self,
+        prompt: Prompt | SequenceOf[Prompt],
+        *,
+        num_return_sequences: int | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Output | list[Output]:
+        """Continue a prompt, or each of several.
+
+        With `do_sample=True` tokens are drawn from the target's distribution, shaped by its options
+        as in transformers; the text for a seed is the same with any assistant, any lookahead, or
+        none.
+
+        >>> outs = decoder.generate(["Once", "One day"], do_sample=True, seed=1, max_new_tokens=8)
+        >>> outs[1].token_ids == decoder.generate(
+        ...     "One day", do_sample=True, seed=1, max_new_tokens=8
+        ... ).token_ids
+        True
 
         Args:
-            prompt: text, or target ids as a list or as a tensor of one row.
+            prompt: text, or target ids as a list or as a tensor of one row; or a list of those.
+            num_return_sequences: how many continuations to draw of each prompt. If it is given, or
+                several prompts are, the result is a list, a prompt's continuations together.
+            seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
+                continuation of the same prompt is an independent draw. Without it, one is drawn
+                from torch's generator, which `torch.manual_seed` sets.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
-                `eos_token_id`, `repetition_penalty`, `logits_processor`, ...); defaults are
-                those of the target's `generation_config`. Decoding is greedy.
+                `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
+                ...); defaults are those of the target's `generation_config`.
 
         Raises:
             PromptError: for a prompt that is empty, too long or has unknown ids.
             OptionError: for an option that is unknown, out of range or not supported.
+            LogitsError: if the target gives NaN, or the options leave no token.
         """
-        stats = Stats()
-        text = "".join(self._pieces(*self._start(prompt, options, stats)))
-        return Output(text, [id for done in stats.history for id in done.tokens], stats)
+        prompts = several(prompt)
+        texts = self._start(
+            prompts or [cast("Prompt", prompt)], num_return_sequences, seed, options
+        )
+        outputs = [text.finish() for text in texts]
+        return outputs if prompts or num_return_sequences is not None else outputs[0]
 
-    def stream(self, prompt: Prompt, **options: Any) -> Iterator[str]:
+    def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
         """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
 
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        return self._pieces(*self._start(prompt, options, Stats()))
-
-    def _pieces(self, prompt: list[int], generation: Iterator[Round]) -> Iterator[str]:
-        text = TextDecoder(self.bridge.target)
-        text.add(prompt)
-        for done in generation:
-            if piece := text.add(done.tokens):
-                yield piece
-        if piece := text.end():
-            yield piece
+        (text,) = self._start([prompt], None, seed, options)
+        return text
 
     def _start(
-        self, prompt: Prompt, options: dict[str, Any], stats: Stats
-    ) -> tuple[list[int], Iterator[Round]]:
-        """The prompt's target ids and the rounds to come: all is checked, nothing has run."""
-        target_prompt = target_ids(prompt, self.tokenizer, self.model)
-        assistant_prompt = assistant_ids(
-            prompt if isinstance(prompt, str) else target_prompt,
-            self.assistant_tokenizer,
-            self.bridge,
+        self,
+        prompts: SequenceOf[Prompt],
+        count: int | None,
+        seed: int | None,
+        options: dict[str, Any],
+    ) -> list[TextStream]:
+        """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
+        check_limits({"num_return_sequences": count, "seed": seed})
+        requests = [self._request(prompt, options) for prompt in prompts for _ in range(count or 1)]
+        if requests[0].plan.sampling is None:
+            if count not in (None, 1):
+                raise OptionError(
+                    f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                    "time; add do_sample=True"
+                )
+            seed = None
+        elif seed is None:
+            seed = fresh_seed()
+        # Rows with the same prompt differ by how many came before.
+        before: Counter[tuple[int, ...]] = Counter()
+        texts: list[TextStream] = []
+        for request in requests:
+            prompt = tuple(request.target_ids)
+            texts.append(self._text(request, seed, before[prompt]))
+            before[prompt] += 1
+        return texts
+
+    def _request(self, prompt: Prompt, options: dict[str, Any]) -> "_Request":
+        ids = target_ids(prompt, self.tokenizer, self.model)
+        given = prompt if isinstance(prompt, str) else ids
+        return _Request(
+            ids,
+            assistant_ids(given, self.assistant_tokenizer, self.bridge),
+            plan_generation(self.model, self.tokenizer, ids, options),
         )
-        plan = plan_generation(self.model, self.tokenizer, target_prompt, options)
+
+    def _text(self, request: "_Request", seed: int | None, index: int) -> TextStream:
+        plan = request.plan
         target = CachedLM(self.model)
-        target.append(target_prompt)
+        target.append(request.target_ids)
+        sequence = self.bridge.start(request.target_ids, request.assistant_ids)
+        pick, choice = most_likely, None
+        if plan.sampling is not None and seed is not None:
+            key = sequence_key(seed, request.target_ids, index)
+            pick = Sampler(self._target_names, key, len(request.target_ids))
+            if self.assistant is not None:
+                choice = DraftSampling(
+                    self._assistant_names,
+                    key,
+                    plan.sampling.sharper(self.draft_temperature),
+                    # The assistant's ids leave out a character that the target has only begun.
+                    lambda: pick.position(target.ids, len(target.ids)) - sequence.held,
+                )
+        stats = Stats()
         generation = rounds(
             target,
-            self._drafter(assistant_prompt),
-            self.bridge.start(target_prompt, assistant_prompt),
-            greedy_verifier(plan.processors),
+            self._drafter(request.assistant_ids, choice),
+            sequence,
+            verifier(plan.processors, pick),
             plan.stop,
             lookahead_from(self.lookahead),
         )
-        return target_prompt, _counted(generation, target, stats)
+        text = TextDecoder(self.bridge.target)
+        text.add(request.target_ids)
+        return TextStream(_counted(generation, target, stats), text, stats, seed)
 
-    def _drafter(self, prompt: list[int]) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: DraftSampling | None) -> Drafter:
         if self.assistant is None:
             return NoDrafter()
         lm = CachedLM(self.assistant, context_window(self.assistant))
         lm.append(prompt)
-        return ModelDrafter(lm, frozenset(end_ids(self.assistant, self.assistant_tokenizer)))
+        ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
+        return ModelDrafter(lm, ends, choice or most_likely_draft)
+
+    @cached_property
+    def _target_names(self) -> TokenNames:
+        return TokenNames.of(self.bridge.target, vocabulary_rows(self.model), self.model.device)
+
+    @cached_property
+    def _assistant_names(self) -> TokenNames:
+        assistant = cast("PreTrainedModel", self.assistant)  # not asked for without one
+        return TokenNames.of(
+            self.bridge.assistant,
+            vocabulary_rows(assistant),
+            assistant.device,
+            {
+                assistant: self._target_names.name(target)
+                for target, assistant in reversed(self.bridge.special_pairs)
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One text to generate."""
+
+    target_ids: list[int]
+    assistant_ids: list[int]
+    plan: Plan
 
 
 def _counted(generation: Iterator[Round], target: CachedLM, stats: Stats) -> Iterator[Round]:

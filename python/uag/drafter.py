@@ -1,10 +1,9 @@
 """Who proposes: an assistant model, or nobody."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from torch import Tensor
-
-from uag.lm import CachedLM
+from uag.lm import CachedLM, Choose
 
 
 class Drafter(Protocol):
@@ -20,17 +19,21 @@ class Drafter(Protocol):
 
 
 class ModelDrafter:
-    """Greedy continuation by an assistant model."""
+    """Continuation by an assistant model."""
 
-    def __init__(self, lm: CachedLM, end_ids: frozenset[int]) -> None:
-        """`lm` holds the prompt; a draft stops after the first of `end_ids`."""
+    def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Callable[[], Choose]) -> None:
+        """`lm` holds the prompt; a draft stops after the first of `end_ids`.
+
+        `choice` gives each draft its way to choose ids.
+        """
         self._lm = lm
         self._end_ids = end_ids
+        self._choice = choice
 
     def draft(self, k: int) -> list[int]:
         if not self._lm.ids:
             return []
-        ids = self._lm.roll(k, _greedy)
+        ids = self._lm.roll(k, self._choice())
         end = next((index for index, id in enumerate(ids) if id in self._end_ids), len(ids))
         return ids[: end + 1]
 
@@ -49,6 +52,6 @@ class NoDrafter:
         pass
 
 
-def _greedy(logits: Tensor) -> Tensor:
-    """The most likely id: `[1, vocabulary]` -> `[1]`."""
-    return logits.argmax(-1)
+def most_likely_draft() -> Choose:
+    """Greedy decoding's `choice`."""
+    return lambda logits: logits.argmax(-1)

@@ -29,5 +29,9 @@ class OptionError(UagError):
     """A generation option is unknown, out of range or not supported."""
 
 
+class LogitsError(UagError):
+    """The target's logits are NaN, or its processors allow no token."""
+
+
 class UagWarning(UserWarning):
     """Something works, but not as well as it could, or not as the caller may expect."""

@@ -172,6 +172,11 @@ def embedding_rows(model: PreTrainedModel) -> int:
     return cast("torch.nn.Embedding", model.get_input_embeddings()).weight.shape[0]
 
 
+def vocabulary_rows(model: PreTrainedModel) -> int:
+    """Number of ids the model has logits for."""
+    return cast("int", cast("Any", text_config(model)).vocab_size)
+
+
 def parameter_count(model: PreTrainedModel) -> int:
     """Number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

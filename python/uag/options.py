@@ -1,7 +1,9 @@
 """Generation options under transformers' names; transformers' own code says what they mean."""
 
 import difflib
+import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,15 +19,15 @@ from transformers import (
 
 from uag.errors import OptionError, UagWarning
 from uag.hf import AnyTokenizer, context_window, has_learned_positions
+from uag.sampling import DraftShape
 from uag.stopping import Stop
 
 # Arguments of `model.generate` that are not in its GenerationConfig.
 EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
 # Options whose other values would change what is returned or how, with what to do instead.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "do_sample": ((None, False), "sampling is not supported yet; leave it out to decode greedily"),
-    "num_beams": ((None, 1), "beam search is not supported; leave it out to decode greedily"),
-    "num_return_sequences": ((None, 1), "one continuation is generated for each call"),
+    "num_beams": ((None, 1), "beam search is not supported; leave it out"),
+    "num_return_sequences": ((None, 1), "give it to generate() itself"),
     "guidance_scale": ((None, 1, 1.0), "classifier-free guidance is not supported"),
     "penalty_alpha": ((None, 0, 0.0), "contrastive search is not supported"),
     "dola_layers": ((None,), "DoLa decoding is not supported"),
@@ -43,17 +45,46 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "output_hidden_states": ((None, False), "hidden states are not returned"),
 }
 # Those of them that a model's own defaults may ask for although the caller did not.
-QUIETLY_GREEDY: dict[str, Any] = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1}
+QUIETLY_NEUTRAL: dict[str, Any] = {"num_beams": 1, "num_return_sequences": 1}
+# Limits that transformers does not check, or lets pass without effect.
+LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (
+        lambda value: 0 < value < math.inf,
+        "above 0; for greedy decoding leave it and do_sample out",
+    ),
+    "top_k": (
+        lambda value: value >= 0 and value == int(value),
+        "a whole number; 0 keeps all tokens",
+    ),
+    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1, which keeps all tokens"),
+    "min_p": (lambda value: 0 <= value <= 1, "from 0, which keeps all tokens, to 1"),
+    "typical_p": (lambda value: 0 < value <= 1, "above 0 and at most 1, which keeps all tokens"),
+    "epsilon_cutoff": (lambda value: 0 <= value < 1, "from 0, which keeps all tokens, to below 1"),
+    "eta_cutoff": (lambda value: 0 <= value < 1, "from 0, which keeps all tokens, to below 1"),
+    "draft_temperature": (lambda value: 0 < value < math.inf, "above 0; 1 is the target's own"),
+    "seed": (
+        lambda value: 0 <= value < 2**63 and value == int(value),
+        "a whole number from 0 to 2**63 - 1",
+    ),
+    "num_return_sequences": (lambda value: value >= 1 and value == int(value), "at least 1"),
+}
 
 _warned: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the options come to for one prompt."""
+    """What the options come to for one prompt.
+
+    Attributes:
+        processors: transformers' own, and the caller's, in transformers' order.
+        stop: where the text ends.
+        sampling: how the distribution is shaped when tokens are drawn; `None` for greedy decoding.
+    """
 
     processors: LogitsProcessorList
     stop: Stop
+    sampling: DraftShape | None
 
 
 def plan_generation(
@@ -85,7 +116,8 @@ def plan_generation(
     ends = cast("Any", config)._eos_token_tensor
     return Plan(
         processors,
-        Stop(
+        sampling=_shape(config) if cast("Any", config).do_sample else None,
+        stop=Stop(
             max_length=cast("Any", config).max_length,
             end_ids=frozenset() if ends is None else frozenset(ends.tolist()),
             # `Stop` checks length and end ids itself, without a tensor for each id.
@@ -98,7 +130,32 @@ def plan_generation(
     )
 
 
+def check_limits(options: dict[str, Any]) -> None:
+    """Refuse numbers out of range; `None` is never out of range.
+
+    Raises:
+        OptionError: naming the option, its value and its limits.
+    """
+    for name, value in options.items():
+        if value is None or name not in LIMITS:
+            continue
+        holds, limits = LIMITS[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+            raise OptionError(f"{name}={value!r} is out of range: it must be {limits}")
+
+
+def _shape(config: GenerationConfig) -> DraftShape:
+    settings = cast("Any", config)
+    return DraftShape(
+        temperature=1.0 if settings.temperature is None else settings.temperature,
+        top_k=settings.top_k or 0,
+        top_p=1.0 if settings.top_p is None else settings.top_p,
+        min_p=settings.min_p or 0.0,
+    )
+
+
 def _check(options: dict[str, Any]) -> None:
+    check_limits(options)
     known = [*GenerationConfig().to_dict(), *EXTRA]
     for name, value in options.items():
         if name not in known:
@@ -111,6 +168,7 @@ def _check(options: dict[str, Any]) -> None:
             raise OptionError(f"unknown option {name!r}{hint}")
         _refuse(name, value)
     if (config := options.get("generation_config")) is not None:
+        check_limits(cast("GenerationConfig", config).to_dict())
         for name in UNSUPPORTED:
             _refuse(name, getattr(config, name, None))
 
@@ -130,15 +188,15 @@ def _configure(
         name: value for name, value in options.items() if name not in EXTRA and value is not None
     }
     defaults = model.generation_config
-    for name, value in QUIETLY_GREEDY.items():
+    for name, value in QUIETLY_NEUTRAL.items():
         if (default := getattr(defaults, name, None)) not in (None, value):
             _warn_once(
-                f"the model's generation defaults ask for {name}={default}; decoding greedily"
+                f"the model's generation defaults ask for {name}={default}; going on with {value}"
             )
     own = cast("GenerationConfig | None", extra.get("generation_config"))
     sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
     try:
-        config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_GREEDY))
+        config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_NEUTRAL))
         _refuse("guidance_scale", config.guidance_scale)
         cast("Any", model)._prepare_special_tokens(config, True, device=model.device, batch_size=1)
         cast("Any", model)._prepare_generated_length(

@@ -1,5 +1,8 @@
 """A prompt, however it is given, as ids of both vocabularies."""
 
+from collections.abc import Sequence
+from typing import Any, cast
+
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -9,6 +12,15 @@ from uag.hf import AnyTokenizer, context_window, embedding_rows, open_prompt_ids
 from uag.lm import id_list
 
 Prompt = str | list[int] | Tensor
+
+
+def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The prompts, if this is more than one by its kind; else none."""
+    match prompt:
+        case [str() | list() | tuple() | Tensor(), *_]:
+            return [*prompt]
+        case _:
+            return []
 
 
 def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
@@ -56,11 +68,12 @@ def _given_ids(prompt: list[int] | Tensor) -> list[int]:
                 f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
             )
         return id_list(prompt.reshape(-1))
-    given: list[object] = [*prompt]
-    ids = [id for id in given if isinstance(id, int)]
-    if len(ids) != len(given):
+    given: Any = prompt
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(id, int) for id in cast("list[Any]", given)
+    ):
         raise PromptError(
-            "the prompt is a list of something else than ids; give one text or one list "
-            "of target ids"
+            f"the prompt is a {type(prompt).__name__} of something else than ids; give a text or a "
+            "list of target ids; to generate(), also a list of those"
         )
-    return ids
+    return [*prompt]

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from uag._core import Tokenizer
-from uag.decoder import Output, SpeculativeDecoder
+from uag.decoder import SpeculativeDecoder
 from uag.hf import prompt_ids
+from uag.output import Output
 from uag.text import TextDecoder
 
 DRAFTED, OWN = "underline green", ""

@@ -49,8 +49,13 @@ class Stats:
         return len(self.history)
 
     @property
+    def token_ids(self) -> list[int]:
+        """The new target ids."""
+        return [id for done in self.history for id in done.tokens]
+
+    @property
     def tokens(self) -> int:
-        """New target ids."""
+        """Number of new target ids."""
         return sum(len(done.tokens) for done in self.history)
 
     @property

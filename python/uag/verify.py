@@ -5,57 +5,69 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessorList
+from transformers import (
+    EpsilonLogitsWarper,
+    EtaLogitsWarper,
+    LogitNormalization,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+)
 
+from uag.errors import LogitsError
 from uag.lm import id_list
 
+# (scores, ids, end) -> an id for each row of scores, of which row `r` is for what follows
+# `ids[:end + r]`; -1 where they allow none.
+Pick = Callable[[Tensor, list[int], int], Tensor]
 # (logits, ids with the candidates at the end, candidates) -> the ids the target emits
 Verify = Callable[[Tensor, list[int], list[int]], list[int]]
 
+# Processors that see only their own row: for them all positions go at once.
+BY_ROW = (
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    MinPLogitsWarper,
+    TypicalLogitsWarper,
+    EpsilonLogitsWarper,
+    EtaLogitsWarper,
+    LogitNormalization,
+)
 
-def greedy_verifier(processors: LogitsProcessorList) -> Verify:
-    """Verification that emits what greedy decoding with these processors emits."""
-    if not processors:
-        return greedy
 
+def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
+    """Verification that emits what decoding id by id with these processors and `pick` emits.
+
+    The function it returns takes the target's logits behind the text and behind each candidate,
+    `[candidates + 1, vocabulary]`, and raises `LogitsError` where they allow no token.
+
+    >>> verify = verifier(LogitsProcessorList(), most_likely)
+    >>> verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2])
+    [3, 1]
+    """
+    together = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
+    each = _process_together if together else _process_one_by_one
+
+    @torch.inference_mode()
     def verify(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-        return greedy_processed(logits, ids, candidates, processors)
+        chosen = each(processors, pick, logits, ids, len(ids) - len(candidates))
+        emitted = chosen[: agreement(chosen, candidates) + 1]
+        if emitted[-1] < 0:
+            raise _no_token(logits[len(emitted) - 1], len(ids) - len(candidates) + len(emitted) - 1)
+        return emitted
 
     return verify
 
 
-@torch.inference_mode()
-def greedy(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-    """The target's most likely ids up to and including its first that is not the candidate.
-
-    Args:
-        logits: `[candidates + 1, vocabulary]`: the target's behind the text and each candidate.
-        ids: the text with the candidates at its end; unused here.
-        candidates: the target ids to verify.
-
-    >>> greedy(torch.eye(4)[[3, 1, 2]], [0, 3, 2], candidates=[3, 2])
-    [3, 1]
-    """
-    del ids
-    chosen = id_list(logits.argmax(-1))
-    return chosen[: agreement(chosen, candidates) + 1]
-
-
-@torch.inference_mode()
-def greedy_processed(
-    logits: Tensor, ids: list[int], candidates: list[int], processors: LogitsProcessorList
-) -> list[int]:
-    """As `greedy`, with the processors applied at each position as in decoding id by id."""
-    text = torch.tensor([ids], device=logits.device)
-    scores = logits.to(torch.float32, copy=True)
-    chosen: list[int] = []
-    for index in range(len(candidates) + 1):
-        before = cast("torch.LongTensor", text[:, : len(ids) - len(candidates) + index])
-        row = cast("torch.FloatTensor", scores[index : index + 1])
-        chosen.append(int(processors(before, row).argmax(-1)))
-        if chosen[index:] != candidates[index : index + 1]:
-            break
-    return chosen
+def most_likely(scores: Tensor, ids: list[int], end: int) -> Tensor:
+    """Greedy decoding's `Pick`."""
+    del ids, end
+    best = scores.max(-1)
+    return best.indices.where(~best.values.isnan(), -1)
 
 
 def agreement(ids: list[int], candidates: list[int]) -> int:
@@ -68,4 +80,44 @@ def agreement(ids: list[int], candidates: list[int]) -> int:
     return next(
         (index for index, (id, candidate) in pairs if id != candidate),
         min(len(ids), len(candidates)),
+    )
+
+
+def _process_together(
+    processors: LogitsProcessorList, pick: Pick, logits: Tensor, ids: list[int], end: int
+) -> list[int]:
+    unread = cast("torch.LongTensor", None)
+    scores = processors(unread, cast("torch.FloatTensor", _scores(logits, processors)))
+    return id_list(pick(scores, ids, end))
+
+
+def _process_one_by_one(
+    processors: LogitsProcessorList, pick: Pick, logits: Tensor, ids: list[int], end: int
+) -> list[int]:
+    """Stops behind the first id that isn't the candidate: a processor may remember its calls."""
+    text = cast("torch.LongTensor", torch.tensor([ids], device=logits.device))
+    scores = _scores(logits, processors)
+    chosen: list[int] = []
+    for row in range(len(scores)):
+        before = cast("torch.LongTensor", text[:, : end + row])
+        processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
+        chosen.append(int(pick(processed, ids, end + row)))
+        if chosen[row:] != ids[end + row : end + row + 1]:
+            break
+    return chosen
+
+
+def _scores(logits: Tensor, processors: LogitsProcessorList) -> Tensor:
+    """In float32, as transformers gives them to processors, which may write to them."""
+    return logits.to(torch.float32, copy=bool(processors))
+
+
+def _no_token(logits: Tensor, length: int) -> LogitsError:
+    if logits.isnan().any():
+        return LogitsError(
+            f"the target's logits after {length} ids contain NaN; its weights or their number type "
+            f"({logits.dtype}) overflow: load it in float32 or bfloat16, or check its files"
+        )
+    return LogitsError(
+        f"after {length} ids the options and logits processors leave no token; loosen them"
     )

@@ -46,6 +46,11 @@ impl Sequence {
     fn assistant_ids(&self) -> &[u32] {
         self.0.assistant_ids()
     }
+
+    #[getter]
+    fn held(&self) -> usize {
+        self.0.held()
+    }
 }
 
 #[pyclass(frozen, module = "uag._core")]

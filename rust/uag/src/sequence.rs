@@ -270,6 +270,12 @@ impl Sequence {
         &self.assistant.ids
     }
 
+    /// How many bytes at the end of the text the assistant's ids leave out: those of a character that
+    /// the target has only begun.
+    pub fn held(&self) -> usize {
+        self.assistant.stream.held().len()
+    }
+
     /// Translates a draft: assistant ids that continue [`assistant_ids`](Self::assistant_ids).
     ///
     /// Their bytes, after those of the committed text, are encoded as the target's tokenizer would

@@ -1,0 +1,65 @@
+"""What a generation gives: its text as it comes, and all of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from uag.stats import Round, Stats
+from uag.text import TextDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A continuation.
+
+    Attributes:
+        text: the new text, without the prompt and without special tokens.
+        token_ids: the new target ids, with the end-of-text id if one was reached.
+        seed: what reproduces it, if tokens were drawn; `None` for greedy decoding.
+        stats: rounds, drafted and accepted ids, seconds.
+    """
+
+    text: str
+    token_ids: list[int]
+    seed: int | None
+    stats: Stats
+
+
+class TextStream(Iterator[str]):
+    """A continuation on its way: iterating gives its text in pieces of whole characters.
+
+    >>> stream = decoder.stream("Once upon a time", max_new_tokens=8, do_sample=True)
+    >>> options = {"max_new_tokens": 8, "do_sample": True, "seed": stream.seed}
+    >>> "".join(stream) == decoder.generate("Once upon a time", **options).text
+    True
+
+    Attributes:
+        seed: what reproduces the text, if tokens are drawn; `None` for greedy decoding.
+        stats: the rounds so far.
+    """
+
+    def __init__(
+        self, rounds: Iterator[Round], text: TextDecoder, stats: Stats, seed: int | None
+    ) -> None:
+        """`rounds` are decoded by `text`, which has read the prompt, and entered into `stats`."""
+        self.seed = seed
+        self.stats = stats
+        self._pieces = _pieces(rounds, text)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def finish(self) -> Output:
+        """All of it, if none has been read yet."""
+        return Output("".join(self), self.stats.token_ids, self.seed, self.stats)
+
+
+def _pieces(rounds: Iterator[Round], text: TextDecoder) -> Iterator[str]:
+    for done in rounds:
+        if piece := text.add(done.tokens):
+            yield piece
+    if piece := text.end():
+        yield piece
