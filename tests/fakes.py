@@ -27,6 +27,7 @@ from tokenizers import (
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from uag._core import Tokenizer
 from uag.decoder import SpeculativeDecoder
+from uag.draft import Draft
 from uag.drafter import Drafter
 from uag.hf import context_window
 from uag.output import Output
@@ -273,7 +274,8 @@ class ScriptedDrafter:
         self._ids = list(prompt)
         self._random = Random(seed)
 
-    def draft(self, k: int) -> list[int]:
+    def draft(self, k: int, goes_on: Any = None) -> Draft:
+        del goes_on  # its rightness is no secret
         told = len(TextBytes(self._tokenizer).add(self._ids))
         # A full stop in front, so that no space is put there.
         rest = b"." + self._text[told : told + 60].decode(errors="ignore").encode()
@@ -285,7 +287,7 @@ class ScriptedDrafter:
             if self._random.random() < 0.15:
                 ids[index] = self._random.randrange(self._tokenizer.vocab_size)
         self._ids += ids
-        return ids
+        return Draft(ids, [], [0.001] * len(ids))
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._ids = self._ids[:keep] + feed

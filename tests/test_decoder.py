@@ -154,7 +154,7 @@ def test_an_assistant_keeps_drafting_when_the_text_outgrows_its_window() -> None
     target, assistant = tokenizer("gpt2"), tokenizer("bytes")
     model = random_model("llama", target)
     small = random_model("gpt2", assistant, n_positions=32)
-    out = SpeculativeDecoder(model, target, small, assistant).generate(
+    out = SpeculativeDecoder(model, target, small, assistant, lookahead=5).generate(
         PROMPT * 2, max_new_tokens=40
     )
     assert out.token_ids == plain_ids(model, target(PROMPT * 2)["input_ids"], max_new_tokens=40)
@@ -172,7 +172,7 @@ def test_end_of_text_of_the_assistant_is_that_of_the_target() -> None:
             output.logits[..., end] += 1000
 
         model.register_forward_hook(say)
-    out = SpeculativeDecoder(models[0], target, models[1], assistant).generate(
+    out = SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=5).generate(
         PROMPT, max_new_tokens=9
     )
     assert out.token_ids == [target.eos_token_id]

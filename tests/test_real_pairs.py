@@ -36,7 +36,9 @@ def real_decoder(target: str, assistant: str) -> SpeculativeDecoder:
     if not (MODELS / target).is_dir():
         pytest.skip(f"no {target} in {MODELS}")
     names = str(MODELS / target), str(MODELS / assistant)
-    return SpeculativeDecoder.from_pretrained(*names, trust_remote_code=True, dtype="float32")
+    return SpeculativeDecoder.from_pretrained(
+        *names, trust_remote_code=True, dtype="float32", lookahead=5
+    )
 
 
 def check_identical(decoder: SpeculativeDecoder, prompts: list[str], length: int) -> float:

@@ -99,14 +99,14 @@ def test_the_same_string_has_the_same_key_in_both_vocabularies() -> None:
     assert all(first[text] == second[text] for text in shared)
 
 
-def decoder_of(target: str, assistant: str | None = None, **settings: Any) -> ScriptedDecoder:
+def decoder_of(target: str, assistant: str | None = None) -> ScriptedDecoder:
     first = tokenizer(target)
     model = telling(random_model("llama", first), first)
     if assistant is None:
-        return ScriptedDecoder(model, first, **settings)
+        return ScriptedDecoder(model, first)
     second = tokenizer(assistant)
     small = random_model("llama", second, num_hidden_layers=1)
-    return ScriptedDecoder(model, first, small, second, **settings)
+    return ScriptedDecoder(model, first, small, second, lookahead=5)
 
 
 def reference_ids(

@@ -39,7 +39,9 @@ Length = Annotated[
 ]
 Guesses = Annotated[
     str,
-    typer.Option("--lookahead", "-k", help="Assistant tokens to draft a round, or 'heuristic'."),
+    typer.Option(
+        "--lookahead", "-k", help="Assistant tokens to draft a round, 'auto' or 'heuristic'."
+    ),
 ]
 
 
@@ -92,7 +94,7 @@ def generate(
         str | None, typer.Option(help="Hub name or folder of the model that drafts.")
     ] = None,
     max_new_tokens: Length = 128,
-    lookahead: Guesses = "5",
+    lookahead: Guesses = "auto",
     do_sample: Annotated[
         bool, typer.Option("--do-sample", help="Draw tokens; so do the options that follow.")
     ] = False,
@@ -157,7 +159,7 @@ def generate(
 def demo(
     prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = "Once upon a time",
     max_new_tokens: Length = 120,
-    lookahead: Guesses = "5",
+    lookahead: Guesses = "auto",
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
 ) -> None:
     """Tell a story with the small pair of models in this package, plainly and assisted."""

@@ -10,6 +10,7 @@ from typing import Any, Self, cast, overload
 
 from transformers import PreTrainedModel
 
+from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
 from uag.drafter import Drafter, ModelDrafter, NoDrafter, most_likely_draft
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
@@ -35,7 +36,7 @@ from uag.stats import Round, Stats
 from uag.text import TextDecoder
 from uag.verify import most_likely, verifier
 
-DEFAULT_LOOKAHEAD = 5
+DEFAULT_LOOKAHEAD = "auto"
 DRAFT_TEMPERATURE = 0.5
 
 
@@ -56,8 +57,9 @@ class SpeculativeDecoder:
         tokenizer: its fast tokenizer.
         assistant: a smaller model of the same kind, or `None` to decode plainly.
         assistant_tokenizer: its fast tokenizer.
-        lookahead: how many assistant ids to draft each round: a number, "heuristic" (transformers'
-            schedule), or an object with `next_k()` and `update(drafted, accepted)`.
+        lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
+            cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
+            `Lookahead`.
         special_pairs: (target token, assistant token) that mean the same, such as the markers of a
             chat format, by id or content. End-of-text tokens are paired anyway.
         draft_temperature: when tokens are drawn, the assistant's temperature as a fraction of the
@@ -106,6 +108,8 @@ class SpeculativeDecoder:
             pairs += _end_pairs(
                 end_ids(model, tokenizer), end_ids(assistant, self.assistant_tokenizer)
             )
+        # A GPU would have to be waited for after each id.
+        self._auto = Auto(stops_early=assistant is None or assistant.device.type == "cpu")
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
         check_belongs(model, self.bridge.target, "target")
         if assistant is not None:
@@ -280,11 +284,15 @@ class SpeculativeDecoder:
             sequence,
             verifier(plan.processors, pick),
             plan.stop,
-            lookahead_from(self.lookahead),
+            self._schedule(),
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
         return TextStream(_counted(generation, target, stats), text, stats, seed)
+
+    def _schedule(self) -> Lookahead:
+        # What it learns of the two models holds for the next text too.
+        return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
 
     def _drafter(self, prompt: list[int], choice: DraftSampling | None) -> Drafter:
         if self.assistant is None:

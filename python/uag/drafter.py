@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from uag.draft import Draft
 from uag.lm import CachedLM, Choose
+from uag.lookahead import GoesOn
 
 
 class Drafter(Protocol):
     """Proposes ids, in the assistant's vocabulary, that may continue the text."""
 
-    def draft(self, k: int) -> list[int]:
-        """Up to `k` ids that continue the text; none if there is nothing to propose."""
+    def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        """Up to `k` ids that continue the text, or until `goes_on`, asked after each, says no."""
         ...
 
     def apply(self, keep: int, feed: list[int]) -> None:
@@ -30,12 +32,10 @@ class ModelDrafter:
         self._end_ids = end_ids
         self._choice = choice
 
-    def draft(self, k: int) -> list[int]:
-        if not self._lm.ids:
-            return []
-        ids = self._lm.roll(k, self._choice())
-        end = next((index for index, id in enumerate(ids) if id in self._end_ids), len(ids))
-        return ids[: end + 1]
+    def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        if not self._lm.ids or not k:
+            return Draft()
+        return self._lm.roll(k, self._choice(), self._end_ids, goes_on)
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._lm.apply(keep, feed)
@@ -44,9 +44,9 @@ class ModelDrafter:
 class NoDrafter:
     """Proposes nothing: the target decodes plainly."""
 
-    def draft(self, k: int) -> list[int]:
-        del k  # any number of ids is too many
-        return []
+    def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        del k, goes_on  # any number of ids is too many
+        return Draft()
 
     def apply(self, keep: int, feed: list[int]) -> None:
         pass

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from uag._core import Proposal, Sequence
+from uag.draft import Draft
 from uag.drafter import Drafter
 from uag.lm import CachedLM
 from uag.lookahead import Lookahead
@@ -23,19 +24,21 @@ def rounds(
 
     Between rounds all of them hold exactly the emitted text, so the consumer may stop anywhere.
     """
-    clock = Clock()
-    reading, checking = "prefill", "prefill"
+    lookahead.start()
+    drafting, checking = "prefill", "prefill"
     while True:
+        clock = Clock()
         end = len(target.ids)
         room = stop.room(end)
 
         # 1. The assistant proposes ids of its own vocabulary. A last id needs no proposal.
-        with clock.phase(reading):
-            draft = drafter.draft(lookahead.next_k()) if room > 1 else []
+        with clock.phase(drafting):
+            k = lookahead.next_k() if room > 1 else 0
+            draft = drafter.draft(k, lookahead.goes_on()) if k else Draft()
 
         # 2. The same bytes as the target's ids.
         with clock.phase("translate"):
-            proposal = sequence.propose(draft)
+            proposal = sequence.propose(draft.ids)
             candidates = proposal.ids[: room - 1]
 
         # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
@@ -52,20 +55,21 @@ def rounds(
         # 5. Both models go back to what is emitted; the lookahead hears how the draft went.
         target.apply(keep=end + accepted, feed=tokens[accepted:])
         drafter.apply(keep=edit.keep, feed=edit.feed)
-        drafted_accepted = _drafted_behind(accepted, proposal, len(draft))
-        lookahead.update(drafted=len(draft), accepted=drafted_accepted)
-
-        yield Round(
+        done = Round(
             tokens=tokens,
             accepted=accepted,
-            drafted=len(draft),
-            drafted_accepted=drafted_accepted,
+            drafted=len(draft.ids),
+            drafted_accepted=_drafted_behind(accepted, proposal, len(draft.ids)),
             candidates=len(candidates),
-            seconds=clock.lap(),
+            seconds=clock.seconds(),
+            confidences=draft.confidences,
+            draft_seconds=draft.seconds,
         )
+        lookahead.update(done)
+        yield done
         if finished:
             return
-        reading, checking = "draft", "verify"
+        drafting, checking = ("draft" if draft.ids else drafting), "verify"
 
 
 def _drafted_behind(accepted: int, proposal: Proposal, drafted: int) -> int:

@@ -1,7 +1,9 @@
 """A model together with the text it has read: the one owner of its cache."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from itertools import pairwise
+from time import perf_counter
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -10,7 +12,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.cache import RewindableCache
+from uag.draft import Draft
 from uag.hf import embedding_rows
+from uag.lookahead import GoesOn
 
 Choose = Callable[[Tensor], Tensor]
 
@@ -21,6 +25,13 @@ SAME_LOGITS = 0.1
 def id_list(ids: Tensor) -> list[int]:
     """A row of ids as numbers; waits for the device that has them."""
     return cast("Any", ids).tolist()
+
+
+@torch.inference_mode()
+def _probability(logits: Tensor, id: Tensor) -> float:
+    """Of one id: `[1, vocabulary]`, `[1]` -> a number."""
+    scores = logits[0].float()
+    return float((scores[id] - scores.logsumexp(-1)).exp())
 
 
 _together: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
@@ -109,22 +120,40 @@ class CachedLM:
         self._read_all_but(positions)
         return self._forward(self._tensor(self.ids[self._held :]), positions)
 
-    def roll(self, steps: int, choose: Choose) -> list[int]:
-        """Continue the text by `steps` ids, each chosen from the logits of those before.
+    def roll(
+        self, steps: int, choose: Choose, ends: Container[int] = (), goes_on: GoesOn | None = None
+    ) -> Draft:
+        """Continue the text by up to `steps` ids, each chosen from the logits of those before.
 
-        `choose` makes `[1]` of `[1, vocabulary]`. The choices stay on the model's device until the
-        end, so the host waits for it once.
+        `choose` makes `[1]` of `[1, vocabulary]`. The last id is one of `ends`, or one whose
+        probability `goes_on` does not go on from. Where nobody asks about each id, they stay on
+        the model's device until the end, so the host waits for it once.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
+        asks = goes_on is not None or self._device.type == "cpu"  # a CPU is never waited for
         chosen: list[Tensor] = []
-        for _ in range(steps):
-            fed = choose(self._forward(fed, 1))
+        confidences: list[float] = []
+        times = [perf_counter()]
+        while len(chosen) < steps:
+            logits = self._forward(fed, 1)
+            fed = choose(logits)
             chosen.append(fed)
+            if goes_on is not None:
+                confidences.append(_probability(logits, fed))
+            times.append(perf_counter())
+            if asks and int(fed) in ends:
+                break
+            if goes_on is not None and not goes_on(confidences[-1]):
+                break
         ids = id_list(torch.cat(chosen))
+        if not asks:
+            ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
+            # What a step takes shows only when the device has done them all.
+            times = [times[0] + (perf_counter() - times[0]) / steps * at for at in range(steps + 1)]
         self.ids += ids
-        return ids
+        return Draft(ids, confidences, [end - start for start, end in pairwise(times)][: len(ids)])
 
     @property
     def _held(self) -> int:

@@ -1,21 +1,35 @@
 """How many assistant ids to draft in the next round."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from uag.auto import Auto
 from uag.errors import OptionError
+from uag.stats import Round
+
+# Whether to draft one more id: hears how sure the assistant was of the last one, its probability.
+GoesOn = Callable[[float], bool]
 
 
 @runtime_checkable
 class Lookahead(Protocol):
-    """Chooses the number of ids to draft, and hears how each draft went."""
+    """Chooses the number of ids to draft, and hears how each round went."""
 
-    def next_k(self) -> int:
-        """Number of assistant ids to draft in the coming round, at least 1."""
+    def start(self) -> None:
+        """A text begins."""
         ...
 
-    def update(self, drafted: int, accepted: int) -> None:
-        """Hear that `accepted` of the `drafted` assistant ids agreed with the target."""
+    def next_k(self) -> int:
+        """Most assistant ids to draft in the coming round; 0 to decode plainly."""
+        ...
+
+    def goes_on(self) -> GoesOn | None:
+        """For the coming draft, what is asked after each id; `None` to draft all `next_k()`."""
+        ...
+
+    def update(self, done: Round) -> None:
+        """Hear what became of the draft."""
         ...
 
 
@@ -36,10 +50,16 @@ class Fixed:
                 "to decode without drafts, pass assistant=None"
             )
 
+    def start(self) -> None:
+        pass
+
     def next_k(self) -> int:
         return self.k
 
-    def update(self, drafted: int, accepted: int) -> None:
+    def goes_on(self) -> None:
+        return None
+
+    def update(self, done: Round) -> None:
         pass
 
 
@@ -47,24 +67,31 @@ class Fixed:
 class Heuristic:
     """Two more after a fully accepted draft, else one less: "heuristic" in transformers.
 
-    >>> lookahead = Heuristic(start=5)
-    >>> lookahead.update(drafted=5, accepted=5); lookahead.next_k()
+    >>> lookahead = Heuristic(5)
+    >>> done = Round([7], accepted=1, drafted=5, drafted_accepted=5, candidates=1, seconds={})
+    >>> lookahead.update(done); lookahead.next_k()
     7
-    >>> lookahead.update(drafted=7, accepted=3); lookahead.next_k()
-    6
     """
 
-    start: int = 20
+    k: int = 20
 
     def __post_init__(self) -> None:
         # The same bound and message as a fixed number of drafts.
-        Fixed(self.start)
+        Fixed(self.k)
+
+    def start(self) -> None:
+        pass
 
     def next_k(self) -> int:
-        return self.start
+        return self.k
 
-    def update(self, drafted: int, accepted: int) -> None:
-        self.start = self.start + 2 if accepted == drafted else max(1, self.start - 1)
+    def goes_on(self) -> None:
+        return None
+
+    def update(self, done: Round) -> None:
+        if done.drafted:
+            right = done.drafted_accepted == done.drafted
+            self.k = self.k + 2 if right else max(1, self.k - 1)
 
 
 def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
@@ -83,6 +110,8 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
             pass
         case int():
             return Fixed(option)
+        case "auto":
+            return Auto()
         case "heuristic":
             return Heuristic()
         case Lookahead():
@@ -90,6 +119,6 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
         case _:
             pass
     raise OptionError(
-        f"lookahead is {option!r}; give the number of ids to draft (5), 'heuristic', "
-        "or an object with next_k() and update(drafted, accepted)"
+        f"lookahead is {option!r}; give the number of ids to draft (5), 'auto', 'heuristic', "
+        "or an object with the methods of uag.Lookahead"
     )

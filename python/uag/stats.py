@@ -18,8 +18,10 @@ class Round:
         drafted: assistant ids drafted.
         drafted_accepted: how many of those agreed with the target.
         candidates: target ids that the draft translated to.
-        seconds: wall-clock seconds by phase (`PHASES`). The first round reads both prompts: its
-            draft and verification count as "prefill".
+        seconds: wall-clock seconds by phase (`PHASES`). A model's first reading, of its prompt,
+            counts as "prefill".
+        confidences: the assistant's probability of each drafted id, where the lookahead asks.
+        draft_seconds: for each drafted id, what it took.
     """
 
     tokens: list[int]
@@ -28,6 +30,8 @@ class Round:
     drafted_accepted: int
     candidates: int
     seconds: dict[str, float]
+    confidences: list[float] = field(default_factory=list[float])
+    draft_seconds: list[float] = field(default_factory=list[float])
 
 
 @dataclass(slots=True)
@@ -87,11 +91,11 @@ class Stats:
 
 
 class Clock:
-    """Wall-clock seconds by phase since the last `lap`; what no phase claims is "other"."""
+    """Wall-clock seconds of a round by phase; what no phase claims is "other"."""
 
     def __init__(self) -> None:
         self._phases: dict[str, float] = {}
-        self._lap_start = perf_counter()
+        self._start = perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Generator[None]:
@@ -102,10 +106,7 @@ class Clock:
         finally:
             self._phases[name] = self._phases.get(name, 0.0) + perf_counter() - start
 
-    def lap(self) -> dict[str, float]:
-        """Seconds by phase since the last lap (or the start)."""
-        now = perf_counter()
-        phases = self._phases
-        phases["other"] = max(0.0, now - self._lap_start - sum(phases.values()))
-        self._phases, self._lap_start = {}, now
-        return phases
+    def seconds(self) -> dict[str, float]:
+        """Seconds by phase since the round began."""
+        other = perf_counter() - self._start - sum(self._phases.values())
+        return self._phases | {"other": max(0.0, other)}

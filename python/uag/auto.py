@@ -1,0 +1,195 @@
+"""Lookahead by measured cost and acceptance: docs/lookahead.md derives it."""
+
+from collections import deque
+from collections.abc import Callable
+from math import log2
+
+from uag.costs import Costs
+from uag.stats import Round
+
+LONGEST = 20
+# Rounds that count for whether drafting pays, and how many of them tell before drafting is paused.
+WINDOW, TELLING = 16, 3
+# Plain rounds until drafting is tried again: at first, and at most.
+SHORT_PAUSE, LONG_PAUSE = 8, 128
+# Rounds with drafts until the cost of a plain one is measured again.
+STALE = 64
+# Where drafting is this many times as fast, the cost of a plain round is of no interest.
+CLEARLY = 1.5
+# Ids of the first draft of all, whose cost is not known yet.
+FIRST_DRAFT = 3
+# Phases that do not belong to a round's forward pass of the target.
+READING = ("draft", "prefill")
+# Each observation weighs this fraction of the next one.
+DECAY = 0.98
+
+
+class Calibration:
+    """How often a drafted id is accepted, once those before it are, by the assistant's confidence.
+
+    Confidences are sorted by how many bits they are short of certainty, and each bin learns its own
+    rate, starting from the confidence itself.
+
+    >>> calibration = Calibration()
+    >>> for _ in range(50): calibration.observe(0.95, accepted=False)
+    >>> calibration.chance(0.95) < 0.1 < calibration.chance(0.5)
+    True
+    """
+
+    BINS = 8
+    PRIOR = 2.0
+
+    def __init__(self) -> None:
+        self._accepted, self._seen = [0.0] * self.BINS, [0.0] * self.BINS
+        self._all_accepted, self._all_seen = 1.5, 2.0
+
+    def observe(self, confidence: float, *, accepted: bool) -> None:
+        """Count a drafted id behind accepted ones."""
+        at = self._bin(confidence)
+        self._accepted[at] = DECAY * self._accepted[at] + accepted
+        self._seen[at] = DECAY * self._seen[at] + 1
+        self._all_accepted = DECAY * self._all_accepted + accepted
+        self._all_seen = DECAY * self._all_seen + 1
+
+    def chance(self, confidence: float) -> float:
+        """The chance that such an id is accepted."""
+        at = self._bin(confidence)
+        return (self._accepted[at] + self.PRIOR * confidence) / (self._seen[at] + self.PRIOR)
+
+    @property
+    def mean(self) -> float:
+        """The chance for an id of which nothing is known."""
+        return self._all_accepted / self._all_seen
+
+    def _bin(self, confidence: float) -> int:
+        return min(self.BINS - 1, int(-log2(max(1 - confidence, 2**-self.BINS))))
+
+
+class Auto:
+    """Drafts as far as that makes more tokens a second, and not at all where nothing does.
+
+    It keeps what it learns from one text to the next: costs and confidence belong to the models.
+    """
+
+    def __init__(self, *, stops_early: bool = True) -> None:
+        """`stops_early`: whether a draft asks after each id, which waits for the device."""
+        self.costs = Costs()
+        self.calibration = Calibration()
+        self._stops_early = stops_early
+        # Of recent rounds with a draft: tokens emitted, ids drafted, width verified.
+        self._window: deque[tuple[int, int, int]] = deque(maxlen=WINDOW)
+        self._tokens_per_id = 1.0
+        self._wait, self._pause = 0, SHORT_PAUSE
+        self._since_plain = 0
+        self._behind_draft = False
+
+    def start(self) -> None:
+        """A text begins: what did not pay on the last one is tried again."""
+        self._wait = 0
+        self._behind_draft = False
+
+    def next_k(self) -> int:
+        if self._wait or self._plain_is_due() or not self._could_pay():
+            return 0
+        return LONGEST if self._stops_early else self._best(self.calibration.mean)[0]
+
+    def goes_on(self) -> Callable[[float], bool] | None:
+        return _Draft(self).goes_on if self._stops_early else None
+
+    def update(self, done: Round) -> None:
+        self._learn_costs(done)
+        if done.drafted:
+            self._learn_acceptance(done)
+            self._judge()
+            self._since_plain += 1
+        else:
+            self._wait = max(0, self._wait - 1)
+            self._since_plain = 0
+
+    def worth(self, reached: float, drafted: int) -> bool:
+        """Whether to draft one more id behind `drafted`, all accepted with the chance `reached`."""
+        step, tokens = self.costs.step, self._tokens_per_id
+        if step is None:
+            return drafted < FIRST_DRAFT
+        width = 1 + tokens * drafted
+        wider = self.costs.verification(width + tokens) - self.costs.verification(width)
+        return tokens * reached * self.calibration.mean > self._rate() * (step + wider)
+
+    def _rate(self) -> float:
+        """Tokens a second, of the better way to decode, as far as it is known."""
+        plain = self.costs.plain
+        known = len(self._window) >= TELLING
+        drafting = self._drafting_rate() if known else self._best(self.calibration.mean)[1]
+        return max(drafting, 1 / plain if plain else 0.0)
+
+    def _drafting_rate(self) -> float:
+        seconds = sum(
+            self.costs.draft(drafted) + self.costs.verification(width)
+            for _, drafted, width in self._window
+        )
+        return sum(tokens for tokens, _, _ in self._window) / seconds if seconds else 0.0
+
+    def _best(self, chance: float) -> tuple[int, float]:
+        """The best number of ids to draft if each is accepted with this chance, and its rate."""
+        best, rate, tokens, reached = 1, 0.0, 1.0, 1.0
+        for k in range(1, LONGEST + 1):
+            reached *= chance
+            tokens += self._tokens_per_id * reached
+            width = 1 + self._tokens_per_id * k
+            seconds = self.costs.draft(k) + self.costs.verification(width)
+            if seconds and tokens / seconds > rate:
+                best, rate = k, tokens / seconds
+        return best, rate
+
+    def _plain_is_due(self) -> bool:
+        plain = self.costs.plain
+        if plain is None:
+            return True
+        # Where drafting pays clearly, a plain round would only cost.
+        return self._since_plain >= STALE and self._drafting_rate() < CLEARLY / plain
+
+    def _could_pay(self) -> bool:
+        """Whether drafts that are always right would pay."""
+        plain = self.costs.plain
+        return plain is None or self.costs.step is None or self._best(1.0)[1] > 1 / plain
+
+    def _judge(self) -> None:
+        """Pause where the rounds so far say that drafting does not pay."""
+        plain = self.costs.plain
+        # Where it failed before, one more failure tells.
+        if plain is None or len(self._window) < (TELLING if self._pause == SHORT_PAUSE else 1):
+            return
+        if self._drafting_rate() < 1 / plain:
+            self._wait, self._pause = self._pause, min(2 * self._pause, LONG_PAUSE)
+            self._window.clear()
+        elif len(self._window) >= TELLING:
+            self._pause = SHORT_PAUSE
+
+    def _learn_costs(self, done: Round) -> None:
+        if done.draft_seconds:
+            self.costs.drafted(done.draft_seconds, behind_draft=self._behind_draft)
+        self._behind_draft = bool(done.drafted)
+        if "verify" in done.seconds:
+            rest = sum(spent for phase, spent in done.seconds.items() if phase not in READING)
+            self.costs.verified(done.candidates + 1, rest)
+
+    def _learn_acceptance(self, done: Round) -> None:
+        for index in range(min(done.drafted_accepted + 1, done.drafted)):
+            confidence = done.confidences[index] if done.confidences else self.calibration.mean
+            self.calibration.observe(confidence, accepted=index < done.drafted_accepted)
+        self._tokens_per_id += (1 - DECAY) * (done.candidates / done.drafted - self._tokens_per_id)
+        self._window.append((len(done.tokens), done.drafted, done.candidates + 1))
+
+
+class _Draft:
+    """One draft under way."""
+
+    def __init__(self, auto: Auto) -> None:
+        self._auto = auto
+        self._reached, self._drafted = 1.0, 0
+
+    def goes_on(self, confidence: float) -> bool:
+        """Whether one more id is worth it, now that the last was chosen with this confidence."""
+        self._reached *= self._auto.calibration.chance(confidence)
+        self._drafted += 1
+        return self._auto.worth(self._reached, self._drafted)

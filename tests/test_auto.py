@@ -1,0 +1,143 @@
+"""The adaptive lookahead in simulated worlds: near the best fixed length, or near plain."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from uag.auto import LONGEST, Auto, Calibration
+from uag.stats import Round
+
+
+@dataclass
+class World:
+    """Two models as seconds and chances: a plain round takes 1.
+
+    Confidences are right: an id of confidence c is accepted with the chance c, or never.
+    """
+
+    step: float
+    wider: float = 0.02  # a further position in a verification
+    wide: float = 0.0  # any width above one
+    sure: float = 0.8  # how often the assistant is sure
+    right: bool = True
+    noise: float = 0.0
+    random: Random = field(default_factory=lambda: Random(0))
+
+    def confidence(self) -> float:
+        return 0.97 if self.random.random() < self.sure else 0.4
+
+    def taken(self, seconds: float) -> float:
+        """A measurement: some take long because something else ran."""
+        late = self.random.random() < self.noise
+        return seconds * (10 if late else 1 + self.noise * self.random.random())
+
+    def round(self, k: int, goes_on: object) -> tuple[Round, float]:
+        """A round of up to `k` drafted ids, and what it really takes."""
+        confidences: list[float] = []
+        while len(confidences) < k:
+            confidences.append(self.confidence())
+            if callable(goes_on) and not goes_on(confidences[-1]):
+                break
+        accepted = 0
+        while accepted < len(confidences) and self.right:
+            if self.random.random() > confidences[accepted]:
+                break
+            accepted += 1
+        drafted = len(confidences)
+        verify = 1 + (self.wide + self.wider * drafted if drafted else 0)
+        done = Round(
+            tokens=[0] * (accepted + 1),
+            accepted=accepted,
+            drafted=drafted,
+            drafted_accepted=accepted,
+            candidates=drafted,
+            seconds={"draft": self.step * drafted, "verify": self.taken(verify)},
+            confidences=confidences,
+            draft_seconds=[self.taken(self.step) for _ in confidences],
+        )
+        return done, verify + self.step * drafted
+
+    def speed(self, lookahead: "Auto | int", tokens: int) -> float:
+        """Tokens a second over a text of so many tokens."""
+        emitted, seconds = 0, 0.0
+        if isinstance(lookahead, Auto):
+            lookahead.start()
+        while emitted < tokens:
+            if isinstance(lookahead, Auto):
+                done, taken = self.round(lookahead.next_k(), lookahead.goes_on())
+                lookahead.update(done)
+            else:
+                done, taken = self.round(lookahead, None)
+            emitted += len(done.tokens)
+            seconds += taken
+        return emitted / seconds
+
+
+PAYS = [
+    World(step=0.03),
+    World(step=0.2),
+    World(step=0.03, wide=0.7),
+    World(step=0.03, sure=0.95),
+    World(step=0.1, sure=0.3),
+    World(step=0.03, noise=0.1),
+]
+NEVER_PAYS = [
+    World(step=0.03, right=False),
+    World(step=0.03, right=False, wide=0.8),
+    World(step=1.0),
+    World(step=0.5, sure=0.1),
+    World(step=0.03, right=False, noise=0.1),
+    World(step=0.6, sure=0.5, wide=0.7),
+]
+
+
+@pytest.mark.parametrize("world", PAYS, ids=repr)
+def test_where_drafts_pay_it_is_near_the_best_fixed_length_or_better(world: World) -> None:
+    best = max(world.speed(k, 4000) for k in range(1, LONGEST + 1))
+    assert best > 1.1
+    assert world.speed(Auto(), 4000) > 0.95 * best
+
+
+@pytest.mark.parametrize("world", NEVER_PAYS, ids=repr)
+def test_where_drafts_never_pay_it_is_nearly_plain(world: World) -> None:
+    assert all(world.speed(k, 2000) < 1.0 for k in range(1, LONGEST + 1))
+    auto = Auto()
+    assert world.speed(auto, 200) > 0.95
+    # On the next text it knows more.
+    assert world.speed(auto, 200) > 0.97
+    assert world.speed(auto, 2000) > 0.99
+
+
+def test_without_early_stops_a_length_is_chosen_beforehand() -> None:
+    world = World(step=0.05)
+    auto = Auto(stops_early=False)
+    best = max(world.speed(k, 4000) for k in range(1, LONGEST + 1))
+    assert auto.goes_on() is None
+    assert world.speed(auto, 4000) > 0.85 * best
+
+
+def test_it_comes_back_when_drafts_become_right() -> None:
+    world, auto = World(step=0.03, right=False), Auto()
+    world.speed(auto, 400)
+    world.right = True
+    world.speed(auto, 400)
+    assert world.speed(auto, 400) > 1.5
+
+
+def test_it_gives_up_when_drafts_become_wrong() -> None:
+    world, auto = World(step=0.2), Auto()
+    assert world.speed(auto, 400) > 1.1
+    world.right = False
+    world.speed(auto, 50)
+    assert world.speed(auto, 400) > 0.95
+
+
+def test_calibration_learns_rates_by_confidence() -> None:
+    random, calibration = Random(0), Calibration()
+    rates = {0.2: 0.05, 0.6: 0.5, 0.99: 0.8}
+    for _ in range(600):
+        confidence = random.choice(list(rates))
+        calibration.observe(confidence, accepted=random.random() < rates[confidence])
+    for confidence, rate in rates.items():
+        assert abs(calibration.chance(confidence) - rate) < 0.2
+    assert abs(calibration.mean - sum(rates.values()) / 3) < 0.15
