@@ -2,7 +2,7 @@
 
 | layer | how it goes back |
 |---|---|
-| full attention | drop the last positions |
+| full attention | an index moves; the states stay where they are in a buffer |
 | sliding window | drop the last positions; `MARGIN` more than the window are kept for that |
 | linear attention, Mamba, convolution | go back to a copy and let the owner replay |
 | shared with another layer | nothing to do |
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import (
     CacheLayerMixin,
@@ -31,6 +32,8 @@ from uag.errors import UnsupportedModelError
 MARGIN = 64
 # Copies of recurrent states: one for each of the last rounds, for the same reason.
 COPIES = 3
+# A full buffer grows by this many positions, or an eighth if that is more.
+ROOM = 128
 # Replaying this many ids together with the next ones costs less than a forward pass of their own.
 REPLAY_LIMIT = 32
 
@@ -67,6 +70,9 @@ class RewindableCache:
         self.past = DynamicCache(config=text_config(self._model))
         self._layers = cast("list[CacheLayerMixin]", self.past.layers)
         _check_layers(self._model, self._layers)
+        for index, layer in enumerate(self._layers):
+            if type(layer) is DynamicLayer:
+                self._layers[index] = BufferedLayer()
         self._recurrent = [
             layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
         ]
@@ -116,6 +122,46 @@ class RewindableCache:
         for layer in self._layers:
             _crop(layer, self.length - length)
         self.length = length
+
+
+class BufferedLayer(DynamicLayer):
+    """Full attention's states in a buffer with room at its end.
+
+    transformers' own layer copies all states whenever ids are read; this one writes the new ones.
+    `keys` and `values` are views of what is there.
+    """
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        count = key_states.shape[-2]
+        self._buffers = tuple(
+            self._with_room(states[..., :0, :], count) for states in (key_states, value_states)
+        )
+        self.keys, self.values = (buffer[..., :0, :] for buffer in self._buffers)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        del args, kwargs
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        held, added = self.get_seq_length(), key_states.shape[-2]
+        if held + added > self._buffers[0].shape[-2]:
+            self._buffers = self._with_room(self.keys, added), self._with_room(self.values, added)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., held : held + added, :] = states
+        self.keys, self.values = (buffer[..., : held + added, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+    @staticmethod
+    def _with_room(states: Tensor | None, added: int = 0) -> Tensor:
+        """A buffer that begins with these states."""
+        states = cast("Tensor", states)
+        held = states.shape[-2]
+        room = held + added + max(ROOM, held // 8)
+        buffer = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
+        buffer[..., :held, :] = states
+        return buffer
 
 
 def _check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
