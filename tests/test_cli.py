@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import PROMPT, random_model, telling, tokenizer
 from uag import SpeculativeDecoder, cli
-from uag.report import compare, story
+from uag.report import story
+from uag.terminal import printable
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,9 @@ MISTAKES = [
     (["generate", "--target", "PAIR", "word " * 500], "window is 256"),
     (["generate", "--target", "PAIR", "--dtype", "float99", "x"], "float99"),
     (["generate", "--target", "PAIR", "--device-map", "nowhere", "x"], "nowhere"),
+    (["compare", "--prompts", "/no/file.txt"], "cannot read prompts from /no/file.txt"),
+    (["compare", "--prompts", "/no/prompts.csv"], "end with .txt or .jsonl"),
+    (["compare", "--target", "/no/folder", "--assistant", "PAIR"], "cannot load"),
 ]
 
 
@@ -69,6 +74,7 @@ def test_a_mistake_is_one_line(
 def test_wrong_usage_has_status_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "generate", "x")[0] == 2
     assert run(capsys, "dance")[0] == 2
+    assert run(capsys, "compare", "--target", "x")[0] == 2
 
 
 def test_help_shows_examples_and_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +97,27 @@ def test_the_demo_tells_a_story_and_compares(capsys: pytest.CaptureFixture[str])
     assert "Once upon a time" in out and "identical output: yes" in out
 
 
+def test_two_models_are_compared_on_a_file_of_prompts(
+    capsys: pytest.CaptureFixture[str], pair: list[str], tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(f"{PROMPT}\nThe dog\nnot read\n")
+    asked = ["--prompts", str(prompts), "--limit", "2", "--runs", "1", "-n", "8", "--threads", "1"]
+    status, out, err = run(capsys, "compare", *pair, *asked, "--json")
+    described = json.loads(out)
+    assert (status, out.count("\n")) == (0, 1) and "Traceback" not in err
+    assert described["identical"] and described["prompts"] == 2 and described["threads"] == 1
+    assert [way["name"] for way in described["ways"]] == ["plain", "transformers", "uag"]
+    assert all(way["tokens"] == 16 and way["tokens_per_second"] > 0 for way in described["ways"])
+    assert described["dtype"] == "float32" and described["ways"][2]["seconds"]["verify"] > 0
+
+
+def test_the_demo_pair_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "compare", "--limit", "1", "--runs", "1", "-n", "8")
+    assert (status, err) == (0, "")
+    assert "transformers" in out and "identical output: yes" in out
+
+
 def test_a_story_marks_accepted_drafts_and_no_text_is_markup() -> None:
     target = tokenizer("gpt2")
     decoder = SpeculativeDecoder(telling(random_model("llama", target), target), target)
@@ -102,12 +129,4 @@ def test_a_story_marks_accepted_drafts_and_no_text_is_markup() -> None:
 
 
 def test_control_characters_do_not_reach_a_terminal() -> None:
-    assert cli._printable("a\x1b[2J\tb\n\x07\x9b") == "a\ufffd[2J\tb\n\ufffd\ufffd"
-
-
-def test_a_comparison_counts_both_sides() -> None:
-    target = tokenizer("gpt2")
-    decoder = SpeculativeDecoder(telling(random_model("llama", target), target), target)
-    comparison = compare(decoder, PROMPT, runs=1, max_new_tokens=8)
-    assert comparison.identical and comparison.tokens_per_forward == 1.0
-    assert comparison.plain_speed > 0 and comparison.assisted_speed > 0
+    assert printable("a\x1b[2J\tb\n\x07\x9b") == "a\ufffd[2J\tb\n\ufffd\ufffd"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uag.bridge import Bridge as Bridge
+    from uag.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
     from uag.errors import LoadError as LoadError
     from uag.errors import LogitsError as LogitsError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
+    from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
     from uag.stats import Round as Round
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bridge": "bridge",
+    "Comparison": "comparison",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
     "LoadError": "errors",
@@ -44,6 +47,7 @@ _HOMES = {
     "Round": "stats",
     "Stats": "stats",
     "TextStream": "output",
+    "compare": "measure",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

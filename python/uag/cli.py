@@ -2,14 +2,14 @@
 
 import json
 import sys
-import unicodedata
-import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from uag.errors import UagError, UagWarning
+from uag.errors import UagError
+from uag.terminal import be_quiet, printable, progress_bar
 
 if TYPE_CHECKING:
     from uag.decoder import SpeculativeDecoder
@@ -34,6 +34,13 @@ GENERATE_EXAMPLES = """Examples:
     echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
 """
 
+COMPARE_EXAMPLES = """Examples:
+
+    uag compare
+
+    uag compare --target ./target --assistant ./assistant --prompts HumanEval.jsonl.gz --limit 20
+"""
+
 Length = Annotated[
     int, typer.Option("--max-new-tokens", "-n", min=1, help="Most target tokens to generate.")
 ]
@@ -43,6 +50,9 @@ Guesses = Annotated[
         "--lookahead", "-k", help="Assistant tokens to draft a round, 'auto' or 'heuristic'."
     ),
 ]
+DType = Annotated[str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")]
+DeviceMap = Annotated[str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")]
+Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -59,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    line = " ".join(_printable(message).split())
+    line = " ".join(printable(message).split())
     print(f"uag: {line}", file=sys.stderr)
     sys.exit(1)
 
@@ -111,33 +121,17 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
     ] = None,
-    dtype: Annotated[
-        str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")
-    ] = "auto",
-    device_map: Annotated[
-        str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option(help="Run code that comes with the models.")
-    ] = False,
+    dtype: DType = "auto",
+    device_map: DeviceMap = None,
+    trust_remote_code: Trust = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
 ) -> None:
     """Continue a prompt, streaming the text."""
-    _be_quiet()
-    from uag.decoder import SpeculativeDecoder
-
+    be_quiet()
     text = sys.stdin.read() if prompt == "-" else prompt
-    placement: dict[str, Any] = {} if device_map is None else {"device_map": device_map}
-    decoder = SpeculativeDecoder.from_pretrained(
-        target,
-        assistant,
-        lookahead=_lookahead(lookahead),
-        trust_remote_code=trust_remote_code,
-        dtype=dtype,
-        **placement,
-    )
+    decoder = _load(target, assistant, lookahead, dtype, device_map, trust_remote_code)
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
@@ -150,7 +144,7 @@ def generate(
         print(json.dumps(_described(stream.finish())))
         return
     for piece in stream:
-        sys.stdout.write(_printable(piece) if sys.stdout.isatty() else piece)
+        sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
 
@@ -163,33 +157,138 @@ def demo(
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
 ) -> None:
     """Tell a story with the small pair of models in this package, plainly and assisted."""
-    _be_quiet()
+    be_quiet()
     from rich.console import Console
 
-    from uag.report import compare, comparison_table, story
+    from uag import measure
+    from uag.report import comparison_table, story
 
     decoder = demo_decoder(_lookahead(lookahead))
     console = Console(highlight=False)
     out = decoder.generate(prompt, max_new_tokens=max_new_tokens)
-    console.print(story(_printable(prompt), out, decoder.bridge.target, _printable))
+    console.print(story(printable(prompt), out, decoder.bridge.target, printable))
     console.print()
-    with console.status("timing"):
-        comparison = compare(decoder, prompt, runs=runs, max_new_tokens=max_new_tokens)
-    console.print(comparison_table(comparison))
+    with progress_bar() as progress:
+        comparison = measure.compare(
+            decoder,
+            prompt,
+            runs=runs,
+            max_new_tokens=max_new_tokens,
+            with_transformers=False,
+            progress=progress,
+        )
+    console.print(comparison_table(comparison, printable))
     if not comparison.identical:
         _fail("the assisted text differs from the plain one, which must not happen in float32")
 
 
-def demo_decoder(lookahead: int | str) -> "SpeculativeDecoder":
-    """The pair of models that comes with the package, in float32."""
+@app.command(epilog=COMPARE_EXAMPLES)
+def compare(
+    target: Annotated[
+        str | None, typer.Option(help="Hub name or folder; without it, the demo pair.")
+    ] = None,
+    assistant: Annotated[
+        str | None, typer.Option(help="Hub name or folder of the model that drafts.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text'."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many prompts.")
+    ] = None,
+    max_new_tokens: Length = 128,
+    lookahead: Guesses = "5",
+    num_assistant_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
+    dtype: DType = "auto",
+    device_map: DeviceMap = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
+    trust_remote_code: Trust = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Time plain decoding, transformers' assisted generation and uag on the same prompts."""
+    if (target is None) != (assistant is None):
+        raise typer.BadParameter("give both --target and --assistant, or neither")
+    be_quiet()
+    import torch
+    from rich.console import Console
+
+    from uag import measure
+    from uag.promptfile import read_prompts
+    from uag.report import comparison_table
+
+    texts = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if target is None:
+        decoder = demo_decoder(_lookahead(lookahead), **_placement(dtype, device_map))
+    else:
+        decoder = _load(target, assistant, lookahead, dtype, device_map, trust_remote_code)
+    with progress_bar() as progress:
+        comparison = measure.compare(
+            decoder,
+            texts,
+            runs=runs,
+            max_new_tokens=max_new_tokens,
+            num_assistant_tokens=num_assistant_tokens,
+            progress=progress,
+        )
+    if as_json:
+        settings = {
+            "target": target,
+            "assistant": assistant,
+            "dtype": str(decoder.model.dtype).removeprefix("torch."),
+            "device": str(decoder.model.device),
+            "threads": torch.get_num_threads(),
+            "max_new_tokens": max_new_tokens,
+            "lookahead": lookahead,
+            "runs": runs,
+        }
+        print(json.dumps(settings | comparison.as_dict()))
+    else:
+        Console(highlight=False).print(comparison_table(comparison, printable))
+
+
+def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":
+    """The pair of models that comes with the package, in float32 if no other type is given."""
     from importlib.resources import as_file, files
 
     from uag.decoder import SpeculativeDecoder
 
+    if options.get("dtype", "auto") == "auto":
+        options["dtype"] = "float32"
     with as_file(files("uag") / "demo_pair") as folder:
         return SpeculativeDecoder.from_pretrained(
-            str(folder / "target"), str(folder / "assistant"), lookahead=lookahead, dtype="float32"
+            str(folder / "target"), str(folder / "assistant"), lookahead=lookahead, **options
         )
+
+
+def _load(
+    target: str,
+    assistant: str | None,
+    lookahead: str,
+    dtype: str,
+    device_map: str | None,
+    trust_remote_code: bool,
+) -> "SpeculativeDecoder":
+    from uag.decoder import SpeculativeDecoder
+
+    return SpeculativeDecoder.from_pretrained(
+        target,
+        assistant,
+        lookahead=_lookahead(lookahead),
+        trust_remote_code=trust_remote_code,
+        **_placement(dtype, device_map),
+    )
+
+
+def _placement(dtype: str, device_map: str | None) -> dict[str, Any]:
+    return {"dtype": dtype} | ({} if device_map is None else {"device_map": device_map})
 
 
 def _lookahead(option: str) -> int | str:
@@ -216,26 +315,3 @@ def _described(out: "Output") -> dict[str, Any]:
             "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
         },
     }
-
-
-def _printable(text: str) -> str:
-    """The text without characters that would command the terminal."""
-    return "".join(
-        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
-        for character in text
-    )
-
-
-def _be_quiet() -> None:
-    """Only our own warnings, a line each; no progress bars between the lines of output."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("always", UagWarning)
-
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"uag: warning: {message}", file=sys.stderr)
-
-    warnings.showwarning = show

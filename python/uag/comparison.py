@@ -1,0 +1,137 @@
+"""What comes out when the same prompts are decoded in several ways, in turn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from uag.stats import PHASES
+
+PLAIN, TRANSFORMERS, UAG = "plain", "transformers", "uag"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One prompt decoded once.
+
+    Attributes:
+        token_ids: the new target ids.
+        seconds: wall-clock time of it all, the prompt included.
+        target_forwards: forward passes of the target.
+        phases: seconds by phase (`stats.PHASES`), where the way of decoding reports them.
+    """
+
+    token_ids: list[int]
+    seconds: float
+    target_forwards: int
+    phases: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of decoding: how it did over all prompts, several times.
+
+    >>> way = Way("plain", [[Run([5, 6], 0.5, 2)], [Run([5, 6], 0.25, 2)], [Run([5, 6], 1.0, 2)]])
+    >>> way.speeds, way.speed, way.tokens_per_forward
+    ([4.0, 8.0, 2.0], 4.0, 1.0)
+
+    Attributes:
+        name: `PLAIN`, `TRANSFORMERS` or `UAG`.
+        runs: for each repetition, a run of each prompt; empty if there was an error.
+        error: why it failed, if it did: the kind of error and the first line of its message.
+    """
+
+    name: str
+    runs: list[list[Run]]
+    error: tuple[str, str] | None = None
+
+    @property
+    def speeds(self) -> list[float]:
+        """New ids per second in each repetition."""
+        return [
+            sum(len(run.token_ids) for run in runs) / sum(run.seconds for run in runs)
+            for runs in self.runs
+        ]
+
+    @property
+    def speed(self) -> float:
+        """New ids per second, the median of the repetitions."""
+        return median(self.speeds)
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """New ids for each forward pass of the target."""
+        runs = [run for runs in self.runs for run in runs]
+        forwards = sum(run.target_forwards for run in runs)
+        return sum(len(run.token_ids) for run in runs) / forwards if forwards else 0.0
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Seconds by phase in one repetition, on average; empty where none are reported."""
+        runs = [run for runs in self.runs for run in runs if run.phases]
+        return {
+            phase: sum(run.phases.get(phase, 0.0) for run in runs) / len(self.runs)
+            for phase in (PHASES if runs else ())
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several ways of decoding the same prompts; the first of them is plain decoding.
+
+    >>> slow, fast = [[Run([5, 6], 0.5, 2)]], [[Run([5, 6], 0.25, 1)]]
+    >>> comparison = Comparison(["Once"], [Way("plain", slow), Way("uag", fast)])
+    >>> comparison.speedup(comparison.ways[1]), comparison.identical
+    (2.0, True)
+
+    Attributes:
+        prompts: the prompts.
+        ways: what was compared.
+    """
+
+    prompts: list[str]
+    ways: list[Way]
+
+    def speedup(self, way: Way) -> float:
+        """How many times as fast as plain decoding: the median over pairs of neighbours in time."""
+        pairs = zip(way.speeds, self.ways[0].speeds, strict=True)
+        return median(speed / plain for speed, plain in pairs)
+
+    def identical_prompts(self, way: Way) -> int:
+        """For how many prompts every run gave the ids of plain decoding's first run."""
+        expected = [run.token_ids for run in self.ways[0].runs[0]]
+        return sum(
+            all(runs[index].token_ids == ids for runs in way.runs)
+            for index, ids in enumerate(expected)
+        )
+
+    @property
+    def identical(self) -> bool:
+        """Whether all runs gave the ids of plain decoding; a way that failed does not count."""
+        return all(
+            way.error is not None or self.identical_prompts(way) == len(self.prompts)
+            for way in self.ways
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """What there is to say about each way, for JSON."""
+        return {
+            "prompts": len(self.prompts),
+            "identical": self.identical,
+            "ways": [self._described(way) for way in self.ways],
+        }
+
+    def _described(self, way: Way) -> dict[str, Any]:
+        if way.error is not None:
+            return {"name": way.name, "error": ": ".join(way.error)}
+        return {
+            "name": way.name,
+            "tokens": sum(len(run.token_ids) for run in way.runs[0]),
+            "target_forwards": sum(run.target_forwards for run in way.runs[0]),
+            "tokens_per_second": round(way.speed, 3),
+            "speeds": [round(speed, 3) for speed in way.speeds],
+            "speedup": round(self.speedup(way), 3),
+            "tokens_per_forward": round(way.tokens_per_forward, 3),
+            "identical_prompts": self.identical_prompts(way),
+            "seconds": {phase: round(spent, 6) for phase, spent in way.phases.items()},
+        }

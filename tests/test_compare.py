@@ -1,0 +1,263 @@
+"""Plain decoding, transformers' assisted generation and uag side by side."""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+import uag
+from fakes import PROMPT, random_model, telling, tokenizer
+from rich.console import Console
+from uag.comparison import Comparison, Run, Way
+from uag.decoder import SpeculativeDecoder
+from uag.errors import OptionError, PromptError
+from uag.output import Output
+from uag.promptfile import read_prompts
+from uag.report import comparison_table
+
+SIZE = {"num_hidden_layers": 1}
+
+
+def pair(kind: type[SpeculativeDecoder] = SpeculativeDecoder) -> SpeculativeDecoder:
+    names = tokenizer("gpt2"), tokenizer("llama2")
+    target, assistant = (
+        telling(random_model("llama", name, **size), name)
+        for name, size in zip(names, ({}, SIZE), strict=True)
+    )
+    return kind(target, names[0], assistant, names[1])
+
+
+def shown(comparison: Comparison) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(comparison_table(comparison, str))
+    return captured.get()
+
+
+def test_all_ways_give_the_same_ids_and_are_counted_alike() -> None:
+    decoder, seen = pair(), []
+    comparison = uag.compare(
+        decoder,
+        [PROMPT, "The dog"],
+        runs=2,
+        max_new_tokens=12,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    plain, transformers_, ours = comparison.ways
+    assert [way.name for way in comparison.ways] == ["plain", "transformers", "uag"]
+    assert comparison.identical
+    assert [comparison.identical_prompts(way) for way in comparison.ways] == [2, 2, 2]
+    assert plain.tokens_per_forward == 1 < transformers_.tokens_per_forward
+    assert ours.tokens_per_forward > 1 and ours.speed > 0
+    # Once as a warm-up, then twice each prompt, three ways.
+    assert seen == [(done, 15) for done in range(1, 16)]
+    assert comparison.speedup(plain) == 1
+    assert set(ours.phases) >= {"draft", "verify"} and not plain.phases
+    # The hook sees what the decoder counts itself.
+    out = decoder.generate(PROMPT, max_new_tokens=12)
+    assert ours.runs[0][0].target_forwards == out.stats.target_forwards
+    assert "identical output: yes" in shown(comparison) and "2 of 2" in shown(comparison)
+
+
+class Broken(SpeculativeDecoder):
+    """Gets one id wrong, and only in the text of one prompt."""
+
+    def generate(self, prompt: Any, **options: Any) -> Output:
+        out = super().generate(prompt, **options)
+        wrong = [*out.token_ids[:-1], (out.token_ids[-1] + 1) % 100]
+        return replace(out, token_ids=wrong) if prompt == PROMPT else out
+
+
+def test_a_wrong_id_is_detected() -> None:
+    comparison = uag.compare(pair(Broken), [PROMPT, "The dog"], runs=1, max_new_tokens=6)
+    assert not comparison.identical
+    assert [comparison.identical_prompts(way) for way in comparison.ways] == [2, 2, 1]
+    assert "identical output: NO" in shown(comparison)
+
+
+def test_a_failure_of_transformers_is_shown_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = pair()
+    generate: Callable[..., Any] = decoder.model.generate
+
+    def failing(*inputs: Any, **options: Any) -> Any:
+        if "assistant_model" in options:
+            raise IndexError("[bold]no such\x1b[2J id\nand more")
+        return generate(*inputs, **options)
+
+    monkeypatch.setattr(decoder.model, "generate", failing)
+    comparison = uag.compare(decoder, PROMPT, runs=1, max_new_tokens=6)
+    failed = comparison.ways[1]
+    assert failed.error == ("IndexError", "[bold]no such\x1b[2J id") and failed.runs == []
+    assert comparison.identical and comparison.ways[2].speed > 0
+    assert "IndexError" in shown(comparison) and "[bold]no such" in shown(comparison)
+    assert comparison.as_dict()["ways"][1] == {
+        "name": "transformers",
+        "error": "IndexError: [bold]no such\x1b[2J id",
+    }
+
+
+def test_a_failure_of_uag_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = pair()
+
+    def failing(*_: Any, **__: Any) -> Output:
+        raise IndexError
+
+    monkeypatch.setattr(decoder, "generate", failing)
+    with pytest.raises(IndexError):
+        uag.compare(decoder, PROMPT, runs=1, max_new_tokens=6)
+
+
+def test_models_that_sample_by_default_are_compared_greedily() -> None:
+    decoder = pair()
+    for model in (decoder.model, decoder.assistant):
+        model.generation_config.do_sample = True
+        model.generation_config.temperature = 5.0
+    transformers.logging.set_verbosity_error()
+    assert uag.compare(decoder, PROMPT, runs=2, max_new_tokens=16).identical
+
+
+def test_one_tokenizer_for_both_and_no_assistant() -> None:
+    name = tokenizer("gpt2")
+    target, assistant = (telling(random_model("llama", name, **size), name) for size in ({}, SIZE))
+    both = uag.compare(SpeculativeDecoder(target, name, assistant, name), PROMPT, runs=1)
+    assert [way.error for way in both.ways] == [None] * 3 and both.identical
+    alone = uag.compare(SpeculativeDecoder(target, name), PROMPT, runs=1, max_new_tokens=6)
+    assert [way.name for way in alone.ways] == ["plain", "uag"]
+    assert [way.tokens_per_forward for way in alone.ways] == [1, 1]
+
+
+def test_the_assistants_settings_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = pair()
+    before, during = decoder.assistant.generation_config.to_dict(), []
+    generate: Callable[..., Any] = decoder.model.generate
+
+    def watched(*inputs: Any, **options: Any) -> Any:
+        settings = decoder.assistant.generation_config
+        during.append((settings.num_assistant_tokens, settings.num_assistant_tokens_schedule))
+        return generate(*inputs, **options)
+
+    monkeypatch.setattr(decoder.model, "generate", watched)
+    uag.compare(decoder, PROMPT, runs=1, max_new_tokens=6, num_assistant_tokens=3)
+    assert set(during) == {(3, "constant")}
+    assert decoder.assistant.generation_config.to_dict() == before
+    assert len(decoder.model._forward_hooks) == 1  # that of `telling`
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ([], {}, "no prompts"),
+        (["Once", ""], {}, "prompt 2 of 2: the prompt is empty"),
+        (["word " * 500], {}, "prompt 1 of 1: .*window is 256"),
+        (["Once"], {"runs": 0}, "runs is 0"),
+        (["Once"], {"max_new_tokens": 0}, "max_new_tokens is 0"),
+        (["Once"], {"num_assistant_tokens": -1}, "num_assistant_tokens is -1"),
+    ],
+)
+def test_mistakes_show_before_anything_runs(
+    prompts: list[str], options: dict[str, int], message: str
+) -> None:
+    ran: list[int] = []
+    with pytest.raises((PromptError, OptionError), match=message):
+        uag.compare(pair(), prompts, **options, progress=lambda done, _: ran.append(done))
+    assert not ran
+
+
+def test_numbers_are_medians_of_pairs() -> None:
+    def way(name: str, *seconds: float) -> Way:
+        return Way(name, [[Run([1, 2], each, 1)] for each in seconds])
+
+    # The machine was slow in the second repetition, for both.
+    comparison = Comparison(["Once"], [way("plain", 1, 4, 1), way("uag", 0.5, 2, 0.25)])
+    assert comparison.ways[1].speeds == [4, 1, 8] and comparison.ways[1].speed == 4
+    assert comparison.speedup(comparison.ways[1]) == 2
+    described = comparison.as_dict()
+    assert described == json.loads(json.dumps(described))
+    assert described["ways"][1] == {
+        "name": "uag",
+        "tokens": 2,
+        "target_forwards": 1,
+        "tokens_per_second": 4,
+        "speeds": [4, 1, 8],
+        "speedup": 2,
+        "tokens_per_forward": 2,
+        "identical_prompts": 1,
+        "seconds": {},
+    }
+    assert "1.0-8.0" in shown(comparison)
+
+
+HUMAN_EVAL = {"task_id": "HumanEval/0", "prompt": "def add(x, y):\n", "text": "not this"}
+SPEC_BENCH = {"question_id": 81, "turns": ["Write a story.", "Shorter."]}
+MBPP = {"text": "Write a function to add.", "code": "def add(x, y): ..."}
+ROWS = "\n".join(json.dumps(row) for row in (HUMAN_EVAL, SPEC_BENCH, MBPP))
+EXPECTED = ["def add(x, y):\n", "Write a story.", "Write a function to add."]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "lines.txt",
+            "Once \n\n  One day\r\n\u2028 a line\n",
+            ["Once ", "  One day", "\u2028 a line"],
+        ),
+        ("marked.txt", "\ufeffOnce", ["Once"]),
+        ("rows.jsonl", ROWS + "\n\n", EXPECTED),
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_prompts_are_read(
+    tmp_path: Path, name: str, text: str, expected: list[str], compressed: bool
+) -> None:
+    file, data = tmp_path / name, text.encode()
+    if compressed:
+        file, data = tmp_path / f"{name}.gz", gzip.compress(data)
+    file.write_bytes(data)
+    assert read_prompts(file) == expected
+    assert read_prompts(file, limit=1) == expected[:1]
+
+
+BAD_FILES: list[tuple[str, bytes, str]] = [
+    ("empty.txt", b"\n \n", "has no prompts"),
+    ("rows.json", b"[]", r"end with \.txt or \.jsonl"),
+    ("half.jsonl", b'{"prompt": "a"}\n\n{"prompt": "a', "half.jsonl, line 3: "),
+    ("list.jsonl", b"[1]", "line 1: a list where a JSON object is needed"),
+    ("other.jsonl", b'{"question": "a"}', "line 1: the object has none of the fields prompt"),
+    ("number.jsonl", b'{"prompt": 7}', "line 1: the field 'prompt' is no text"),
+    ("nothing.jsonl", b'{"prompt": ""}', "line 1: the field 'prompt' is no text, or an empty one"),
+    ("turns.jsonl", b'{"turns": []}', "line 1: the field 'turns'"),
+    ("half-character.jsonl", b'{"prompt": "\\ud83d"}', "line 1: .*surrogates"),
+    ("deep.jsonl", b"[" * 100_000, "line 1: "),
+    ("latin.txt", b"caf\xe9", "no UTF-8"),
+    ("plain.txt.gz", b"Once", "cannot read prompts from"),
+    ("cut.txt.gz", gzip.compress(b"Once upon a time")[:-9], "cannot read prompts from"),
+    ("broken.txt.gz", gzip.compress(b"Once")[:10] + b"\xff" * 20, "cannot read prompts from"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"), BAD_FILES, ids=[name for name, *_ in BAD_FILES]
+)
+def test_a_bad_file_is_one_clear_error(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PromptError, match=message) as caught:
+        read_prompts(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(PromptError, match=str(path)):
+            read_prompts(path)
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(PromptError, match="cannot read prompts"):
+        read_prompts(tmp_path / "folder.txt")
