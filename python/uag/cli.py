@@ -198,7 +198,7 @@ def compare(
         int | None, typer.Option(min=1, help="Only the first so many prompts.")
     ] = None,
     max_new_tokens: Length = 128,
-    lookahead: Guesses = "5",
+    lookahead: Guesses = "auto",
     num_assistant_tokens: Annotated[
         int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
     ] = None,
