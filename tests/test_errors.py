@@ -229,9 +229,16 @@ def test_draft_temperature_out_of_range(draft_temperature: Any) -> None:
         )
 
 
+def test_unknown_way_to_sample() -> None:
+    target = tokenizer("gpt2")
+    with pytest.raises(OptionError, match="sampling='gibbs': it must be one of coupled, rejection"):
+        SpeculativeDecoder(random_model("llama", target), target, sampling="gibbs")
+
+
+@pytest.mark.parametrize("sampling", ["coupled", "rejection"])
 @pytest.mark.parametrize("do_sample", [False, True])
 @pytest.mark.parametrize("sound", [0, 4])
-def test_nan_logits(do_sample: bool, sound: int) -> None:
+def test_nan_logits(do_sample: bool, sound: int, sampling: str) -> None:
     target = tokenizer("gpt2")
     model = random_model("llama", target)
 
@@ -240,7 +247,9 @@ def test_nan_logits(do_sample: bool, sound: int) -> None:
             output.logits[:] = torch.nan
 
     hook = model.register_forward_hook(spoil, with_kwargs=True)
-    decoder = SpeculativeDecoder(model, target, random_model("llama", target, seed=1), target)
+    decoder = SpeculativeDecoder(
+        model, target, random_model("llama", target, seed=1), target, sampling=sampling
+    )
     options = {"max_new_tokens": 12, "do_sample": do_sample}
     with pytest.raises(LogitsError, match=r"contain NaN.* load it in float32"):
         decoder.generate(PROMPT + " one", **options)

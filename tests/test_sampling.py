@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import PROMPT, ScriptedDecoder, plain_ids, random_model, telling, tokenizer
+from fakes import PAIRS, PROMPT, ScriptedDecoder, plain_ids, random_model, telling, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from test_lossless import READS_TOGETHER
@@ -14,7 +14,8 @@ from uag import SpeculativeDecoder
 from uag._core import Tokenizer
 from uag.cli import demo_decoder
 from uag.noise import digest, gumbel, step_keys
-from uag.sampling import TokenNames, sequence_key
+from uag.sampling import TokenNames, draft_factor, sequence_key
+from uag.stats import Round
 
 CPU = torch.device("cpu")
 U64 = 2**64
@@ -292,3 +293,36 @@ def test_half_precision_is_drawn_in_full_precision() -> None:
     options: dict[str, Any] = {"do_sample": True, "seed": 1, "temperature": 2.0}
     out = decoder.generate(PROMPT, max_new_tokens=16, **options)
     assert len(set(out.token_ids)) > 4
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_rejection_draws_whatever_the_pair(pair: tuple[str, str]) -> None:
+    target, assistant = (tokenizer(name) for name in pair)
+    model = telling(random_model("llama", target), target)
+    small = random_model("llama", assistant, num_hidden_layers=1)
+    decoder = SpeculativeDecoder(model, target, small, assistant, lookahead=4, sampling="rejection")
+    options: dict[str, Any] = {"do_sample": True, "max_new_tokens": 24, "repetition_penalty": 1.1}
+    outs = [decoder.generate(PROMPT, seed=seed, **options) for seed in (1, 1, 2)]
+    assert [len(out.token_ids) for out in outs] == [24] * 3
+    assert outs[0].token_ids == outs[1].token_ids != outs[2].token_ids
+    # Every drafted token is a candidate, as it is.
+    assert all(done.candidates == done.drafted for done in outs[0].stats.history[:-6])
+    expected = plain_ids(model, target(PROMPT)["input_ids"], max_new_tokens=24)
+    assert decoder.generate(PROMPT, max_new_tokens=24).token_ids == expected
+
+
+def test_rejection_accepts_every_draft_of_the_target_itself() -> None:
+    demo = demo_decoder(6)
+    model, own = demo.model, demo.tokenizer
+    decoder = SpeculativeDecoder(model, own, model, own, lookahead=6, sampling="rejection")
+    out = decoder.generate("Once upon a time", do_sample=True, top_k=40, seed=1, max_new_tokens=60)
+    assert out.stats.accepted > 0.95 * out.stats.candidates
+
+
+def test_how_sharp_drafts_are_follows_how_they_went() -> None:
+    def rounds(accepted: int) -> list[Round]:
+        return [
+            Round([0], accepted=0, drafted=6, drafted_accepted=accepted, candidates=6, seconds={})
+        ] * 20
+
+    assert draft_factor(rounds(0)) < 0.53 < draft_factor([]) < draft_factor(rounds(6)) <= 1

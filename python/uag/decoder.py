@@ -10,9 +10,10 @@ from typing import Any, Self, cast, overload
 
 from transformers import PreTrainedModel
 
+from uag._core import Sequence
 from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
-from uag.drafter import Drafter, ModelDrafter, NoDrafter, most_likely_draft
+from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter, most_likely_draft
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
 from uag.hf import (
@@ -31,13 +32,22 @@ from uag.lookahead import Lookahead, lookahead_from
 from uag.options import Plan, check_limits, plan_generation
 from uag.output import Output, TextStream
 from uag.prompt import Prompt, assistant_ids, several, target_ids
-from uag.sampling import DraftSampling, Sampler, TokenNames, fresh_seed, sequence_key
+from uag.rejection import RejectionSampling, SameTokens, SharedTokens
+from uag.sampling import (
+    DraftSampling,
+    DraftShape,
+    Sampler,
+    TokenNames,
+    draft_factor,
+    fresh_seed,
+    sequence_key,
+)
 from uag.stats import Round, Stats
 from uag.text import TextDecoder
-from uag.verify import most_likely, verifier
+from uag.verify import Pick, most_likely, verifier
 
 DEFAULT_LOOKAHEAD = "auto"
-DRAFT_TEMPERATURE = 0.5
+SAMPLING = ("coupled", "rejection")
 
 
 class SpeculativeDecoder:
@@ -63,12 +73,17 @@ class SpeculativeDecoder:
         special_pairs: (target token, assistant token) that mean the same, such as the markers of a
             chat format, by id or content. End-of-text tokens are paired anyway.
         draft_temperature: when tokens are drawn, the assistant's temperature as a fraction of the
-            target's: sharper drafts agree more often. It does not touch the output.
+            target's; by default what suits how often it is right. It does not touch the output.
+        sampling: "coupled" (the assistant draws with the target's noise: the text for a seed is the
+            same whoever drafts) or "rejection" (token-level intersection: better for some pairs
+            whose vocabularies overlap well; the text for a seed depends on drafts). Both draw
+            exactly from the target's distribution.
 
     Raises:
         UnsupportedModelError: for an encoder-decoder, or a model whose state cannot be taken back.
         UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
-        OptionError: for a lookahead below 1, or a draft_temperature that is not above 0.
+        OptionError: for a lookahead below 1, a draft_temperature that is not above 0, or an
+            unknown sampling.
     """
 
     def __init__(
@@ -80,10 +95,13 @@ class SpeculativeDecoder:
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
-        draft_temperature: float = DRAFT_TEMPERATURE,
+        draft_temperature: float | None = None,
+        sampling: str = "coupled",
     ) -> None:
         lookahead_from(lookahead)
         check_limits({"draft_temperature": draft_temperature})
+        if sampling not in SAMPLING:
+            raise OptionError(f"sampling={sampling!r}: it must be one of {', '.join(SAMPLING)}")
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = assistant
@@ -93,6 +111,7 @@ class SpeculativeDecoder:
         )
         self.lookahead = lookahead
         self.draft_temperature = draft_temperature
+        self.sampling = sampling
         check_model(model)
         CachedLM(model)  # refuses what it cannot drive
         pairs = list(special_pairs or ())
@@ -123,7 +142,8 @@ class SpeculativeDecoder:
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
-        draft_temperature: float = DRAFT_TEMPERATURE,
+        draft_temperature: float | None = None,
+        sampling: str = "coupled",
         trust_remote_code: bool = False,
         **options: Any,
     ) -> Self:
@@ -135,6 +155,7 @@ class SpeculativeDecoder:
             lookahead: see the class.
             special_pairs: see the class.
             draft_temperature: see the class.
+            sampling: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
 
@@ -156,6 +177,7 @@ class SpeculativeDecoder:
             lookahead=lookahead,
             special_pairs=special_pairs,
             draft_temperature=draft_temperature,
+            sampling=sampling,
         )
 
     @overload
@@ -261,28 +283,19 @@ class SpeculativeDecoder:
         )
 
     def _text(self, request: "_Request", seed: int | None, index: int) -> TextStream:
-        plan = request.plan
+        plan, stats = request.plan, Stats()
         target = CachedLM(self.model)
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
-        pick, choice = most_likely, None
+        draws = _Draws(most_likely, most_likely_draft, sequence)
         if plan.sampling is not None and seed is not None:
             key = sequence_key(seed, request.target_ids, index)
-            pick = Sampler(self._target_names, key, len(request.target_ids))
-            if self.assistant is not None:
-                choice = DraftSampling(
-                    self._assistant_names,
-                    key,
-                    plan.sampling.sharper(self.draft_temperature),
-                    # The assistant's ids leave out a character that the target has only begun.
-                    lambda: pick.position(target.ids, len(target.ids)) - sequence.held,
-                )
-        stats = Stats()
+            draws = self._draws(plan.sampling, key, target, sequence, stats)
         generation = rounds(
             target,
-            self._drafter(request.assistant_ids, choice),
-            sequence,
-            verifier(plan.processors, pick),
+            self._drafter(request.assistant_ids, draws.choice),
+            draws.sequence,
+            verifier(plan.processors, draws.pick),
             plan.stop,
             self._schedule(),
         )
@@ -290,17 +303,37 @@ class SpeculativeDecoder:
         text.add(request.target_ids)
         return TextStream(_counted(generation, target, stats), text, stats, seed)
 
+    def _draws(
+        self, shape: DraftShape, key: int, target: CachedLM, sequence: Sequence, stats: Stats
+    ) -> "_Draws":
+        if self.assistant is not None and self.sampling == "rejection":
+            shape = shape.sharper(self.draft_temperature or 1.0)
+            rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
+            same = cast("Sequence", SameTokens(sequence, self._shared))
+            return _Draws(rejection, rejection.draft, same)
+        sampler = Sampler(self._target_names, key, len(target.ids))
+        if self.assistant is None:
+            return _Draws(sampler, most_likely_draft, sequence)
+        choice = DraftSampling(
+            self._assistant_names,
+            key,
+            lambda: shape.sharper(self.draft_temperature or draft_factor(stats.history)),
+            # The assistant's ids leave out a character that the target has only begun.
+            lambda: sampler.position(target.ids, len(target.ids)) - sequence.held,
+        )
+        return _Draws(sampler, choice, sequence)
+
     def _schedule(self) -> Lookahead:
         # What it learns of the two models holds for the next text too.
         return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
 
-    def _drafter(self, prompt: list[int], choice: DraftSampling | None) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
         if self.assistant is None:
             return NoDrafter()
         lm = CachedLM(self.assistant, context_window(self.assistant))
         lm.append(prompt)
         ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
-        return ModelDrafter(lm, ends, choice or most_likely_draft)
+        return ModelDrafter(lm, ends, choice)
 
     @cached_property
     def _target_names(self) -> TokenNames:
@@ -318,6 +351,22 @@ class SpeculativeDecoder:
                 for target, assistant in reversed(self.bridge.special_pairs)
             },
         )
+
+    @cached_property
+    def _shared(self) -> SharedTokens:
+        assistant = cast("PreTrainedModel", self.assistant)
+        return SharedTokens.of(
+            self.bridge.target, self.bridge.assistant, self.bridge.special_pairs, assistant.device
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """How the ids of one text are chosen, and what translates between them."""
+
+    pick: Pick
+    choice: Choice
+    sequence: Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from uag.draft import Draft
 from uag.lm import CachedLM, Choose
 from uag.lookahead import GoesOn
 
+# Gives each draft its way to choose ids.
+Choice = Callable[[], Choose]
+
 
 class Drafter(Protocol):
     """Proposes ids, in the assistant's vocabulary, that may continue the text."""
@@ -23,7 +26,7 @@ class Drafter(Protocol):
 class ModelDrafter:
     """Continuation by an assistant model."""
 
-    def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Callable[[], Choose]) -> None:
+    def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Choice) -> None:
         """`lm` holds the prompt; a draft stops after the first of `end_ids`.
 
         `choice` gives each draft its way to choose ids.

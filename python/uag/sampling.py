@@ -9,7 +9,7 @@ Communication and Drafter-Invariant Speculative Decoding", 2024, for one vocabul
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Self
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from uag._core import Tokenizer
 from uag.noise import digest, gumbel, step_keys
+from uag.stats import Round
 
 # An assistant's draw considers this many of its likeliest tokens. More cost time and change no
 # measured acceptance; the output does not depend on it.
@@ -136,10 +137,10 @@ class DraftSampling:
         self,
         names: TokenNames,
         sequence_key: int,
-        shape: DraftShape,
+        shape: Callable[[], DraftShape],
         position: Callable[[], int],
     ) -> None:
-        """`position` tells where a draft begins."""
+        """Each draft has its `shape`, and begins at its `position`."""
         self._names = names
         self._key = sequence_key
         self._shape = shape
@@ -147,18 +148,34 @@ class DraftSampling:
 
     def __call__(self) -> Callable[[Tensor], Tensor]:
         """A draft's way to choose ids: `[1, vocabulary]` -> `[1]`, on the assistant's device."""
-        names = self._names
+        names, shape = self._names, self._shape()
         position = torch.tensor([self._position()], device=names.keys.device)
 
         def choose(logits: Tensor) -> Tensor:
             nonlocal position
-            scores, ids = self._shape(logits[0])
+            scores, ids = shape(logits[0])
             step = step_keys(self._key, position, logits.device)
             id = ids[(scores + gumbel(step, names.keys[ids])).argmax(-1)]
             position = position + names.lengths[id]
             return id
 
         return choose
+
+
+def draft_factor(history: Sequence[Round]) -> float:
+    """The draft temperature, as a fraction of the target's, that suits how drafts went lately.
+
+    An assistant that is often wrong does better when it keeps to likely tokens, down to half the
+    temperature; one that is nearly the target should draw as the target does.
+
+    >>> draft_factor([])
+    0.7
+    """
+    lately = history[-8:]
+    drafted = sum(done.drafted for done in lately)
+    accepted = sum(done.drafted_accepted for done in lately)
+    # As if two of five ids had been accepted before.
+    return 0.5 + 0.5 * (accepted + 2) / (drafted + 5)
 
 
 def fresh_seed() -> int:
