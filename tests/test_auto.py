@@ -132,6 +132,13 @@ def test_it_gives_up_when_drafts_become_wrong() -> None:
     assert world.speed(auto, 400) > 0.95
 
 
+def test_a_wrong_impression_of_what_drafts_cost_passes() -> None:
+    world, auto = World(step=5.0), Auto()
+    world.speed(auto, 100)
+    world.step = 0.03
+    assert max(world.speed(auto, 100) for _ in range(10)) > 1.5
+
+
 def test_calibration_learns_rates_by_confidence() -> None:
     random, calibration = Random(0), Calibration()
     rates = {0.2: 0.05, 0.6: 0.5, 0.99: 0.8}

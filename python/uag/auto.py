@@ -16,6 +16,8 @@ SHORT_PAUSE, LONG_PAUSE = 8, 128
 STALE = 64
 # Where drafting is this many times as fast, the cost of a plain round is of no interest.
 CLEARLY = 1.5
+# Where drafts could never pay, the cost of a draft step is measured again every so many texts.
+SECOND_LOOK = 8
 # Ids of the first draft of all, whose cost is not known yet.
 FIRST_DRAFT = 3
 # Phases that do not belong to a round's forward pass of the target.
@@ -82,11 +84,16 @@ class Auto:
         self._wait, self._pause = 0, SHORT_PAUSE
         self._since_plain = 0
         self._behind_draft = False
+        self._texts = 0
 
     def start(self) -> None:
         """A text begins: what did not pay on the last one is tried again."""
         self._wait = 0
         self._behind_draft = False
+        self._texts += 1
+        if self._texts % SECOND_LOOK == 0 and not self._could_pay():
+            # The steps may have been measured while the machine did something else.
+            self.costs.forget_steps()
 
     def next_k(self) -> int:
         if self._wait or self._plain_is_due() or not self._could_pay():

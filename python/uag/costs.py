@@ -55,6 +55,10 @@ class Costs:
         """One more drafted id; `None` until there was one."""
         return self._next.value if self._next.value is not None else self._first.value
 
+    def forget_steps(self) -> None:
+        """Measure drafts anew."""
+        self._first, self._next = Recent(), Recent()
+
     def drafted(self, seconds: list[float], *, behind_draft: bool = True) -> None:
         """Count a draft: for each id, what it took. The first reads what was emitted before.
 
