@@ -35,10 +35,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from uag import SpeculativeDecoder
 from uag.cli import demo_decoder
-from uag.drafter import Drafter, most_likely_draft
+from uag.drafter import Choice, Drafter, most_likely_draft
 from uag.hf import prompt_ids
 from uag.lm import Choose
-from uag.sampling import DraftSampling, DraftShape
+from uag.sampling import DraftShape
 
 PEER = "transformers"  # a failure of this one is a result
 
@@ -49,10 +49,13 @@ Way = Callable[[list[int], dict[str, Any], int], tuple[list[int], int]]
 class OtherDraft(SpeculativeDecoder):
     """A decoder whose assistant chooses ids in a way of its own: each draft as `choice` says."""
 
-    choice: Callable[[], Choose]
+    def __init__(self, *parts: Any, choice: Choice, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
+        self._other = choice
 
-    def _drafter(self, prompt: list[int], choice: DraftSampling | None) -> Drafter:
-        return super()._drafter(prompt, cast("DraftSampling", self.choice))
+    def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
+        del choice
+        return super()._drafter(prompt, self._other)
 
 
 @dataclass
@@ -123,12 +126,11 @@ def perturb(model: torch.nn.Module, relative: float) -> None:
 def varied(
     decoder: SpeculativeDecoder,
     kind: type[SpeculativeDecoder] = SpeculativeDecoder,
-    **attributes: object,
+    **settings: Any,
 ) -> SpeculativeDecoder:
-    """The same models in a decoder of another kind, or with other attributes."""
-    other = object.__new__(kind)
-    vars(other).update(vars(decoder) | attributes)
-    return other
+    """The same models in a decoder of another kind, or with other settings."""
+    parts = decoder.model, decoder.tokenizer, decoder.assistant, decoder.assistant_tokenizer
+    return kind(*parts, lookahead=decoder.lookahead, **settings)
 
 
 def independent(shape: DraftShape) -> Callable[[], Choose]:

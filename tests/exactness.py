@@ -271,7 +271,7 @@ class OracleDecoder(SpeculativeDecoder):
     oracle: Callable[["OracleDecoder", Ids, int], list[int]]
 
     def _drafter(self, prompt: list[int], choice: Any) -> Drafter:
-        (text,) = self.table.draw(self._target_names, torch.tensor([choice._key]))
+        (text,) = self.table.draw(self._drawing.target_names, torch.tensor([choice._key]))
         return OracleDrafter(self, prompt, text)
 
 
@@ -315,9 +315,13 @@ def rejecting(settings: dict[str, Any]) -> tuple[Table, dict[str, SpeculativeDec
     """As `decoders_of`, for the assistants that are models, sampling by rejection."""
     table, found = decoders_of(settings)
     models = {name: found[name] for name in ("the target itself", "random weights")}
-    for decoder in models.values():
-        decoder.sampling = "rejection"
-    return table, models
+    return table, {name: by_rejection(decoder) for name, decoder in models.items()}
+
+
+def by_rejection(decoder: SpeculativeDecoder) -> SpeculativeDecoder:
+    """The same models in a decoder that samples by rejection."""
+    parts = decoder.model, decoder.tokenizer, decoder.assistant, decoder.assistant_tokenizer
+    return SpeculativeDecoder(*parts, lookahead=LOOKAHEAD, sampling="rejection")
 
 
 @dataclass
@@ -386,11 +390,11 @@ def noise_without_position(decoder: SpeculativeDecoder, table: Table) -> Iterato
 @contextmanager
 def colliding_keys(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
     """The two tokens likeliest to come first share their noise."""
-    names = decoder._target_names
+    names = decoder._drawing.target_names
     one, two = table.scores[0].topk(2).indices
     keys = names.keys.clone()
     keys[two] = keys[one]
-    with patch.object(decoder, "_target_names", replace(names, keys=keys)):
+    with patch.object(decoder._drawing, "target_names", replace(names, keys=keys)):
         yield
 
 
@@ -427,7 +431,7 @@ def from_decoder(table: Table, decoder: SpeculativeDecoder, seed: int, count: in
 
 def from_table(table: Table, decoder: SpeculativeDecoder, seed: int, count: int) -> list[Ids]:
     """The texts that the decoder should draw, a hundred times as fast."""
-    return table.draw(decoder._target_names, torch.tensor(sequence_keys(seed, count)))
+    return table.draw(decoder._drawing.target_names, torch.tensor(sequence_keys(seed, count)))
 
 
 def broken_p_value(

@@ -231,7 +231,7 @@ def test_draft_temperature_out_of_range(draft_temperature: Any) -> None:
 
 def test_unknown_way_to_sample() -> None:
     target = tokenizer("gpt2")
-    with pytest.raises(OptionError, match="sampling='gibbs': it must be one of coupled, rejection"):
+    with pytest.raises(OptionError, match="sampling='gibbs': it must be coupled or rejection"):
         SpeculativeDecoder(random_model("llama", target), target, sampling="gibbs")
 
 

@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self, cast, overload
 
 from transformers import PreTrainedModel
 
-from uag._core import Sequence
 from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
-from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter, most_likely_draft
+from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
+from uag.draws import COUPLED, Drawing
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
 from uag.hf import (
@@ -25,29 +24,18 @@ from uag.hf import (
     load_model,
     load_tokenizer,
     parameter_count,
-    vocabulary_rows,
 )
 from uag.lm import CachedLM, reads_together
 from uag.lookahead import Lookahead, lookahead_from
 from uag.options import Plan, check_limits, plan_generation
 from uag.output import Output, TextStream
 from uag.prompt import Prompt, assistant_ids, several, target_ids
-from uag.rejection import RejectionSampling, SameTokens, SharedTokens
-from uag.sampling import (
-    DraftSampling,
-    DraftShape,
-    Sampler,
-    TokenNames,
-    draft_factor,
-    fresh_seed,
-    sequence_key,
-)
+from uag.sampling import fresh_seed, sequence_key
 from uag.stats import Round, Stats
 from uag.text import TextDecoder
-from uag.verify import Pick, most_likely, verifier
+from uag.verify import verifier
 
 DEFAULT_LOOKAHEAD = "auto"
-SAMPLING = ("coupled", "rejection")
 
 
 class SpeculativeDecoder:
@@ -96,12 +84,9 @@ class SpeculativeDecoder:
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
-        sampling: str = "coupled",
+        sampling: str = COUPLED,
     ) -> None:
         lookahead_from(lookahead)
-        check_limits({"draft_temperature": draft_temperature})
-        if sampling not in SAMPLING:
-            raise OptionError(f"sampling={sampling!r}: it must be one of {', '.join(SAMPLING)}")
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = assistant
@@ -110,8 +95,6 @@ class SpeculativeDecoder:
             assistant_tokenizer if assistant_tokenizer is not None else tokenizer
         )
         self.lookahead = lookahead
-        self.draft_temperature = draft_temperature
-        self.sampling = sampling
         check_model(model)
         CachedLM(model)  # refuses what it cannot drive
         pairs = list(special_pairs or ())
@@ -130,6 +113,7 @@ class SpeculativeDecoder:
         # A GPU would have to be waited for after each id.
         self._auto = Auto(stops_early=assistant is None or assistant.device.type == "cpu")
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
+        self._drawing = Drawing(self.bridge, model, assistant, sampling, draft_temperature)
         check_belongs(model, self.bridge.target, "target")
         if assistant is not None:
             check_belongs(assistant, self.bridge.assistant, "assistant")
@@ -143,7 +127,7 @@ class SpeculativeDecoder:
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
-        sampling: str = "coupled",
+        sampling: str = COUPLED,
         trust_remote_code: bool = False,
         **options: Any,
     ) -> Self:
@@ -287,10 +271,11 @@ class SpeculativeDecoder:
         target = CachedLM(self.model)
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
-        draws = _Draws(most_likely, most_likely_draft, sequence)
-        if plan.sampling is not None and seed is not None:
+        if plan.sampling is None or seed is None:
+            draws = self._drawing.greedy(sequence)
+        else:
             key = sequence_key(seed, request.target_ids, index)
-            draws = self._draws(plan.sampling, key, target, sequence, stats)
+            draws = self._drawing.begin(key, plan.sampling, target, sequence, stats)
         generation = rounds(
             target,
             self._drafter(request.assistant_ids, draws.choice),
@@ -303,26 +288,6 @@ class SpeculativeDecoder:
         text.add(request.target_ids)
         return TextStream(_counted(generation, target, stats), text, stats, seed)
 
-    def _draws(
-        self, shape: DraftShape, key: int, target: CachedLM, sequence: Sequence, stats: Stats
-    ) -> "_Draws":
-        if self.assistant is not None and self.sampling == "rejection":
-            shape = shape.sharper(self.draft_temperature or 1.0)
-            rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
-            same = cast("Sequence", SameTokens(sequence, self._shared))
-            return _Draws(rejection, rejection.draft, same)
-        sampler = Sampler(self._target_names, key, len(target.ids))
-        if self.assistant is None:
-            return _Draws(sampler, most_likely_draft, sequence)
-        choice = DraftSampling(
-            self._assistant_names,
-            key,
-            lambda: shape.sharper(self.draft_temperature or draft_factor(stats.history)),
-            # The assistant's ids leave out a character that the target has only begun.
-            lambda: sampler.position(target.ids, len(target.ids)) - sequence.held,
-        )
-        return _Draws(sampler, choice, sequence)
-
     def _schedule(self) -> Lookahead:
         # What it learns of the two models holds for the next text too.
         return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
@@ -334,39 +299,6 @@ class SpeculativeDecoder:
         lm.append(prompt)
         ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
         return ModelDrafter(lm, ends, choice)
-
-    @cached_property
-    def _target_names(self) -> TokenNames:
-        return TokenNames.of(self.bridge.target, vocabulary_rows(self.model), self.model.device)
-
-    @cached_property
-    def _assistant_names(self) -> TokenNames:
-        assistant = cast("PreTrainedModel", self.assistant)  # not asked for without one
-        return TokenNames.of(
-            self.bridge.assistant,
-            vocabulary_rows(assistant),
-            assistant.device,
-            {
-                assistant: self._target_names.name(target)
-                for target, assistant in reversed(self.bridge.special_pairs)
-            },
-        )
-
-    @cached_property
-    def _shared(self) -> SharedTokens:
-        assistant = cast("PreTrainedModel", self.assistant)
-        return SharedTokens.of(
-            self.bridge.target, self.bridge.assistant, self.bridge.special_pairs, assistant.device
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Draws:
-    """How the ids of one text are chosen, and what translates between them."""
-
-    pick: Pick
-    choice: Choice
-    sequence: Sequence
 
 
 @dataclass(frozen=True, slots=True)
