@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 from uag.auto import LONGEST, Auto, Calibration
+from uag.costs import Costs
 from uag.stats import Round
 
 
@@ -17,8 +18,10 @@ class World:
 
     step: float
     wider: float = 0.02  # a further position in a verification
-    wide: float = 0.0  # any width above one
+    wide: float = 0.0  # any width above `cheap`
+    cheap: int = 1
     sure: float = 0.8  # how often the assistant is sure
+    first: float = 1.0  # of the chance of a draft's first id
     right: bool = True
     noise: float = 0.0
     random: Random = field(default_factory=lambda: Random(0))
@@ -40,11 +43,11 @@ class World:
                 break
         accepted = 0
         while accepted < len(confidences) and self.right:
-            if self.random.random() > confidences[accepted]:
+            if self.random.random() > confidences[accepted] * (1 if accepted else self.first):
                 break
             accepted += 1
         drafted = len(confidences)
-        verify = 1 + (self.wide + self.wider * drafted if drafted else 0)
+        verify = 1 + self.wider * drafted + (self.wide if drafted >= self.cheap else 0)
         done = Round(
             tokens=[0] * (accepted + 1),
             accepted=accepted,
@@ -77,7 +80,11 @@ PAYS = [
     World(step=0.03),
     World(step=0.2),
     World(step=0.03, wide=0.7),
+    World(step=0.03, wide=0.6, wider=0.03, cheap=3, sure=0.95),
+    World(step=0.05, wide=0.6, wider=0.005, cheap=3, sure=0.9),
     World(step=0.03, sure=0.95),
+    World(step=0.05, sure=0.95, first=0.5),
+    World(step=0.05, wide=0.6, wider=0.02, cheap=3, sure=0.95, first=0.5),
     World(step=0.1, sure=0.3),
     World(step=0.03, noise=0.1),
 ]
@@ -147,4 +154,21 @@ def test_calibration_learns_rates_by_confidence() -> None:
         calibration.observe(confidence, accepted=random.random() < rates[confidence])
     for confidence, rate in rates.items():
         assert abs(calibration.chance(confidence) - rate) < 0.2
-    assert abs(calibration.mean - sum(rates.values()) / 3) < 0.15
+    assert abs(calibration.mean() - sum(rates.values()) / 3) < 0.15
+
+
+def test_the_first_pass_of_a_width_counts_with_caution_and_only_until_the_second() -> None:
+    costs = Costs()
+    for _ in range(2):
+        costs.verified(1, 1.0)
+    costs.verified(4, 50.0)
+    assert costs.verification(4) == 2.0
+    costs.verified(4, 1.5)
+    assert costs.verification(4) == 1.5
+
+
+def test_wider_passes_than_any_so_far_are_worth_a_try() -> None:
+    costs = Costs()
+    for width, seconds in ((1, 1.0), (2, 1.1), (4, 1.9)) * 2:
+        costs.verified(width, seconds)
+    assert costs.verification(30) == costs.verification(4) == 1.9

@@ -8,8 +8,9 @@ from uag.costs import Costs
 from uag.stats import Round
 
 LONGEST = 20
-# Rounds that count for whether drafting pays, and how many of them tell before drafting is paused.
-WINDOW, TELLING = 16, 3
+# Rounds with drafts that count for how fast drafting is, and how many tell; fewer are a matter of
+# luck, and the estimates say more.
+WINDOW, TELLING = 32, 16
 # Plain rounds until drafting is tried again: at first, and at most.
 SHORT_PAUSE, LONG_PAUSE = 8, 128
 # Rounds with drafts until the cost of a plain one is measured again.
@@ -43,25 +44,29 @@ class Calibration:
 
     def __init__(self) -> None:
         self._accepted, self._seen = [0.0] * self.BINS, [0.0] * self.BINS
-        self._all_accepted, self._all_seen = 1.5, 2.0
+        self._all_accepted, self._all_seen = 0.0, 0.0
 
     def observe(self, confidence: float, *, accepted: bool) -> None:
         """Count a drafted id behind accepted ones."""
         at = self._bin(confidence)
         self._accepted[at] = DECAY * self._accepted[at] + accepted
         self._seen[at] = DECAY * self._seen[at] + 1
-        self._all_accepted = DECAY * self._all_accepted + accepted
-        self._all_seen = DECAY * self._all_seen + 1
+        self._all_accepted += accepted
+        self._all_seen += 1
+
+    def forget(self) -> None:
+        """A round has passed: what was seen long ago tells less about the next id."""
+        self._all_accepted *= DECAY
+        self._all_seen *= DECAY
 
     def chance(self, confidence: float) -> float:
         """The chance that such an id is accepted."""
         at = self._bin(confidence)
         return (self._accepted[at] + self.PRIOR * confidence) / (self._seen[at] + self.PRIOR)
 
-    @property
-    def mean(self) -> float:
-        """The chance for an id of which nothing is known."""
-        return self._all_accepted / self._all_seen
+    def mean(self, expected: float = 0.5) -> float:
+        """The chance for an id whose confidence is not known, `expected` if nothing was seen."""
+        return (self._all_accepted + expected) / (self._all_seen + 1)
 
     def _bin(self, confidence: float) -> int:
         return min(self.BINS - 1, int(-log2(max(1 - confidence, 2**-self.BINS))))
@@ -76,11 +81,14 @@ class Auto:
     def __init__(self, *, stops_early: bool = True) -> None:
         """`stops_early`: whether a draft asks after each id, which waits for the device."""
         self.costs = Costs()
-        self.calibration = Calibration()
+        # The first id of a draft follows one of the target's own, often in the midst of what the
+        # assistant would have spelled as one token; it is accepted less often than later ones.
+        self.first, self.later = Calibration(), Calibration()
         self._stops_early = stops_early
-        # Of recent rounds with a draft: tokens emitted, ids drafted, width verified.
-        self._window: deque[tuple[int, int, int]] = deque(maxlen=WINDOW)
-        self._tokens_per_id = 1.0
+        # Of recent rounds with a draft: tokens emitted, and what such a round usually takes.
+        self._window: deque[tuple[int, float]] = deque(maxlen=WINDOW)
+        # Of drafted ids and the candidates they became; as if some had become one each.
+        self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
         self._wait, self._pause = 0, SHORT_PAUSE
         self._since_plain = 0
         self._behind_draft = False
@@ -98,7 +106,7 @@ class Auto:
     def next_k(self) -> int:
         if self._wait or self._plain_is_due() or not self._could_pay():
             return 0
-        return LONGEST if self._stops_early else self._best(self.calibration.mean)[0]
+        return LONGEST if self._stops_early else self._best()[0]
 
     def goes_on(self) -> Callable[[float], bool] | None:
         return _Draft(self).goes_on if self._stops_early else None
@@ -113,35 +121,53 @@ class Auto:
             self._wait = max(0, self._wait - 1)
             self._since_plain = 0
 
-    def worth(self, reached: float, drafted: int) -> bool:
-        """Whether to draft one more id behind `drafted`, all accepted with the chance `reached`."""
+    def worth(self, reached: float, drafted: int, rate: float) -> bool:
+        """Whether to draft on behind `drafted` ids, all of them accepted with the chance `reached`.
+
+        One more id may not pay where several do: passes get dearer in steps. `rate` is what tokens
+        a second are to be had otherwise.
+        """
         step, tokens = self.costs.step, self._tokens_per_id
         if step is None:
             return drafted < FIRST_DRAFT
-        width = 1 + tokens * drafted
-        wider = self.costs.verification(width + tokens) - self.costs.verification(width)
-        return tokens * reached * self.calibration.mean > self._rate() * (step + wider)
+        now, gain, chance = self.costs.verification(1 + tokens * drafted), 0.0, self._later
+        for more in range(1, LONGEST - drafted + 1):
+            reached *= chance
+            gain += tokens * reached
+            wider = self.costs.verification(1 + tokens * (drafted + more)) - now
+            if gain > rate * (step * more + wider):
+                return True
+        return False
 
-    def _rate(self) -> float:
+    def rate(self) -> float:
         """Tokens a second, of the better way to decode, as far as it is known."""
         plain = self.costs.plain
-        known = len(self._window) >= TELLING
-        drafting = self._drafting_rate() if known else self._best(self.calibration.mean)[1]
-        return max(drafting, 1 / plain if plain else 0.0)
+        return max(self._drafting_rate(), 1 / plain if plain else 0.0)
 
-    def _drafting_rate(self) -> float:
-        seconds = sum(
-            self.costs.draft(drafted) + self.costs.verification(width)
-            for _, drafted, width in self._window
-        )
-        return sum(tokens for tokens, _, _ in self._window) / seconds if seconds else 0.0
+    @property
+    def _later(self) -> float:
+        """The chance of an id behind accepted ones; until such came, better than a first one's."""
+        return self.later.mean(expected=(1 + self.first.mean()) / 2)
 
-    def _best(self, chance: float) -> tuple[int, float]:
-        """The best number of ids to draft if each is accepted with this chance, and its rate."""
-        best, rate, tokens, reached = 1, 0.0, 1.0, 1.0
+    @property
+    def _tokens_per_id(self) -> float:
+        """Target ids that a drafted id stands for."""
+        return self._candidates / self._drafted
+
+    def _drafting_rate(self, rounds: int = WINDOW) -> float:
+        """Tokens a second of the last so many rounds with a draft."""
+        if len(self._window) < TELLING:
+            return self._best()[1]
+        tokens, seconds = (sum(each) for each in zip(*list(self._window)[-rounds:], strict=True))
+        return tokens / seconds if seconds else 0.0
+
+    def _best(self, *, certain: bool = False) -> tuple[int, float]:
+        """The best number of ids to draft, and its rate; `certain`: if all were accepted."""
+        first, later = (1.0, 1.0) if certain else (self.first.mean(), self._later)
+        best, rate, tokens, reached = 1, 0.0, 1.0, first
         for k in range(1, LONGEST + 1):
-            reached *= chance
             tokens += self._tokens_per_id * reached
+            reached *= later
             width = 1 + self._tokens_per_id * k
             seconds = self.costs.draft(k) + self.costs.verification(width)
             if seconds and tokens / seconds > rate:
@@ -158,18 +184,16 @@ class Auto:
     def _could_pay(self) -> bool:
         """Whether drafts that are always right would pay."""
         plain = self.costs.plain
-        return plain is None or self.costs.step is None or self._best(1.0)[1] > 1 / plain
+        return plain is None or self.costs.step is None or self._best(certain=True)[1] > 1 / plain
 
     def _judge(self) -> None:
-        """Pause where the rounds so far say that drafting does not pay."""
+        """Pause where drafting does not pay."""
         plain = self.costs.plain
-        # Where it failed before, one more failure tells.
-        if plain is None or len(self._window) < (TELLING if self._pause == SHORT_PAUSE else 1):
+        if plain is None:
             return
-        if self._drafting_rate() < 1 / plain:
+        if self._drafting_rate(TELLING) < 1 / plain:
             self._wait, self._pause = self._pause, min(2 * self._pause, LONG_PAUSE)
-            self._window.clear()
-        elif len(self._window) >= TELLING:
+        else:
             self._pause = SHORT_PAUSE
 
     def _learn_costs(self, done: Round) -> None:
@@ -182,21 +206,27 @@ class Auto:
 
     def _learn_acceptance(self, done: Round) -> None:
         for index in range(min(done.drafted_accepted + 1, done.drafted)):
-            confidence = done.confidences[index] if done.confidences else self.calibration.mean
-            self.calibration.observe(confidence, accepted=index < done.drafted_accepted)
-        self._tokens_per_id += (1 - DECAY) * (done.candidates / done.drafted - self._tokens_per_id)
-        self._window.append((len(done.tokens), done.drafted, done.candidates + 1))
+            place = self.later if index else self.first
+            confidence = done.confidences[index] if done.confidences else place.mean()
+            place.observe(confidence, accepted=index < done.drafted_accepted)
+        for calibration in (self.first, self.later):
+            calibration.forget()
+        self._candidates = DECAY * self._candidates + done.candidates
+        self._drafted = DECAY * self._drafted + done.drafted
+        usual = self.costs.draft(done.drafted) + self.costs.verification(done.candidates + 1)
+        self._window.append((len(done.tokens), usual))
 
 
 class _Draft:
     """One draft under way."""
 
     def __init__(self, auto: Auto) -> None:
-        self._auto = auto
+        self._auto, self._rate = auto, auto.rate()
         self._reached, self._drafted = 1.0, 0
 
     def goes_on(self, confidence: float) -> bool:
         """Whether one more id is worth it, now that the last was chosen with this confidence."""
-        self._reached *= self._auto.calibration.chance(confidence)
+        calibration = self._auto.later if self._drafted else self._auto.first
+        self._reached *= calibration.chance(confidence)
         self._drafted += 1
-        return self._auto.worth(self._reached, self._drafted)
+        return self._auto.worth(self._reached, self._drafted, self._rate)

@@ -1,12 +1,15 @@
 """What a draft step and a forward pass of the target take, measured while running."""
 
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from itertools import accumulate
 from statistics import median_low
 
 # Medians of so many: one interruption by another process does not count, a change does soon.
 RECENT = 7
+# The first pass of a shape also sets up kernels for it: it counts as at most so many times what was
+# expected, and no more once there is another.
+SETTING_UP = 2
 
 
 class Recent:
@@ -41,6 +44,7 @@ class Costs:
     def __init__(self) -> None:
         self._first, self._next = Recent(), Recent()
         self._by_width: dict[int, Recent] = {}
+        self._passes: Counter[int] = Counter()
         # Known widths in order, and what they cost.
         self._widths: list[int] = []
         self._seconds: list[float] = []
@@ -71,10 +75,15 @@ class Costs:
 
     def verified(self, width: int, seconds: float) -> None:
         """Count a forward pass of the target over `width` ids, and what else belongs to a round."""
-        if width not in self._by_width:
-            # The first pass of a shape also sets up kernels for it.
-            self._by_width[width] = Recent()
-            return
+        match self._passes[width]:
+            case 0:
+                seconds = min(seconds, SETTING_UP * self.verification(width))
+                self._by_width[width] = Recent()
+            case 1:
+                self._by_width[width] = Recent()
+            case _:
+                pass
+        self._passes[width] += 1
         self._by_width[width].add(seconds)
         known = {width: recent.value for width, recent in self._by_width.items() if recent.value}
         self._widths = sorted(known)
@@ -88,12 +97,12 @@ class Costs:
     def verification(self, width: float) -> float:
         """Seconds of a round without its draft, over `width` ids, between the nearest known.
 
-        Beyond the widest known, cost rises as it did up to there.
+        Beyond the widest known it is taken not to rise, until a draft has tried it.
         """
         widths, seconds = self._widths, self._seconds
-        if len(widths) < 2:  # noqa: PLR2004 # no slope
-            return seconds[0] if seconds else 0.0
-        at = min(max(bisect_left(widths, width), 1), len(widths) - 1)
+        if not widths or width >= widths[-1]:
+            return seconds[-1] if seconds else 0.0
+        at = max(bisect_left(widths, width), 1)
         slope = (seconds[at] - seconds[at - 1]) / (widths[at] - widths[at - 1])
         return seconds[at - 1] + slope * (width - widths[at - 1])
 
