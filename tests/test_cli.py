@@ -41,6 +41,7 @@ def test_generate_prints_one_json_object(
     described = json.loads(out)
     assert status == 0
     assert len(described["token_ids"]) == 12 == described["stats"]["tokens"]
+    assert described["stats"]["engines"] == {"target": "eager", "assistant": "eager"}
     assert out.count("\n") == 1
 
 

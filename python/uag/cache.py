@@ -1,4 +1,4 @@
-"""A model's key-value cache that can go back to fewer ids, for each kind of layer transformers has.
+"""A model with its key-value cache, which can go back to fewer ids, for each kind of layer.
 
 | layer | how it goes back |
 |---|---|
@@ -10,9 +10,10 @@
 Every other kind of layer is refused before any work.
 """
 
+import inspect
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -51,8 +52,43 @@ def text_config(model: PreTrainedModel) -> PreTrainedConfig:
     return cast("Any", model.config).get_text_config(decoder=True)
 
 
+def cache_name(model: PreTrainedModel) -> str:
+    """What the model calls its cache argument."""
+    return (
+        "cache_params"
+        if "cache_params" in inspect.signature(model.forward).parameters
+        else "past_key_values"
+    )
+
+
+class ModelCache(Protocol):
+    """What one model has read of one text, `length` ids, whose end may be taken back."""
+
+    length: int
+
+    def clear(self) -> None:
+        """Forget every id."""
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Go back to at most `length` ids; `self.length` says how many it is."""
+        ...
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """Whether `count` ids that stay should be read before the others."""
+        ...
+
+    def mark(self) -> None:
+        """Call before ids are read that may be taken back."""
+        ...
+
+    def read(self, ids: Tensor, positions: int) -> Tensor:
+        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        ...
+
+
 class RewindableCache:
-    """The cache of one model for one text, with its `length` in ids."""
+    """A `ModelCache` of any size, for every kind of layer that can go back."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         """An empty cache.
@@ -61,6 +97,8 @@ class RewindableCache:
             UnsupportedModelError: if the model keeps a kind of state that cannot go back.
         """
         self._model = model
+        self._cache_name = cache_name(model)
+        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
         self.clear()
 
@@ -102,6 +140,18 @@ class RewindableCache:
             self._copies.append(
                 _State(self.length, [_copy_state(layer) for layer in self._recurrent])
             )
+
+    @torch.inference_mode()
+    def read(self, ids: Tensor, positions: int) -> Tensor:
+        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        options: dict[str, Any] = {self._cache_name: self.past}
+        if self._keeps_logits:
+            options["logits_to_keep"] = positions
+        output = cast("Any", self._model)(
+            input_ids=ids[None], use_cache=True, return_dict=True, **options
+        )
+        self.length += len(ids)
+        return output.logits[0, -positions:]
 
     def rewind(self, length: int) -> None:
         """Go back to the newest state of at most `length` ids; `self.length` says which."""

@@ -52,6 +52,9 @@ Guesses = Annotated[
 ]
 DType = Annotated[str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")]
 DeviceMap = Annotated[str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
+]
 Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
 
 
@@ -123,6 +126,7 @@ def generate(
     ] = None,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
+    compile: Compile = False,
     trust_remote_code: Trust = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
@@ -131,7 +135,7 @@ def generate(
     """Continue a prompt, streaming the text."""
     be_quiet()
     text = sys.stdin.read() if prompt == "-" else prompt
-    decoder = _load(target, assistant, lookahead, dtype, device_map, trust_remote_code)
+    decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
@@ -205,6 +209,7 @@ def compare(
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
+    compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
     trust_remote_code: Trust = False,
     as_json: Annotated[
@@ -226,9 +231,10 @@ def compare(
     if threads is not None:
         torch.set_num_threads(threads)
     if target is None:
-        decoder = demo_decoder(_lookahead(lookahead), **_placement(dtype, device_map))
+        placement = _placement(dtype, device_map)
+        decoder = demo_decoder(_lookahead(lookahead), compile=compile, **placement)
     else:
-        decoder = _load(target, assistant, lookahead, dtype, device_map, trust_remote_code)
+        decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
     with progress_bar() as progress:
         comparison = measure.compare(
             decoder,
@@ -247,6 +253,7 @@ def compare(
             "threads": torch.get_num_threads(),
             "max_new_tokens": max_new_tokens,
             "lookahead": lookahead,
+            "compile": compile,
             "runs": runs,
         }
         print(json.dumps(settings | comparison.as_dict()))
@@ -274,6 +281,7 @@ def _load(
     lookahead: str,
     dtype: str,
     device_map: str | None,
+    compile: bool,
     trust_remote_code: bool,
 ) -> "SpeculativeDecoder":
     from uag.decoder import SpeculativeDecoder
@@ -282,6 +290,7 @@ def _load(
         target,
         assistant,
         lookahead=_lookahead(lookahead),
+        compile=compile,
         trust_remote_code=trust_remote_code,
         **_placement(dtype, device_map),
     )
@@ -313,5 +322,7 @@ def _described(out: "Output") -> dict[str, Any]:
             "accepted": stats.accepted,
             "tokens_per_forward": round(stats.tokens_per_forward, 3),
             "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
+            "engines": stats.engines,
+            "compile_seconds": round(stats.compile_seconds, 3),
         },
     }

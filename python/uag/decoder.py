@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
+from uag.compiled import Engine, backend_of
 from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
 from uag.draws import COUPLED, Drawing
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
@@ -66,12 +67,16 @@ class SpeculativeDecoder:
             same whoever drafts) or "rejection" (token-level intersection: better for some pairs
             whose vocabularies overlap well; the text for a seed depends on drafts). Both draw
             exactly from the target's distribution.
+        compile: whether to run both models through `torch.compile`, over buffers of fixed size; or
+            the name of one of its backends, such as "cudagraphs". It pays on a GPU, or where many
+            texts follow: the first pass of each of a few widths takes seconds (`Stats`). A model
+            that cannot be compiled runs as it is.
 
     Raises:
         UnsupportedModelError: for an encoder-decoder, or a model whose state cannot be taken back.
         UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
-        OptionError: for a lookahead below 1, a draft_temperature that is not above 0, or an
-            unknown sampling.
+        OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
+            sampling, or an unknown backend.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        compile: bool | str = False,
     ) -> None:
         lookahead_from(lookahead)
         self.model = model
@@ -95,8 +101,10 @@ class SpeculativeDecoder:
             assistant_tokenizer if assistant_tokenizer is not None else tokenizer
         )
         self.lookahead = lookahead
+        backend = backend_of(compile)
         check_model(model)
-        CachedLM(model)  # refuses what it cannot drive
+        self._engines = {"target": Engine(model, backend)}
+        self._engines["target"].new_cache()  # refuses what cannot be taken back
         pairs = list(special_pairs or ())
         if assistant is not None:
             if assistant_tokenizer is None:
@@ -104,7 +112,8 @@ class SpeculativeDecoder:
                     "an assistant was given without assistant_tokenizer; give its own"
                 )
             check_model(assistant)
-            CachedLM(assistant)
+            self._engines["assistant"] = Engine(assistant, backend)
+            self._engines["assistant"].new_cache()
             _check_verifies(model)
             _warn_if_larger(assistant, model)
             pairs += _end_pairs(
@@ -128,6 +137,7 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        compile: bool | str = False,
         trust_remote_code: bool = False,
         **options: Any,
     ) -> Self:
@@ -140,6 +150,7 @@ class SpeculativeDecoder:
             special_pairs: see the class.
             draft_temperature: see the class.
             sampling: see the class.
+            compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
 
@@ -162,6 +173,7 @@ class SpeculativeDecoder:
             special_pairs=special_pairs,
             draft_temperature=draft_temperature,
             sampling=sampling,
+            compile=compile,
         )
 
     @overload
@@ -268,7 +280,7 @@ class SpeculativeDecoder:
 
     def _text(self, request: "_Request", seed: int | None, index: int) -> TextStream:
         plan, stats = request.plan, Stats()
-        target = CachedLM(self.model)
+        target = CachedLM(self.model, cache=self._engines["target"].new_cache())
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
         if plan.sampling is None or seed is None:
@@ -286,7 +298,22 @@ class SpeculativeDecoder:
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(_counted(generation, target, stats), text, stats, seed)
+        return TextStream(self._counted(generation, target, stats), text, stats, seed)
+
+    def _counted(
+        self, generation: Iterator[Round], target: CachedLM, stats: Stats
+    ) -> Iterator[Round]:
+        """The same rounds, entered into `stats` as they come."""
+        before = self._compile_seconds()
+        for done in generation:
+            stats.history.append(done)
+            stats.target_forwards = target.forwards
+            stats.engines = {role: str(engine) for role, engine in self._engines.items()}
+            stats.compile_seconds = self._compile_seconds() - before
+            yield done
+
+    def _compile_seconds(self) -> float:
+        return sum(engine.seconds for engine in self._engines.values())
 
     def _schedule(self) -> Lookahead:
         # What it learns of the two models holds for the next text too.
@@ -295,7 +322,8 @@ class SpeculativeDecoder:
     def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
         if self.assistant is None:
             return NoDrafter()
-        lm = CachedLM(self.assistant, context_window(self.assistant))
+        cache = self._engines["assistant"].new_cache()
+        lm = CachedLM(self.assistant, context_window(self.assistant), cache)
         lm.append(prompt)
         ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
         return ModelDrafter(lm, ends, choice)
@@ -308,14 +336,6 @@ class _Request:
     target_ids: list[int]
     assistant_ids: list[int]
     plan: Plan
-
-
-def _counted(generation: Iterator[Round], target: CachedLM, stats: Stats) -> Iterator[Round]:
-    """The same rounds, entered into `stats` as they come."""
-    for done in generation:
-        stats.history.append(done)
-        stats.target_forwards = target.forwards
-        yield done
 
 
 def _end_pairs(target_ends: list[int], assistant_ends: list[int]) -> list[tuple[int, int]]:

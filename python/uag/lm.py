@@ -1,6 +1,5 @@
 """A model together with the text it has read: the one owner of its cache."""
 
-import inspect
 from collections.abc import Callable, Container
 from itertools import pairwise
 from time import perf_counter
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from uag.cache import RewindableCache
+from uag.cache import ModelCache, RewindableCache, cache_name
 from uag.draft import Draft
 from uag.hf import embedding_rows
 from uag.lookahead import GoesOn
@@ -52,22 +51,13 @@ def reads_together(model: PreTrainedModel) -> bool:
 def _try_together(model: PreTrainedModel) -> bool:
     rows = embedding_rows(model)
     ids = torch.arange(1, 9, device=model.device)[None] % rows
-    name = _cache_name(model)
+    name = cache_name(model)
     call = cast("Callable[..., Any]", model)
     one, two = RewindableCache(model).past, RewindableCache(model).past
     whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1].float()
     call(input_ids=ids[:, :4], use_cache=True, **{name: two})
     split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1].float()
     return float((split - whole).norm() / whole.norm()) < SAME_LOGITS
-
-
-def _cache_name(model: PreTrainedModel) -> str:
-    """What the model calls its cache argument."""
-    return (
-        "cache_params"
-        if "cache_params" in inspect.signature(model.forward).parameters
-        else "past_key_values"
-    )
 
 
 class CachedLM:
@@ -81,22 +71,21 @@ class CachedLM:
     starts again from the most recent half, positions counted from 0.
     """
 
-    def __init__(self, model: PreTrainedModel, window: int | None = None) -> None:
-        """A model that has read nothing.
+    def __init__(
+        self, model: PreTrainedModel, window: int | None = None, cache: ModelCache | None = None
+    ) -> None:
+        """A model that has read nothing, through `cache` if one is given.
 
         Raises:
             UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
         """
         self.ids: list[int] = []
         self.forwards = 0
-        self._model = cast("Callable[..., Any]", model)
         self._device = model.device
         self._window = window
-        self._cache = RewindableCache(model)
+        self._cache = cache or RewindableCache(model)
         self._start = 0  # the cache holds ids[_start : _start + _cache.length]
-        self._cache_name = _cache_name(model)
         self._one_by_one = not reads_together(model)
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def append(self, ids: list[int]) -> None:
         """Add ids at the end of the text."""
@@ -182,19 +171,9 @@ class CachedLM:
             return torch.cat([self._step(id, 1) for id in ids[:, None]])[-positions:]
         return self._step(ids, positions)
 
-    @torch.inference_mode()
     def _step(self, ids: Tensor, positions: int) -> Tensor:
-        inputs: dict[str, Any] = {
-            self._cache_name: self._cache.past,
-            "use_cache": True,
-            "return_dict": True,
-        }
-        if self._keeps_logits:
-            inputs["logits_to_keep"] = positions
-        output = self._model(input_ids=ids[None], **inputs)
-        self._cache.length += len(ids)
         self.forwards += 1
-        return output.logits[0, -positions:]
+        return self._cache.read(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self._device)

@@ -38,6 +38,13 @@ class Round:
 class Stats:
     """The rounds of one generation and what they add up to.
 
+    Attributes:
+        history: the rounds.
+        target_forwards: forward passes of the target.
+        engines: how "target" and "assistant" run: "compiled", or "eager", and why if they were to
+            be compiled.
+        compile_seconds: what compiling took, which is also part of the phases it fell in.
+
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
     >>> stats.tokens, stats.tokens_per_forward
@@ -46,6 +53,8 @@ class Stats:
 
     history: list[Round] = field(default_factory=list[Round])
     target_forwards: int = 0
+    engines: dict[str, str] = field(default_factory=dict[str, str])
+    compile_seconds: float = 0.0
 
     @property
     def rounds(self) -> int:
