@@ -89,6 +89,7 @@ class Auto:
         self._window: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         # Of drafted ids and the candidates they became; as if some had become one each.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
+        self._pays = True
         self._wait, self._pause = 0, SHORT_PAUSE
         self._since_plain = 0
         self._behind_draft = False
@@ -104,7 +105,7 @@ class Auto:
             self.costs.forget_steps()
 
     def next_k(self) -> int:
-        if self._wait or self._plain_is_due() or not self._could_pay():
+        if self._wait or self._plain_is_due() or not (self._pays or self._could_pay()):
             return 0
         return LONGEST if self._stops_early else self._best()[0]
 
@@ -191,10 +192,11 @@ class Auto:
         plain = self.costs.plain
         if plain is None:
             return
-        if self._drafting_rate(TELLING) < 1 / plain:
-            self._wait, self._pause = self._pause, min(2 * self._pause, LONG_PAUSE)
-        else:
+        self._pays = self._drafting_rate(TELLING) >= 1 / plain
+        if self._pays:
             self._pause = SHORT_PAUSE
+        else:
+            self._wait, self._pause = self._pause, min(2 * self._pause, LONG_PAUSE)
 
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:

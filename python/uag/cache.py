@@ -114,6 +114,7 @@ class RewindableCache:
         self._recurrent = [
             layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
         ]
+        self._only_buffers = all(type(layer) is BufferedLayer for layer in self._layers)
         self._copies: deque[_State] = deque(maxlen=COPIES)
         for layer in self._layers:
             if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
@@ -155,7 +156,7 @@ class RewindableCache:
 
     def rewind(self, length: int) -> None:
         """Go back to the newest state of at most `length` ids; `self.length` says which."""
-        if length > self.length:
+        if length > self.length or (length == self.length and self._only_buffers):
             return
         if self.recurrent and length < self.length:
             while self._copies and self._copies[-1].length > length:
@@ -177,17 +178,21 @@ class RewindableCache:
 class BufferedLayer(DynamicLayer):
     """Full attention's states in a buffer with room at its end.
 
-    transformers' own layer copies all states whenever ids are read; this one writes the new ones.
-    `keys` and `values` are views of what is there.
+    transformers' own layer copies all states whenever ids are read; this one writes the new ones,
+    and taking ids back moves a number.
     """
 
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        super().lazy_initialization(key_states, value_states)
-        count = key_states.shape[-2]
-        self._buffers = tuple(
-            self._with_room(states[..., :0, :], count) for states in (key_states, value_states)
-        )
-        self.keys, self.values = (buffer[..., :0, :] for buffer in self._buffers)
+    def __init__(self) -> None:
+        cast("Any", super()).__init__()
+        self._held = 0
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def get_seq_length(self) -> int:
+        return self._held
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Drop the last positions: a negative number of them, as in transformers."""
+        self._held += tokens_to_remove
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -195,22 +200,25 @@ class BufferedLayer(DynamicLayer):
         del args, kwargs
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        held, added = self.get_seq_length(), key_states.shape[-2]
-        if held + added > self._buffers[0].shape[-2]:
-            self._buffers = self._with_room(self.keys, added), self._with_room(self.values, added)
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[..., held : held + added, :] = states
-        self.keys, self.values = (buffer[..., : held + added, :] for buffer in self._buffers)
+        held, added = self._held, key_states.shape[-2]
+        self._held = end = held + added
+        buffers = self._buffers
+        if buffers is None or end > buffers[0].shape[-2]:
+            old = buffers or (None, None)
+            buffers = self._with_room(key_states, old[0]), self._with_room(value_states, old[1])
+            self._buffers = buffers
+        keys, values = buffers
+        keys.narrow(-2, held, added).copy_(key_states)
+        values.narrow(-2, held, added).copy_(value_states)
+        self.keys, self.values = keys.narrow(-2, 0, end), values.narrow(-2, 0, end)
         return self.keys, self.values
 
-    @staticmethod
-    def _with_room(states: Tensor | None, added: int = 0) -> Tensor:
-        """A buffer that begins with these states."""
-        states = cast("Tensor", states)
-        held = states.shape[-2]
-        room = held + added + max(ROOM, held // 8)
+    def _with_room(self, states: Tensor, old: Tensor | None) -> Tensor:
+        """A buffer for states like these, that begins with the old one's."""
+        room = self._held + max(ROOM, self._held // 8)
         buffer = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
-        buffer[..., :held, :] = states
+        if old is not None:
+            buffer.narrow(-2, 0, old.shape[-2]).copy_(old)
         return buffer
 
 

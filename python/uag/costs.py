@@ -84,7 +84,11 @@ class Costs:
             case _:
                 pass
         self._passes[width] += 1
-        self._by_width[width].add(seconds)
+        recent = self._by_width[width]
+        before = recent.value
+        recent.add(seconds)
+        if recent.value == before:
+            return
         known = {width: recent.value for width, recent in self._by_width.items() if recent.value}
         self._widths = sorted(known)
         self._seconds = _plausible(self._widths, [known[width] for width in self._widths])

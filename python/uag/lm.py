@@ -27,10 +27,9 @@ def id_list(ids: Tensor) -> list[int]:
 
 
 @torch.inference_mode()
-def _probability(logits: Tensor, id: Tensor) -> float:
-    """Of one id: `[1, vocabulary]`, `[1]` -> a number."""
-    scores = logits[0].float()
-    return float((scores[id] - scores.logsumexp(-1)).exp())
+def _probability(logits: Tensor, id: int) -> float:
+    """Of one id: `[1, vocabulary]` -> a number."""
+    return float(logits[0].softmax(-1, dtype=torch.float32)[id])
 
 
 _together: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
@@ -123,21 +122,23 @@ class CachedLM:
         fed = self._tensor(self.ids[self._held :])
         asks = goes_on is not None or self._device.type == "cpu"  # a CPU is never waited for
         chosen: list[Tensor] = []
+        ids: list[int] = []
         confidences: list[float] = []
         times = [perf_counter()]
-        while len(chosen) < steps:
+        for _ in range(steps):
             logits = self._forward(fed, 1)
             fed = choose(logits)
-            chosen.append(fed)
+            if not asks:
+                chosen.append(fed)
+                continue
+            ids.append(int(fed))
             if goes_on is not None:
-                confidences.append(_probability(logits, fed))
+                confidences.append(_probability(logits, ids[-1]))
             times.append(perf_counter())
-            if asks and int(fed) in ends:
+            if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
-            if goes_on is not None and not goes_on(confidences[-1]):
-                break
-        ids = id_list(torch.cat(chosen))
-        if not asks:
+        if chosen:
+            ids = id_list(torch.cat(chosen))
             ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
             # What a step takes shows only when the device has done them all.
             times = [times[0] + (perf_counter() - times[0]) / steps * at for at in range(steps + 1)]
