@@ -69,6 +69,14 @@ def test_a_full_buffer_grows_and_the_next_text_has_it() -> None:
     assert buffers.size == 4 * LEAST
 
 
+def test_blocks_are_not_padded_beyond_the_last_position() -> None:
+    model = random_model("gpt2", VOCABULARY, n_positions=50)
+    lm = reader(model, Engine(model, "eager"))
+    for count in (40, 2, 3, 5):
+        lm.append([7] * count)
+        check(lm, model, 1)
+
+
 OBSTACLES = {
     "mistral-window": "DynamicSlidingWindowLayer",
     "mamba": "MambaForCausalLM",

@@ -61,6 +61,11 @@ def cache_name(model: PreTrainedModel) -> str:
     )
 
 
+def keeps_logits(model: PreTrainedModel) -> bool:
+    """Whether the model can be asked for the logits of its last positions only."""
+    return "logits_to_keep" in inspect.signature(model.forward).parameters
+
+
 class ModelCache(Protocol):
     """What one model has read of one text, `length` ids, whose end may be taken back."""
 
@@ -98,7 +103,7 @@ class RewindableCache:
         """
         self._model = model
         self._cache_name = cache_name(model)
-        self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._keeps_logits = keeps_logits(model)
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
         self.clear()
 

@@ -19,14 +19,15 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from uag.cache import ModelCache, RewindableCache, text_config
+from uag.cache import ModelCache, RewindableCache, keeps_logits, text_config
 from uag.errors import OptionError, UagWarning
+from uag.hf import context_window
 
 # Ids read at once by what is compiled; more, such as a prompt's, are read without.
 WIDTHS = (1, 4, 8, 16, 32)
 # Positions of the smallest buffer; a full one becomes twice as large.
 LEAST = 256
-# torch.compile gives up on a function with more shapes than this; each engine has its own few.
+# Of shapes, for torch.compile, which gives up on a function with many; of a model's window.
 NO_LIMIT = 2**31 - 1
 
 
@@ -111,13 +112,17 @@ class Engine:
     Attributes:
         reason: why it runs as it is; empty where it is compiled.
         seconds: what compiling has taken so far.
+        window: most ids that a text can have.
     """
 
     def __init__(self, model: PreTrainedModel, backend: str | None) -> None:
         """`backend`: one of torch.compile's, or `None` for the model as it is."""
         self.reason = NOT_ASKED if backend is None else _obstacle(model)
         self.seconds = 0.0
+        # A padded block must not go where a model may have no positions.
+        self.window = context_window(model) or NO_LIMIT
         self._model = model
+        self._keeps_logits = keeps_logits(model)
         self._free: list[Buffers] = []
         self._shapes: set[tuple[int, int]] = set()
         self._graphs = model.device.type == "cuda" and backend in ("inductor", "cudagraphs")
@@ -154,22 +159,30 @@ class Engine:
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 
-    def run(self, ids: Tensor, buffers: Buffers, *, as_it_is: bool) -> Tensor:
-        """One forward pass: `[1, ids]` -> `[1, ids, vocabulary]`, for the caller to copy."""
-        inputs: dict[str, Any] = {
-            "input_ids": ids,
-            "past_key_values": buffers.past,
-            "use_cache": True,
-            "return_dict": True,
-        }
-        if as_it_is or self.reason:
-            return cast("Any", self._model)(**inputs).logits
-        shape = ids.shape[1], buffers.size
+    def run(self, ids: Tensor, buffers: Buffers) -> Tensor:
+        """One forward pass, compiled: `[ids]` -> `[ids, vocabulary]`, for the caller to copy."""
+        inputs = self._inputs(ids, buffers)
+        shape = len(ids), buffers.size
         if shape not in self._shapes:
             return self._first_run(shape, inputs)
         if self._graphs:
             torch.compiler.cudagraph_mark_step_begin()
-        return cast("Tensor", self._compiled(**inputs))
+        return cast("Tensor", self._compiled(**inputs))[0]
+
+    def run_as_it_is(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
+        """One forward pass of any width: `[ids]` -> `[positions, vocabulary]`, the last ones."""
+        inputs = self._inputs(ids, buffers)
+        if self._keeps_logits:
+            inputs["logits_to_keep"] = positions
+        return cast("Any", self._model)(**inputs).logits[0, -positions:]
+
+    def _inputs(self, ids: Tensor, buffers: Buffers) -> dict[str, Any]:
+        return {
+            "input_ids": ids[None],
+            "past_key_values": buffers.past,
+            "use_cache": True,
+            "return_dict": True,
+        }
 
     def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
         """Compiles; where that fails, the model runs as it is from now on."""
@@ -190,7 +203,7 @@ class Engine:
             logits = cast("Tensor", cast("Any", self._model)(**inputs).logits)
         self._shapes.add(shape)
         self.seconds += perf_counter() - start
-        return logits
+        return logits[0]
 
 
 class FixedCache:
@@ -224,16 +237,19 @@ class FixedCache:
         # Not before they are needed: of several texts that wait only one is under way.
         self._buffers = buffers = self._buffers or self._engine.lend(self)
         count = len(ids)
-        width = next((width for width in WIDTHS if width >= count), None)
-        buffers.make_room(self.length + (width or count))
+        width = next((width for width in WIDTHS if width >= count), count)
+        buffers.make_room(self.length + width)
         buffers.place.fill_(self.length)
+        fits = width <= WIDTHS[-1] and self.length + width <= self._engine.window
         # Buffers are made by the first pass, outside of what is compiled.
-        as_it_is = width is None or buffers.empty
-        block = ids if as_it_is else pad(ids, (0, cast("int", width) - count))
-        logits = self._engine.run(block[None], buffers, as_it_is=as_it_is)
+        if not fits or buffers.empty or self._engine.reason:
+            logits = self._engine.run_as_it_is(ids, buffers, positions)
+        else:
+            block = pad(ids, (0, width - count))
+            logits = self._engine.run(block, buffers)[count - positions : count]
         self.length += count
         # The next pass may write where this one did.
-        return logits[0, count - positions : count].clone()
+        return logits.clone()
 
 
 def _obstacle(model: PreTrainedModel) -> str:
