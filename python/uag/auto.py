@@ -30,8 +30,8 @@ DECAY = 0.98
 class Calibration:
     """How often a drafted id is accepted, once those before it are, by the assistant's confidence.
 
-    Confidences are sorted by how many bits they are short of certainty, and each bin learns its own
-    rate, starting from the confidence itself.
+    Confidences are sorted by their odds, a factor of two a bin, and each bin learns its own rate,
+    starting from the confidence itself.
 
     >>> calibration = Calibration()
     >>> for _ in range(50): calibration.observe(0.95, accepted=False)
@@ -39,7 +39,7 @@ class Calibration:
     True
     """
 
-    BINS = 8
+    BINS = 12
     PRIOR = 2.0
 
     def __init__(self) -> None:
@@ -69,7 +69,8 @@ class Calibration:
         return (self._all_accepted + expected) / (self._all_seen + 1)
 
     def _bin(self, confidence: float) -> int:
-        return min(self.BINS - 1, int(-log2(max(1 - confidence, 2**-self.BINS))))
+        odds = max(confidence, 2**-20) / max(1 - confidence, 2**-20)
+        return min(max(round(log2(odds)) + self.BINS // 3, 0), self.BINS - 1)
 
 
 class Auto:
