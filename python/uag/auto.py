@@ -208,7 +208,9 @@ class Auto:
             self.costs.verified(done.candidates + 1, rest)
 
     def _learn_acceptance(self, done: Round) -> None:
-        for index in range(min(done.drafted_accepted + 1, done.drafted)):
+        # The first rejected one tells too. Where none was, those beyond weren't tried.
+        rejected = done.accepted < done.candidates
+        for index in range(min(done.drafted_accepted + rejected, done.drafted)):
             place = self.later if index else self.first
             confidence = done.confidences[index] if done.confidences else place.mean()
             place.observe(confidence, accepted=index < done.drafted_accepted)

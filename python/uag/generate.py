@@ -9,7 +9,7 @@ from uag.lm import CachedLM
 from uag.lookahead import Lookahead
 from uag.stats import Clock, Round
 from uag.stopping import Stop
-from uag.verify import Verify, agreement
+from uag.verify import Verify, agreement, usual_width
 
 
 def rounds(
@@ -39,7 +39,7 @@ def rounds(
         # 2. The same bytes as the target's ids.
         with clock.phase("translate"):
             proposal = sequence.propose(draft.ids)
-            candidates = proposal.ids[: room - 1]
+            candidates = proposal.ids[: usual_width(min(len(proposal.ids) + 1, room)) - 1]
 
         # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
         with clock.phase(checking):

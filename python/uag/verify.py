@@ -39,6 +39,19 @@ BY_ROW = (
 )
 
 
+def usual_width(width: int) -> int:
+    """The widest usual pass of at most so many ids: every width up to 8, then fewer and fewer.
+
+    Kernels are set up and kept for each shape. A few candidates at the far end of a draft, which
+    are seldom accepted, are worth less than that.
+
+    >>> [usual_width(width) for width in (7, 9, 11, 15, 31, 100)]
+    [7, 8, 10, 14, 28, 96]
+    """
+    step = 1 << max(0, width.bit_length() - 3)
+    return width // step * step
+
+
 def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
     """Verification that emits what decoding id by id with these processors and `pick` emits.
 
