@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import PROMPT, plain_ids, random_model, telling, tokenizer
+from fakes import PROMPT, plain_ids, random_model, tokenizer
 from test_lm import at_once
 from transformers import PreTrainedModel
 from uag import OptionError, SpeculativeDecoder
@@ -161,9 +161,8 @@ def test_an_unknown_backend_is_refused_by_name() -> None:
         pair("no-such")
 
 
-def test_models_that_are_told_stay_as_they_are() -> None:
+def test_compiling_leaves_the_model_as_it_is() -> None:
     decoder = pair("eager")
     before = decoder.model.forward
-    telling(decoder.model, decoder.tokenizer)
     decoder.generate(PROMPT, max_new_tokens=3)
     assert decoder.model.forward == before

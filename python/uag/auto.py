@@ -141,6 +141,10 @@ class Auto:
                 return True
         return False
 
+    def calibration(self, index: int) -> Calibration:
+        """What is known of a draft's ids at this place."""
+        return self.later if index else self.first
+
     def rate(self) -> float:
         """Tokens a second, of the better way to decode, as far as it is known."""
         plain = self.costs.plain
@@ -211,9 +215,9 @@ class Auto:
         # The first rejected one tells too. Where none was, those beyond weren't tried.
         rejected = done.accepted < done.candidates
         for index in range(min(done.drafted_accepted + rejected, done.drafted)):
-            place = self.later if index else self.first
-            confidence = done.confidences[index] if done.confidences else place.mean()
-            place.observe(confidence, accepted=index < done.drafted_accepted)
+            calibration = self.calibration(index)
+            confidence = done.confidences[index] if done.confidences else calibration.mean()
+            calibration.observe(confidence, accepted=index < done.drafted_accepted)
         for calibration in (self.first, self.later):
             calibration.forget()
         self._candidates = DECAY * self._candidates + done.candidates
@@ -231,7 +235,6 @@ class _Draft:
 
     def goes_on(self, confidence: float) -> bool:
         """Whether one more id is worth it, now that the last was chosen with this confidence."""
-        calibration = self._auto.later if self._drafted else self._auto.first
-        self._reached *= calibration.chance(confidence)
+        self._reached *= self._auto.calibration(self._drafted).chance(confidence)
         self._drafted += 1
         return self._auto.worth(self._reached, self._drafted, self._rate)

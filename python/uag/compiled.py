@@ -29,8 +29,6 @@ WIDTHS = (1, 4, 8, 16, 32)
 LEAST = 256
 # Of shapes, for torch.compile, which gives up on a function with many; of a model's window.
 NO_LIMIT = 2**31 - 1
-
-
 NOT_ASKED = "not asked for"
 
 
@@ -154,8 +152,11 @@ class Engine:
 
     def lend(self, borrower: "FixedCache") -> Buffers:
         """Buffers for as long as the borrower lives."""
-        layers = len(DynamicCache(config=text_config(self._model)).layers)
-        buffers = self._free.pop() if self._free else Buffers(layers, self._model.device)
+        if self._free:
+            buffers = self._free.pop()
+        else:
+            layers = DynamicCache(config=text_config(self._model)).layers
+            buffers = Buffers(len(layers), self._model.device)
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 

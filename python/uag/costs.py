@@ -75,14 +75,11 @@ class Costs:
 
     def verified(self, width: int, seconds: float) -> None:
         """Count a forward pass of the target over `width` ids, and what else belongs to a round."""
-        match self._passes[width]:
-            case 0:
-                seconds = min(seconds, SETTING_UP * self.verification(width))
-                self._by_width[width] = Recent()
-            case 1:
-                self._by_width[width] = Recent()
-            case _:
-                pass
+        passes = self._passes[width]
+        if passes == 0:
+            seconds = min(seconds, SETTING_UP * self.verification(width))
+        if passes <= 1:
+            self._by_width[width] = Recent()
         self._passes[width] += 1
         recent = self._by_width[width]
         before = recent.value
