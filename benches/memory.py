@@ -1,6 +1,6 @@
 """Peak memory of decoding with an assistant beyond decoding plainly, in processes of their own.
 
-    python benches/memory.py TARGET ASSISTANT [--max-new-tokens 400] [--device cuda]
+    python benches/memory.py compare TARGET ASSISTANT [--max-new-tokens 400] [--device cuda]
 
 On a CPU (Linux) the process's largest resident size after loading, on a GPU torch's largest
 allocation. "allowed" is the assistant's weights, its states for the whole text, and 5 % of the

@@ -13,7 +13,7 @@ import torch
 from fakes import PROMPT, plain_ids, random_model, tokenizer
 from test_lm import at_once
 from transformers import PreTrainedModel
-from uag import OptionError, SpeculativeDecoder
+from uag import OptionError, SpeculativeDecoder, compare
 from uag.cache import RewindableCache
 from uag.compiled import LEAST, Engine, FixedCache
 from uag.errors import UagWarning
@@ -148,6 +148,15 @@ def test_ids_and_seeds_stay_and_stats_say_how_it_ran() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's own, where code is generated
+def test_what_compiling_gains_is_told_from_what_drafts_gain() -> None:
+    comparison = compare(pair(compile="eager"), PROMPT, runs=1, max_new_tokens=6)
+    names = [way.name for way in comparison.ways]
+    assert names == ["plain", "transformers", "plain compiled", "uag"]
+    assert comparison.identical
+
+
+# torch's own, where inductor is first imported.
+@pytest.mark.filterwarnings("ignore:`torch.jit.*is deprecated:DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_generated_code_leaves_ids_and_seeds() -> None:
     decoder = pair(compile=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from uag.stats import PHASES
 
-PLAIN, TRANSFORMERS, UAG = "plain", "transformers", "uag"
+PLAIN, COMPILED, TRANSFORMERS, UAG = "plain", "plain compiled", "transformers", "uag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Way:
     ([4.0, 8.0, 2.0], 4.0, 1.0)
 
     Attributes:
-        name: `PLAIN`, `TRANSFORMERS` or `UAG`.
+        name: `PLAIN`, `COMPILED`, `TRANSFORMERS` or `UAG`.
         runs: for each repetition, a run of each prompt; empty if there was an error.
         error: why it failed, if it did: the kind of error and the first line of its message.
     """

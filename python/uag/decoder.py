@@ -101,6 +101,7 @@ class SpeculativeDecoder:
             assistant_tokenizer if assistant_tokenizer is not None else tokenizer
         )
         self.lookahead = lookahead
+        self.compile = compile
         backend = backend_of(compile)
         check_model(model)
         self._engines = {"target": Engine(model, backend)}

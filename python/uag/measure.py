@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from uag.comparison import PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
+from uag.comparison import COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
 from uag.decoder import SpeculativeDecoder
 from uag.errors import OptionError, PromptError
 from uag.hf import AnyTokenizer
@@ -41,7 +41,8 @@ def compare(
 ) -> Comparison:
     """Decode greedily in every way in turn, so that what else the machine does hits all alike.
 
-    If transformers' assisted generation fails, its error takes the place of its numbers.
+    If transformers' assisted generation fails, its error takes the place of its numbers. Where the
+    decoder compiles its models, the target alone, compiled, is one of the ways.
 
     >>> comparison = compare(decoder, "Once upon a time", runs=1, max_new_tokens=8)
     >>> [way.name for way in comparison.ways], comparison.identical
@@ -69,6 +70,10 @@ def compare(
     if with_transformers and decoder.assistant is not None:
         options = {"max_new_tokens": max_new_tokens} | _with_assistant(decoder)
         entrants.append(_Entrant(TRANSFORMERS, _plain(decoder.model, options), may_fail=True))
+    if decoder.compile and decoder.assistant is not None:
+        # What an assistant has to beat is not what compiling gains.
+        alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
+        entrants.append(_Entrant(COMPILED, _assisted(alone, max_new_tokens)))
     entrants.append(_Entrant(UAG, _assisted(decoder, max_new_tokens)))
     # The first repetition warms up.
     schedule = [texts[:1], *[texts] * runs]
