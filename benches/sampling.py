@@ -53,9 +53,9 @@ class OtherDraft(SpeculativeDecoder):
         super().__init__(*parts, **settings)
         self._other = choice
 
-    def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Choice, *rest: Any) -> Drafter:
         del choice
-        return super()._drafter(prompt, self._other)
+        return super()._drafter(prompt, self._other, *rest)
 
 
 @dataclass

@@ -270,7 +270,7 @@ class OracleDecoder(SpeculativeDecoder):
     table: Table
     oracle: Callable[["OracleDecoder", Ids, int], list[int]]
 
-    def _drafter(self, prompt: list[int], choice: Any) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Any, *rest: Any) -> Drafter:
         (text,) = self.table.draw(self._drawing.target_names, torch.tensor([choice._key]))
         return OracleDrafter(self, prompt, text)
 
@@ -343,7 +343,7 @@ def draw(decoder: SpeculativeDecoder, settings: dict[str, Any], seed: int, count
     request = decoder._request(PROMPT, options(settings))
     drawn = Drawn()
     for index in range(count):
-        out = decoder._text(request, seed, index).finish()
+        out = decoder._text(request, seed, index, decoder._batches(1)).finish()
         drawn.texts.append(tuple(out.token_ids))
         drawn.candidates += out.stats.candidates
         drawn.accepted += out.stats.accepted

@@ -7,7 +7,7 @@ tells a story most of the time, so that drafts can be right.
 import json
 from collections.abc import Callable
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, product
 from random import Random
 from typing import Any
 
@@ -231,10 +231,13 @@ def telling(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTr
     def nudge(_: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         if "past_key_values" not in named:
             return
-        rows, end = output.logits.shape[1], named["past_key_values"].get_seq_length()
-        for row, position in enumerate(range(end - rows, end)):
+        shape, end = output.logits.shape[:2], named["past_key_values"].get_seq_length()
+        places = torch.arange(end - shape[1], end)[None].expand(shape)
+        # Where several texts are read at once, each has positions of its own.
+        for text, row in product(*map(range, shape)):
+            position = int(named.get("position_ids", places)[text, row - shape[1]])
             if position % 5 and position + 1 < len(story):
-                output.logits[:, row, story[position + 1]] += 40
+                output.logits[text, row, story[position + 1]] += 40
 
     model.register_forward_hook(nudge, with_kwargs=True)
     return model
@@ -309,6 +312,6 @@ class ScriptedDecoder(SpeculativeDecoder):
         self.script = TextBytes(self.bridge.target).add(ids + new)
         return super().generate(prompt, **options)
 
-    def _drafter(self, prompt: list[int], choice: Any) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Any, *rest: Any) -> Drafter:
         self.seed += 1
         return ScriptedDrafter(self.bridge.assistant, prompt, self.script, self.seed)

@@ -54,6 +54,7 @@ class World:
             drafted=drafted,
             drafted_accepted=accepted,
             candidates=drafted,
+            width=drafted + 1,
             seconds={"draft": self.step * drafted, "verify": self.taken(verify)},
             confidences=confidences,
             draft_seconds=[self.taken(self.step) for _ in confidences],

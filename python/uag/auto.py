@@ -81,7 +81,9 @@ class Auto:
 
     def __init__(self, *, stops_early: bool = True) -> None:
         """`stops_early`: whether a draft asks after each id, which waits for the device."""
-        self.costs = Costs()
+        # What a text's part of a pass costs depends on how many share it, by powers of two.
+        self._costs: dict[int, Costs] = {}
+        self.share(1)
         # The first id of a draft follows one of the target's own, often in the midst of what the
         # assistant would have spelled as one token; it is accepted less often than later ones.
         self.first, self.later = Calibration(), Calibration()
@@ -93,22 +95,32 @@ class Auto:
         self._pays = True
         self._wait, self._pause = 0, SHORT_PAUSE
         self._since_plain = 0
-        self._behind_draft = False
+        # Whether this round drafts, and the one before did.
+        self._drafts, self._behind_draft = False, False
         self._texts = 0
+
+    def share(self, rows: int) -> None:
+        """So many texts share each pass from now on; seconds are those of one text's part."""
+        self.costs = self._costs.setdefault(rows.bit_length(), Costs())
 
     def start(self) -> None:
         """A text begins: what did not pay on the last one is tried again."""
+        self.share(1)
         self._wait = 0
-        self._behind_draft = False
+        self._drafts = False
         self._texts += 1
         if self._texts % SECOND_LOOK == 0 and not self._could_pay():
             # The steps may have been measured while the machine did something else.
             self.costs.forget_steps()
 
     def next_k(self) -> int:
-        if self._wait or self._plain_is_due() or not (self._pays or self._could_pay()):
-            return 0
-        return LONGEST if self._stops_early else self._best()[0]
+        if self._drafts:
+            self._judge()
+        k = self._choose()
+        self._wait = max(0, self._wait - 1)
+        self._since_plain = self._since_plain + 1 if k else 0
+        self._drafts, self._behind_draft = k > 0, self._drafts
+        return k
 
     def goes_on(self) -> Callable[[float], bool] | None:
         return _Draft(self).goes_on if self._stops_early else None
@@ -117,11 +129,6 @@ class Auto:
         self._learn_costs(done)
         if done.drafted:
             self._learn_acceptance(done)
-            self._judge()
-            self._since_plain += 1
-        else:
-            self._wait = max(0, self._wait - 1)
-            self._since_plain = 0
 
     def worth(self, reached: float, drafted: int, rate: float) -> bool:
         """Whether to draft on behind `drafted` ids, all of them accepted with the chance `reached`.
@@ -180,6 +187,11 @@ class Auto:
                 best, rate = k, tokens / seconds
         return best, rate
 
+    def _choose(self) -> int:
+        if self._wait or self._plain_is_due() or not (self._pays or self._could_pay()):
+            return 0
+        return LONGEST if self._stops_early else self._best()[0]
+
     def _plain_is_due(self) -> bool:
         plain = self.costs.plain
         if plain is None:
@@ -206,10 +218,9 @@ class Auto:
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:
             self.costs.drafted(done.draft_seconds, behind_draft=self._behind_draft)
-        self._behind_draft = bool(done.drafted)
         if "verify" in done.seconds:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in READING)
-            self.costs.verified(done.candidates + 1, rest)
+            self.costs.verified(done.width, rest)
 
     def _learn_acceptance(self, done: Round) -> None:
         # The first rejected one tells too. Where none was, those beyond weren't tried.
@@ -222,7 +233,7 @@ class Auto:
             calibration.forget()
         self._candidates = DECAY * self._candidates + done.candidates
         self._drafted = DECAY * self._drafted + done.drafted
-        usual = self.costs.draft(done.drafted) + self.costs.verification(done.candidates + 1)
+        usual = self.costs.draft(done.drafted) + self.costs.verification(done.width)
         self._window.append((len(done.tokens), usual))
 
 

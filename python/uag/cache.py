@@ -12,6 +12,7 @@ Every other kind of layer is refused before any work.
 
 import inspect
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -35,6 +36,8 @@ MARGIN = 64
 COPIES = 3
 # A full buffer grows by this many positions, or an eighth if that is more.
 ROOM = 128
+# Relative: half precision differs by about a hundredth, a forgotten state by about one.
+SAME_LOGITS = 0.1
 # Replaying this many ids together with the next ones costs less than a forward pass of their own.
 REPLAY_LIMIT = 32
 
@@ -52,24 +55,40 @@ def text_config(model: PreTrainedModel) -> PreTrainedConfig:
     return cast("Any", model.config).get_text_config(decoder=True)
 
 
+def parameters_of(model: PreTrainedModel) -> Container[str]:
+    """Names of what the model takes."""
+    return inspect.signature(model.forward).parameters
+
+
+def attention_of(model: PreTrainedModel) -> str:
+    """The implementation of attention, such as "sdpa"."""
+    return cast("str", cast("Any", text_config(model))._attn_implementation)
+
+
 def cache_name(model: PreTrainedModel) -> str:
     """What the model calls its cache argument."""
-    return (
-        "cache_params"
-        if "cache_params" in inspect.signature(model.forward).parameters
-        else "past_key_values"
-    )
+    return "cache_params" if "cache_params" in parameters_of(model) else "past_key_values"
 
 
 def keeps_logits(model: PreTrainedModel) -> bool:
     """Whether the model can be asked for the logits of its last positions only."""
-    return "logits_to_keep" in inspect.signature(model.forward).parameters
+    return "logits_to_keep" in parameters_of(model)
+
+
+def same_logits(logits: Tensor, expected: Tensor) -> bool:
+    """Whether two ways to read a text, `[vocabulary]` each, differ by no more than rounding."""
+    difference = float((logits.float() - expected.float()).square().sum())
+    return difference < SAME_LOGITS**2 * float(expected.float().square().sum())
 
 
 class ModelCache(Protocol):
-    """What one model has read of one text, `length` ids, whose end may be taken back."""
+    """What one model has read of one text, `length` ids, whose end may be taken back.
+
+    `width` is that of the last pass in ids, with those that only filled it up.
+    """
 
     length: int
+    width: int
 
     def clear(self) -> None:
         """Forget every id."""
@@ -105,6 +124,7 @@ class RewindableCache:
         self._cache_name = cache_name(model)
         self._keeps_logits = keeps_logits(model)
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
+        self.width = 0
         self.clear()
 
     def clear(self) -> None:
@@ -157,6 +177,7 @@ class RewindableCache:
             input_ids=ids[None], use_cache=True, return_dict=True, **options
         )
         self.length += len(ids)
+        self.width = len(ids)
         return output.logits[0, -positions:]
 
     def rewind(self, length: int) -> None:

@@ -111,6 +111,7 @@ class Engine:
         reason: why it runs as it is; empty where it is compiled.
         seconds: what compiling has taken so far.
         window: most ids that a text can have.
+        model: the model itself.
     """
 
     def __init__(self, model: PreTrainedModel, backend: str | None) -> None:
@@ -119,7 +120,7 @@ class Engine:
         self.seconds = 0.0
         # A padded block must not go where a model may have no positions.
         self.window = context_window(model) or NO_LIMIT
-        self._model = model
+        self.model = model
         self._keeps_logits = keeps_logits(model)
         self._free: list[Buffers] = []
         self._shapes: set[tuple[int, int]] = set()
@@ -147,7 +148,7 @@ class Engine:
             UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
         """
         if self.reason:
-            return RewindableCache(self._model)
+            return RewindableCache(self.model)
         return FixedCache(self)
 
     def lend(self, borrower: "FixedCache") -> Buffers:
@@ -155,8 +156,8 @@ class Engine:
         if self._free:
             buffers = self._free.pop()
         else:
-            layers = DynamicCache(config=text_config(self._model)).layers
-            buffers = Buffers(len(layers), self._model.device)
+            layers = DynamicCache(config=text_config(self.model)).layers
+            buffers = Buffers(len(layers), self.model.device)
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 
@@ -175,7 +176,7 @@ class Engine:
         inputs = self._inputs(ids, buffers)
         if self._keeps_logits:
             inputs["logits_to_keep"] = positions
-        return cast("Any", self._model)(**inputs).logits[0, -positions:]
+        return cast("Any", self.model)(**inputs).logits[0, -positions:]
 
     def _inputs(self, ids: Tensor, buffers: Buffers) -> dict[str, Any]:
         return {
@@ -197,11 +198,11 @@ class Engine:
             cause = " ".join(str(error).split("\n")[:2]).strip()
             self.reason = f"{type(error).__name__}: {cause}"
             warnings.warn(
-                f"{type(self._model).__name__} cannot be compiled and runs as it is: {self.reason}",
+                f"{type(self.model).__name__} cannot be compiled and runs as it is: {self.reason}",
                 UagWarning,
                 stacklevel=2,
             )
-            logits = cast("Tensor", cast("Any", self._model)(**inputs).logits)
+            logits = cast("Tensor", cast("Any", self.model)(**inputs).logits)
         self._shapes.add(shape)
         self.seconds += perf_counter() - start
         return logits[0]
@@ -212,7 +213,7 @@ class FixedCache:
 
     def __init__(self, engine: Engine) -> None:
         """A cache that has read nothing."""
-        self.length = 0
+        self.length = self.width = 0
         self._engine = engine
         self._buffers: Buffers | None = None
 
@@ -243,7 +244,9 @@ class FixedCache:
         buffers.place.fill_(self.length)
         fits = width <= WIDTHS[-1] and self.length + width <= self._engine.window
         # Buffers are made by the first pass, outside of what is compiled.
+        self.width = width
         if not fits or buffers.empty or self._engine.reason:
+            self.width = count
             logits = self._engine.run_as_it_is(ids, buffers, positions)
         else:
             block = pad(ids, (0, width - count))

@@ -103,7 +103,9 @@ class Costs:
         widths, seconds = self._widths, self._seconds
         if not widths or width >= widths[-1]:
             return seconds[-1] if seconds else 0.0
-        at = max(bisect_left(widths, width), 1)
+        if width <= widths[0]:
+            return seconds[0]
+        at = bisect_left(widths, width)
         slope = (seconds[at] - seconds[at - 1]) / (widths[at] - widths[at - 1])
         return seconds[at - 1] + slope * (width - widths[at - 1])
 

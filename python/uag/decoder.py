@@ -10,6 +10,7 @@ from typing import Any, Self, cast, overload
 from transformers import PreTrainedModel
 
 from uag.auto import Auto
+from uag.batches import ASSISTANT, TARGET, Batches
 from uag.bridge import Bridge, SpecialPairs
 from uag.compiled import Engine, backend_of
 from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
@@ -37,6 +38,8 @@ from uag.text import TextDecoder
 from uag.verify import verifier
 
 DEFAULT_LOOKAHEAD = "auto"
+# Texts at a time, if more are asked for.
+BATCH_SIZE = 16
 
 
 class SpeculativeDecoder:
@@ -104,8 +107,8 @@ class SpeculativeDecoder:
         self.compile = compile
         backend = backend_of(compile)
         check_model(model)
-        self._engines = {"target": Engine(model, backend)}
-        self._engines["target"].new_cache()  # refuses what cannot be taken back
+        self._engines = {TARGET: Engine(model, backend)}
+        self._engines[TARGET].new_cache()  # refuses what cannot be taken back
         pairs = list(special_pairs or ())
         if assistant is not None:
             if assistant_tokenizer is None:
@@ -113,8 +116,8 @@ class SpeculativeDecoder:
                     "an assistant was given without assistant_tokenizer; give its own"
                 )
             check_model(assistant)
-            self._engines["assistant"] = Engine(assistant, backend)
-            self._engines["assistant"].new_cache()
+            self._engines[ASSISTANT] = Engine(assistant, backend)
+            self._engines[ASSISTANT].new_cache()
             _check_verifies(model)
             _warn_if_larger(assistant, model)
             pairs += _end_pairs(
@@ -196,9 +199,13 @@ class SpeculativeDecoder:
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
+        batch_size: int = BATCH_SIZE,
         **options: Any,
     ) -> Output | list[Output]:
-        """Continue a prompt, or each of several.
+        """Continue a prompt, or each of several, which share forward passes.
+
+        Each text accepts its own number of ids in a round, and leaves when it ends. Its ids are
+        those that it has alone: exactly in exact arithmetic, and up to ties of rounded numbers.
 
         With `do_sample=True` tokens are drawn from the target's distribution, shaped by its options
         as in transformers; the text for a seed is the same with any assistant, any lookahead, or
@@ -217,6 +224,8 @@ class SpeculativeDecoder:
             seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
                 continuation of the same prompt is an independent draw. Without it, one is drawn
                 from torch's generator, which `torch.manual_seed` sets.
+            batch_size: most texts that are decoded at the same time; as one ends the next begins.
+                Each needs memory for its states.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
                 `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
                 ...); defaults are those of the target's `generation_config`.
@@ -227,10 +236,12 @@ class SpeculativeDecoder:
             LogitsError: if the target gives NaN, or the options leave no token.
         """
         prompts = several(prompt)
-        texts = self._start(
-            prompts or [cast("Prompt", prompt)], num_return_sequences, seed, options
-        )
-        outputs = [text.finish() for text in texts]
+        check_limits({"batch_size": batch_size})
+        given = prompts or [cast("Prompt", prompt)]
+        count = len(given) * (num_return_sequences or 1)
+        batches = self._batches(min(batch_size, count))
+        texts = self._start(given, num_return_sequences, seed, options, batches)
+        outputs = batches.finish(texts)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
     def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
@@ -239,7 +250,7 @@ class SpeculativeDecoder:
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        (text,) = self._start([prompt], None, seed, options)
+        (text,) = self._start([prompt], None, seed, options, self._batches(1))
         return text
 
     def _start(
@@ -248,6 +259,7 @@ class SpeculativeDecoder:
         count: int | None,
         seed: int | None,
         options: dict[str, Any],
+        batches: Batches,
     ) -> list[TextStream]:
         """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
         check_limits({"num_return_sequences": count, "seed": seed})
@@ -266,7 +278,7 @@ class SpeculativeDecoder:
         texts: list[TextStream] = []
         for request in requests:
             prompt = tuple(request.target_ids)
-            texts.append(self._text(request, seed, before[prompt]))
+            texts.append(self._text(request, seed, before[prompt], batches))
             before[prompt] += 1
         return texts
 
@@ -279,9 +291,15 @@ class SpeculativeDecoder:
             plan_generation(self.model, self.tokenizer, ids, options),
         )
 
-    def _text(self, request: "_Request", seed: int | None, index: int) -> TextStream:
+    def _text(
+        self,
+        request: "_Request",
+        seed: int | None,
+        index: int,
+        batches: Batches,
+    ) -> TextStream:
         plan, stats = request.plan, Stats()
-        target = CachedLM(self.model, cache=self._engines["target"].new_cache())
+        target = CachedLM(self.model, cache=batches.new_cache(TARGET))
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
         if plan.sampling is None or seed is None:
@@ -291,39 +309,40 @@ class SpeculativeDecoder:
             draws = self._drawing.begin(key, plan.sampling, target, sequence, stats)
         generation = rounds(
             target,
-            self._drafter(request.assistant_ids, draws.choice),
+            self._drafter(request.assistant_ids, draws.choice, batches),
             draws.sequence,
             verifier(plan.processors, draws.pick),
             plan.stop,
-            self._schedule(),
+            batches.new_lookahead(),
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(self._counted(generation, target, stats), text, stats, seed)
+        return TextStream(self._counted(generation, target, stats, batches), text, stats, seed)
 
     def _counted(
-        self, generation: Iterator[Round], target: CachedLM, stats: Stats
+        self, generation: Iterator[Round], target: CachedLM, stats: Stats, batches: Batches
     ) -> Iterator[Round]:
         """The same rounds, entered into `stats` as they come."""
         before = self._compile_seconds()
         for done in generation:
             stats.history.append(done)
             stats.target_forwards = target.forwards
-            stats.engines = {role: str(engine) for role, engine in self._engines.items()}
+            stats.engines = batches.engines
             stats.compile_seconds = self._compile_seconds() - before
             yield done
 
     def _compile_seconds(self) -> float:
         return sum(engine.seconds for engine in self._engines.values())
 
-    def _schedule(self) -> Lookahead:
-        # What it learns of the two models holds for the next text too.
-        return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
+    def _batches(self, size: int) -> Batches:
+        # What "auto" learns of the two models holds for the next text too.
+        lookahead = self._auto if self.lookahead == "auto" else self.lookahead
+        return Batches(self._engines, lookahead, size)
 
-    def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Choice, batches: Batches) -> Drafter:
         if self.assistant is None:
             return NoDrafter()
-        cache = self._engines["assistant"].new_cache()
+        cache = batches.new_cache(ASSISTANT)
         lm = CachedLM(self.assistant, context_window(self.assistant), cache)
         lm.append(prompt)
         ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))

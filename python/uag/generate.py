@@ -62,6 +62,7 @@ def rounds(
             drafted_accepted=_drafted_behind(accepted, proposal, len(draft.ids)),
             candidates=len(candidates),
             seconds=clock.seconds(),
+            width=target.width,
             confidences=draft.confidences,
             draft_seconds=draft.seconds,
         )

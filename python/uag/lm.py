@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Container
 from itertools import pairwise
-from time import perf_counter
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -10,15 +9,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from uag.cache import ModelCache, RewindableCache, cache_name
+from uag.cache import ModelCache, RewindableCache, cache_name, same_logits
 from uag.draft import Draft
 from uag.hf import embedding_rows
 from uag.lookahead import GoesOn
+from uag.together import now
 
 Choose = Callable[[Tensor], Tensor]
-
-# Relative: half precision differs by about a hundredth, a forgotten state by about one.
-SAME_LOGITS = 0.1
 
 
 def id_list(ids: Tensor) -> list[int]:
@@ -53,10 +50,10 @@ def _try_together(model: PreTrainedModel) -> bool:
     name = cache_name(model)
     call = cast("Callable[..., Any]", model)
     one, two = RewindableCache(model).past, RewindableCache(model).past
-    whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1].float()
+    whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1]
     call(input_ids=ids[:, :4], use_cache=True, **{name: two})
-    split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1].float()
-    return float((split - whole).norm() / whole.norm()) < SAME_LOGITS
+    split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1]
+    return same_logits(split, whole)
 
 
 class CachedLM:
@@ -124,7 +121,7 @@ class CachedLM:
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
-        times = [perf_counter()]
+        times = [now()]
         for _ in range(steps):
             logits = self._forward(fed, 1)
             fed = choose(logits)
@@ -134,16 +131,21 @@ class CachedLM:
             ids.append(int(fed))
             if goes_on is not None:
                 confidences.append(_probability(logits, ids[-1]))
-            times.append(perf_counter())
+            times.append(now())
             if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
         if chosen:
             ids = id_list(torch.cat(chosen))
             ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
             # What a step takes shows only when the device has done them all.
-            times = [times[0] + (perf_counter() - times[0]) / steps * at for at in range(steps + 1)]
+            times = [times[0] + (now() - times[0]) / steps * at for at in range(steps + 1)]
         self.ids += ids
         return Draft(ids, confidences, [end - start for start, end in pairwise(times)][: len(ids)])
+
+    @property
+    def width(self) -> int:
+        """Ids of the last pass, with those that only filled it up."""
+        return self._cache.width
 
     @property
     def _held(self) -> int:

@@ -67,6 +67,7 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
         "a whole number from 0 to 2**63 - 1",
     ),
     "num_return_sequences": (lambda value: value >= 1 and value == int(value), "at least 1"),
+    "batch_size": (lambda value: value >= 1 and value == int(value), "at least 1"),
 }
 
 _warned: set[str] = set()

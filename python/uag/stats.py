@@ -3,7 +3,8 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+
+from uag.together import now
 
 PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
@@ -18,6 +19,7 @@ class Round:
         drafted: assistant ids drafted.
         drafted_accepted: how many of those agreed with the target.
         candidates: target ids that the draft translated to.
+        width: ids in the target's pass, with those that only filled it up.
         seconds: wall-clock seconds by phase (`PHASES`). A model's first reading, of its prompt,
             counts as "prefill".
         confidences: the assistant's probability of each drafted id, where the lookahead asks.
@@ -30,6 +32,7 @@ class Round:
     drafted_accepted: int
     candidates: int
     seconds: dict[str, float]
+    width: int = 1
     confidences: list[float] = field(default_factory=list[float])
     draft_seconds: list[float] = field(default_factory=list[float])
 
@@ -104,18 +107,18 @@ class Clock:
 
     def __init__(self) -> None:
         self._phases: dict[str, float] = {}
-        self._start = perf_counter()
+        self._start = now()
 
     @contextmanager
     def phase(self, name: str) -> Generator[None]:
         """Count the time inside the `with` block towards `name`."""
-        start = perf_counter()
+        start = now()
         try:
             yield
         finally:
-            self._phases[name] = self._phases.get(name, 0.0) + perf_counter() - start
+            self._phases[name] = self._phases.get(name, 0.0) + now() - start
 
     def seconds(self) -> dict[str, float]:
         """Seconds by phase since the round began."""
-        other = perf_counter() - self._start - sum(self._phases.values())
+        other = now() - self._start - sum(self._phases.values())
         return self._phases | {"other": max(0.0, other)}

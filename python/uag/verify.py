@@ -26,6 +26,8 @@ Pick = Callable[[Tensor, list[int], int], Tensor]
 # (logits, ids with the candidates at the end, candidates) -> the ids the target emits
 Verify = Callable[[Tensor, list[int], list[int]], list[int]]
 
+# Passes of up to so many ids may have any width.
+EACH_WIDTH = 8
 # Processors that see only their own row: for them all positions go at once.
 BY_ROW = (
     TemperatureLogitsWarper,
@@ -40,15 +42,15 @@ BY_ROW = (
 
 
 def usual_width(width: int) -> int:
-    """The widest usual pass of at most so many ids: 1, 2, 3, 4, 6, 8, 12, and so on.
+    """The widest usual pass of at most so many ids: any up to 8, then 12, 16, 24, and so on.
 
     Kernels are set up and kept for each shape. A few candidates at the far end of a draft, which
     are seldom accepted, are worth less than that.
 
-    >>> [usual_width(width) for width in (4, 5, 7, 11, 31, 100)]
-    [4, 4, 6, 8, 24, 96]
+    >>> [usual_width(width) for width in (7, 8, 11, 15, 31, 100)]
+    [7, 8, 8, 12, 24, 96]
     """
-    step = 1 << max(0, width.bit_length() - 2)
+    step = 1 if width <= EACH_WIDTH else 1 << (width.bit_length() - 2)
     return width // step * step
 
 
