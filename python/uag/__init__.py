@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
+    from uag.pipelines import pipeline as pipeline
+    from uag.rows import AssistedOutput as AssistedOutput
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
 
     __version__: str
 
 _HOMES = {
+    "AssistedOutput": "rows",
     "Bridge": "bridge",
     "Comparison": "comparison",
     "Output": "output",
@@ -48,6 +51,7 @@ _HOMES = {
     "Stats": "stats",
     "TextStream": "output",
     "compare": "measure",
+    "pipeline": "pipelines",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

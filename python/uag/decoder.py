@@ -7,11 +7,20 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any, Self, cast, overload
 
-from transformers import PreTrainedModel
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
 from uag.compiled import Engine, backend_of
+from uag.custom_generate import check_call, check_config, generate_call
 from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
 from uag.draws import COUPLED, Drawing
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
@@ -31,8 +40,10 @@ from uag.lookahead import Lookahead, lookahead_from
 from uag.options import Plan, check_limits, plan_generation
 from uag.output import Output, TextStream
 from uag.prompt import Prompt, assistant_ids, several, target_ids
+from uag.rows import AssistedOutput, Rows
 from uag.sampling import fresh_seed, sequence_key
 from uag.stats import Round, Stats
+from uag.streamers import WholeCharacters, check_one, feed, put_prompt
 from uag.text import TextDecoder
 from uag.verify import verifier
 
@@ -196,6 +207,7 @@ class SpeculativeDecoder:
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
+        streamer: BaseStreamer | None = None,
         **options: Any,
     ) -> Output | list[Output]:
         """Continue a prompt, or each of several.
@@ -217,6 +229,8 @@ class SpeculativeDecoder:
             seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
                 continuation of the same prompt is an independent draw. Without it, one is drawn
                 from torch's generator, which `torch.manual_seed` sets.
+            streamer: one of transformers', which gets the prompt and then ids as they are accepted,
+                always of whole characters; for one text.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
                 `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
                 ...); defaults are those of the target's `generation_config`.
@@ -230,7 +244,10 @@ class SpeculativeDecoder:
         texts = self._start(
             prompts or [cast("Prompt", prompt)], num_return_sequences, seed, options
         )
-        outputs = [text.finish() for text in texts]
+        if streamer is not None:
+            check_one(len(texts))
+            put_prompt(streamer, texts[0].prompt)
+        outputs = self._finish(texts, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
     def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
@@ -242,6 +259,78 @@ class SpeculativeDecoder:
         (text,) = self._start([prompt], None, seed, options)
         return text
 
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        input_ids: Tensor,
+        logits_processor: LogitsProcessorList,
+        stopping_criteria: StoppingCriteriaList,
+        generation_config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        stop_strings: str | list[str] | None = None,
+        streamer: BaseStreamer | None = None,
+        **model_kwargs: Any,
+    ) -> Tensor | AssistedOutput:
+        """Decode in transformers' place: `model.generate(**inputs, custom_generate=decoder)`.
+
+        Arguments and result are those of `model.generate`; `seed` is this method's own.
+
+        >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
+        >>> ids = target.generate(**inputs, max_new_tokens=8, custom_generate=decoder)
+        >>> bool((ids == target.generate(**inputs, max_new_tokens=8)).all())
+        True
+
+        Args:
+            model: the decoder's target.
+            input_ids: `[rows, length]`, padded on the left.
+            logits_processor: as prepared by `generate`; so are the next two.
+            stopping_criteria: likewise.
+            generation_config: likewise.
+            seed: see `generate`.
+            stop_strings: see transformers; no `tokenizer` is needed.
+            streamer: the one given to `model.generate`, unless another is given here.
+            model_kwargs: inputs of the model, of which the attention mask counts.
+
+        Raises:
+            OptionError: for another model, beams and other ways to decode, or a streamer of several
+                rows.
+            PromptError: for rows that are not padded on the left.
+        """
+        call = generate_call(input_ids)
+        check_call(self.model, model, input_ids, call, model_kwargs)
+        check_config(model, generation_config)
+        if stop_strings is not None:
+            criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
+            stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
+        rows = Rows(
+            model,
+            input_ids,
+            model_kwargs.get("attention_mask"),
+            generation_config,
+            logits_processor,
+            stopping_criteria,
+        )
+        check_limits({"seed": seed})
+        texts = self._texts(
+            [
+                _Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
+                for ids, plan in zip(rows.prompts, rows.plans, strict=True)
+            ],
+            seed,
+        )
+        heard = call.get("streamer")  # it has the prompt
+        if streamer is not None and streamer is not heard:
+            check_one(len(texts))
+            put_prompt(streamer, rows.prompts[0])
+        return rows.output(self._finish(texts, streamer or heard))
+
+    def _finish(self, texts: SequenceOf[TextStream], streamer: BaseStreamer | None) -> list[Output]:
+        if streamer is not None:
+            check_one(len(texts))
+            return [feed(streamer, texts[0], WholeCharacters(self.bridge.target, texts[0].prompt))]
+        return [text.finish() for text in texts]
+
     def _start(
         self,
         prompts: SequenceOf[Prompt],
@@ -252,12 +341,15 @@ class SpeculativeDecoder:
         """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
         check_limits({"num_return_sequences": count, "seed": seed})
         requests = [self._request(prompt, options) for prompt in prompts for _ in range(count or 1)]
+        if requests[0].plan.sampling is None and count not in (None, 1):
+            raise OptionError(
+                f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                "time; add do_sample=True"
+            )
+        return self._texts(requests, seed)
+
+    def _texts(self, requests: SequenceOf["_Request"], seed: int | None) -> list[TextStream]:
         if requests[0].plan.sampling is None:
-            if count not in (None, 1):
-                raise OptionError(
-                    f"num_return_sequences={count}, but greedy decoding gives the same text each "
-                    "time; add do_sample=True"
-                )
             seed = None
         elif seed is None:
             seed = fresh_seed()
@@ -299,7 +391,9 @@ class SpeculativeDecoder:
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(self._counted(generation, target, stats), text, stats, seed)
+        return TextStream(
+            self._counted(generation, target, stats), text, stats, seed, request.target_ids
+        )
 
     def _counted(
         self, generation: Iterator[Round], target: CachedLM, stats: Stats

@@ -3,7 +3,7 @@
 import difflib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from transformers import (
     LogitsProcessorList,
     MaxLengthCriteria,
     PreTrainedModel,
+    StoppingCriteria,
     StoppingCriteriaList,
 )
 
@@ -113,19 +114,39 @@ def plan_generation(
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
-    ends = cast("Any", config)._eos_token_tensor
+    return plan_prepared(model, config, processors, criteria)
+
+
+def plan_prepared(
+    model: PreTrainedModel,
+    config: GenerationConfig,
+    processors: LogitsProcessorList,
+    criteria: Sequence[StoppingCriteria],
+    padding: int = 0,
+) -> Plan:
+    """The plan for what transformers has prepared, for a prompt without its `padding`."""
+    longest = [
+        cast("int", cast("Any", criterion).max_length)
+        for criterion in criteria
+        if isinstance(criterion, MaxLengthCriteria)
+    ]
+    ends = [
+        cast("Any", criterion).eos_token_id.tolist()
+        for criterion in criteria
+        if isinstance(criterion, EosTokenCriteria)
+    ]
     return Plan(
         processors,
         sampling=_shape(config) if cast("Any", config).do_sample else None,
         stop=Stop(
-            max_length=cast("Any", config).max_length,
-            end_ids=frozenset() if ends is None else frozenset(ends.tolist()),
+            max_length=_within_window(model, min(longest) - padding),
+            end_ids=frozenset(id for ids in ends for id in ids),
             # `Stop` checks length and end ids itself, without a tensor for each id.
-            criteria=StoppingCriteriaList(
+            criteria=[
                 criterion
                 for criterion in criteria
                 if not isinstance(criterion, MaxLengthCriteria | EosTokenCriteria)
-            ),
+            ],
         ),
     )
 
@@ -166,14 +187,15 @@ def _check(options: dict[str, Any]) -> None:
                 else "; options have the names of model.generate"
             )
             raise OptionError(f"unknown option {name!r}{hint}")
-        _refuse(name, value)
+        refuse(name, value)
     if (config := options.get("generation_config")) is not None:
         check_limits(cast("GenerationConfig", config).to_dict())
         for name in UNSUPPORTED:
-            _refuse(name, getattr(config, name, None))
+            refuse(name, getattr(config, name, None))
 
 
-def _refuse(name: str, value: object) -> None:
+def refuse(name: str, value: object) -> None:
+    """Raise an `OptionError` for a value that is not supported."""
     neutral, remedy = UNSUPPORTED.get(name, ((value,), ""))
     if value not in neutral:
         raise OptionError(f"{name}={value!r}: {remedy}")
@@ -197,7 +219,7 @@ def _configure(
     sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
     try:
         config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_NEUTRAL))
-        _refuse("guidance_scale", config.guidance_scale)
+        refuse("guidance_scale", config.guidance_scale)
         cast("Any", model)._prepare_special_tokens(config, True, device=model.device, batch_size=1)
         cast("Any", model)._prepare_generated_length(
             generation_config=config,

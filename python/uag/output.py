@@ -36,14 +36,21 @@ class TextStream(Iterator[str]):
     Attributes:
         seed: what reproduces the text, if tokens are drawn; `None` for greedy decoding.
         stats: the rounds so far.
+        prompt: the target ids it continues.
     """
 
     def __init__(
-        self, rounds: Iterator[Round], text: TextDecoder, stats: Stats, seed: int | None
+        self,
+        rounds: Iterator[Round],
+        text: TextDecoder,
+        stats: Stats,
+        seed: int | None,
+        prompt: list[int],
     ) -> None:
         """`rounds` are decoded by `text`, which has read the prompt, and entered into `stats`."""
         self.seed = seed
         self.stats = stats
+        self.prompt = prompt
         self._pieces = _pieces(rounds, text)
 
     def __iter__(self) -> Self:
