@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uag.bridge import Bridge as Bridge
+    from uag.chat import Chat as Chat
     from uag.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
     from uag.errors import LoadError as LoadError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AssistedOutput": "rows",
     "Bridge": "bridge",
+    "Chat": "chat",
     "Comparison": "comparison",
     "Output": "output",
     "SpeculativeDecoder": "decoder",

@@ -19,10 +19,12 @@ from transformers.generation.streamers import BaseStreamer
 
 from uag.auto import Auto
 from uag.bridge import Bridge, SpecialPairs
+from uag.chat import Chat, Message, turn_end
 from uag.compiled import Engine, backend_of
 from uag.custom_generate import check_call, check_config, generate_call
 from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
 from uag.draws import COUPLED, Drawing
+from uag.ends import end_pairs
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
 from uag.hf import (
@@ -37,9 +39,9 @@ from uag.hf import (
 )
 from uag.lm import CachedLM, reads_together
 from uag.lookahead import Lookahead, lookahead_from
-from uag.options import Plan, check_limits, plan_generation
+from uag.options import Plan, check_limits, is_option, plan_generation
 from uag.output import Output, TextStream
-from uag.prompt import Prompt, assistant_ids, several, target_ids
+from uag.prompt import Prompt, assistant_ids, read, several
 from uag.rows import AssistedOutput, Rows
 from uag.sampling import fresh_seed, sequence_key
 from uag.stats import Round, Stats
@@ -128,9 +130,10 @@ class SpeculativeDecoder:
             self._engines["assistant"].new_cache()
             _check_verifies(model)
             _warn_if_larger(assistant, model)
-            pairs += _end_pairs(
-                end_ids(model, tokenizer), end_ids(assistant, self.assistant_tokenizer)
-            )
+            ends = end_ids(assistant, assistant_tokenizer)
+            turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
+            pairs += end_pairs(end_ids(model, tokenizer), ends, *turns)
+            self._assistant_ends = frozenset(ends) | {id for id in turns[1:] if id is not None}
         # A GPU would have to be waited for after each id.
         self._auto = Auto(stops_early=assistant is None or assistant.device.type == "cpu")
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
@@ -223,7 +226,8 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: text, or target ids as a list or as a tensor of one row; or a list of those.
+            prompt: text; or target ids as a list or as a tensor of one row; or messages of a chat,
+                or a `Chat`; or a list of those.
             num_return_sequences: how many continuations to draw of each prompt. If it is given, or
                 several prompts are, the result is a list, a prompt's continuations together.
             seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
@@ -249,6 +253,38 @@ class SpeculativeDecoder:
             put_prompt(streamer, texts[0].prompt)
         outputs = self._finish(texts, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
+
+    def chat(
+        self, messages: SequenceOf[Message], *, seed: int | None = None, **options: Any
+    ) -> Output:
+        """Reply to a chat: each model is prompted by its own chat template.
+
+        The ids are those of `model.generate` on `tokenizer.apply_chat_template(messages,
+        add_generation_prompt=True)`. An assistant without a template reads the chat as plain text.
+        A last message of the role "assistant" is continued.
+
+        >>> messages = [{"role": "user", "content": "Tell me a story."}]
+        >>> template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+        >>> out = decoder.chat(messages, chat_template=template, max_new_tokens=8)
+        >>> out.token_ids == decoder.generate("Tell me a story.", max_new_tokens=8).token_ids
+        True
+
+        Args:
+            messages: with "role" and "content", as for `apply_chat_template`.
+            seed: see `generate`.
+            options: options of `apply_chat_template` (`tools`, `documents`, `chat_template`),
+                variables of the templates (`enable_thinking`), and options of generation. `tools`
+                and the variables go to both templates, `chat_template` is the target's.
+
+        Raises:
+            PromptError: if the target has no template, it knows no tools but is given some, or it
+                cannot render the messages.
+            OptionError: for an option that neither `generate` nor a template knows.
+        """
+        of_generation = {name: value for name, value in options.items() if is_option(name)}
+        of_templates = {name: value for name, value in options.items() if not is_option(name)}
+        chat = Chat(messages, **of_templates)
+        return cast("Output", self.generate(chat, seed=seed, **of_generation))
 
     def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
         """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
@@ -363,11 +399,12 @@ class SpeculativeDecoder:
         return texts
 
     def _request(self, prompt: Prompt, options: dict[str, Any]) -> "_Request":
-        ids = target_ids(prompt, self.tokenizer, self.model)
-        given = prompt if isinstance(prompt, str) else ids
+        ids, others = read(
+            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
+        )
         return _Request(
             ids,
-            assistant_ids(given, self.assistant_tokenizer, self.bridge),
+            others,
             plan_generation(self.model, self.tokenizer, ids, options),
         )
 
@@ -420,8 +457,7 @@ class SpeculativeDecoder:
         cache = self._engines["assistant"].new_cache()
         lm = CachedLM(self.assistant, context_window(self.assistant), cache)
         lm.append(prompt)
-        ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
-        return ModelDrafter(lm, ends, choice)
+        return ModelDrafter(lm, self._assistant_ends, choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,24 +467,6 @@ class _Request:
     target_ids: list[int]
     assistant_ids: list[int]
     plan: Plan
-
-
-def _end_pairs(target_ends: list[int], assistant_ends: list[int]) -> list[tuple[int, int]]:
-    """Every end-of-text id with one of the other side: in order, the main one for those left over.
-
-    >>> _end_pairs([1, 2], [5])
-    [(1, 5), (2, 5)]
-    """
-    if not target_ends or not assistant_ends:
-        return []
-    count = max(len(target_ends), len(assistant_ends))
-    return [
-        (
-            target_ends[index] if index < len(target_ends) else target_ends[0],
-            assistant_ends[index] if index < len(assistant_ends) else assistant_ends[0],
-        )
-        for index in range(count)
-    ]
 
 
 def _check_verifies(target: PreTrainedModel) -> None:

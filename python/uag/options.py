@@ -18,7 +18,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from uag.errors import OptionError, UagWarning
+from uag.errors import OptionError, UagWarning, warn_once
 from uag.hf import AnyTokenizer, context_window, has_learned_positions
 from uag.sampling import DraftShape
 from uag.stopping import Stop
@@ -69,8 +69,6 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     ),
     "num_return_sequences": (lambda value: value >= 1 and value == int(value), "at least 1"),
 }
-
-_warned: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +149,11 @@ def plan_prepared(
     )
 
 
+def is_option(name: str) -> bool:
+    """Whether a name is one of the options of generation."""
+    return name in EXTRA or name in GenerationConfig().to_dict() or name == "streamer"
+
+
 def check_limits(options: dict[str, Any]) -> None:
     """Refuse numbers out of range; `None` is never out of range.
 
@@ -212,7 +215,7 @@ def _configure(
     defaults = model.generation_config
     for name, value in QUIETLY_NEUTRAL.items():
         if (default := getattr(defaults, name, None)) not in (None, value):
-            _warn_once(
+            warn_once(
                 f"the model's generation defaults ask for {name}={default}; going on with {value}"
             )
     own = cast("GenerationConfig | None", extra.get("generation_config"))
@@ -251,9 +254,3 @@ def _within_window(model: PreTrainedModel, max_length: int) -> int:
         stacklevel=2,
     )
     return window
-
-
-def _warn_once(message: str) -> None:
-    if message not in _warned:
-        _warned.add(message)
-        warnings.warn(message, UagWarning, stacklevel=2)
