@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uag.errors import UagError as UagError
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
+    from uag.guesses import Drafter as Drafter
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
@@ -37,6 +38,7 @@ _HOMES = {
     "Bridge": "bridge",
     "Chat": "chat",
     "Comparison": "comparison",
+    "Drafter": "guesses",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
     "LoadError": "errors",

@@ -22,11 +22,13 @@ from uag.bridge import Bridge, SpecialPairs
 from uag.chat import Chat, Message, turn_end
 from uag.compiled import Engine, backend_of
 from uag.custom_generate import check_call, check_config, generate_call
-from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
+from uag.drafter import Choice, ModelDrafter, NoDrafter
+from uag.drafter import Drafter as TextDrafter
 from uag.draws import COUPLED, Drawing
 from uag.ends import end_pairs
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
+from uag.guesses import Drafter, Guesses, check_drafter
 from uag.hf import (
     AnyTokenizer,
     check_belongs,
@@ -67,8 +69,10 @@ class SpeculativeDecoder:
     Args:
         model: the target, a decoder-only transformers model.
         tokenizer: its fast tokenizer.
-        assistant: a smaller model of the same kind, or `None` to decode plainly.
-        assistant_tokenizer: its fast tokenizer.
+        assistant: a smaller model of the same kind; or any object that guesses texts (`Drafter`);
+            or `None` to decode plainly.
+        assistant_tokenizer: its fast tokenizer. A `Drafter` that proposes text, or ids of the
+            target's, needs none.
         lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
             cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
             `Lookahead`.
@@ -96,7 +100,7 @@ class SpeculativeDecoder:
         self,
         model: PreTrainedModel,
         tokenizer: AnyTokenizer,
-        assistant: PreTrainedModel | None = None,
+        assistant: PreTrainedModel | Drafter | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
@@ -120,7 +124,8 @@ class SpeculativeDecoder:
         self._engines = {"target": Engine(model, backend)}
         self._engines["target"].new_cache()  # refuses what cannot be taken back
         pairs = list(special_pairs or ())
-        if assistant is not None:
+        by_model = isinstance(assistant, PreTrainedModel)
+        if by_model:
             if assistant_tokenizer is None:
                 raise UnsupportedTokenizerError(
                     "an assistant was given without assistant_tokenizer; give its own"
@@ -134,12 +139,15 @@ class SpeculativeDecoder:
             turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
             pairs += end_pairs(end_ids(model, tokenizer), ends, *turns)
             self._assistant_ends = frozenset(ends) | {id for id in turns[1:] if id is not None}
+        elif assistant is not None:
+            check_drafter(assistant)
         # A GPU would have to be waited for after each id.
-        self._auto = Auto(stops_early=assistant is None or assistant.device.type == "cpu")
+        self._auto = Auto(stops_early=by_model and assistant.device.type == "cpu")
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
-        self._drawing = Drawing(self.bridge, model, assistant, sampling, draft_temperature)
+        own = assistant if by_model else None
+        self._drawing = Drawing(self.bridge, model, own, sampling, draft_temperature)
         check_belongs(model, self.bridge.target, "target")
-        if assistant is not None:
+        if by_model:
             check_belongs(assistant, self.bridge.assistant, "assistant")
 
     @classmethod
@@ -451,9 +459,11 @@ class SpeculativeDecoder:
         # What it learns of the two models holds for the next text too.
         return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
 
-    def _drafter(self, prompt: list[int], choice: Choice) -> Drafter:
+    def _drafter(self, prompt: list[int], choice: Choice) -> TextDrafter:
         if self.assistant is None:
             return NoDrafter()
+        if not isinstance(self.assistant, PreTrainedModel):
+            return Guesses(self.assistant, self.bridge.assistant, prompt)
         cache = self._engines["assistant"].new_cache()
         lm = CachedLM(self.assistant, context_window(self.assistant), cache)
         lm.append(prompt)
