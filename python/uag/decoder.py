@@ -34,6 +34,7 @@ from uag.hf import (
     check_belongs,
     check_model,
     context_window,
+    device_of,
     end_ids,
     load_model,
     load_tokenizer,
@@ -46,6 +47,7 @@ from uag.output import Output, TextStream
 from uag.prompt import Prompt, assistant_ids, read, several
 from uag.rows import AssistedOutput, Rows
 from uag.sampling import fresh_seed, sequence_key
+from uag.sharded import Agreed, is_sharded
 from uag.stats import Round, Stats
 from uag.streamers import WholeCharacters, check_one, feed, put_prompt
 from uag.text import TextDecoder
@@ -90,7 +92,8 @@ class SpeculativeDecoder:
             that cannot be compiled runs as it is.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder, or a model whose state cannot be taken back.
+        UnsupportedModelError: for an encoder-decoder, a model whose state cannot be taken back, one
+            without weights (on the meta device), or an assistant that is none.
         UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
             sampling, or an unknown backend.
@@ -120,7 +123,7 @@ class SpeculativeDecoder:
         self.lookahead = lookahead
         self.compile = compile
         backend = backend_of(compile)
-        check_model(model)
+        check_model(model, "target")
         self._engines = {"target": Engine(model, backend)}
         self._engines["target"].new_cache()  # refuses what cannot be taken back
         pairs = list(special_pairs or ())
@@ -130,7 +133,7 @@ class SpeculativeDecoder:
                 raise UnsupportedTokenizerError(
                     "an assistant was given without assistant_tokenizer; give its own"
                 )
-            check_model(assistant)
+            check_model(assistant, "assistant")
             self._engines["assistant"] = Engine(assistant, backend)
             self._engines["assistant"].new_cache()
             _check_verifies(model)
@@ -142,7 +145,7 @@ class SpeculativeDecoder:
         elif assistant is not None:
             check_drafter(assistant)
         # A GPU would have to be waited for after each id.
-        self._auto = Auto(stops_early=by_model and assistant.device.type == "cpu")
+        self._auto = Auto(stops_early=by_model and device_of(assistant).type == "cpu")
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
         own = assistant if by_model else None
         self._drawing = Drawing(self.bridge, model, own, sampling, draft_temperature)
@@ -457,7 +460,10 @@ class SpeculativeDecoder:
 
     def _schedule(self) -> Lookahead:
         # What it learns of the two models holds for the next text too.
-        return self._auto if self.lookahead == "auto" else lookahead_from(self.lookahead)
+        if self.lookahead != "auto":
+            return lookahead_from(self.lookahead)
+        shared = [model for model in (self.model, self.assistant) if is_sharded(model)]
+        return Agreed(self._auto, cast("PreTrainedModel", shared[0])) if shared else self._auto
 
     def _drafter(self, prompt: list[int], choice: Choice) -> TextDrafter:
         if self.assistant is None:

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from uag.errors import OptionError, UagWarning, warn_once
-from uag.hf import AnyTokenizer, context_window, has_learned_positions
+from uag.hf import AnyTokenizer, context_window, device_of, has_learned_positions
 from uag.sampling import DraftShape
 from uag.stopping import Stop
 
@@ -96,7 +96,7 @@ def plan_generation(
     """
     _check(options)
     config, extra = _configure(model, prompt, options)
-    ids = torch.tensor([prompt], device=model.device)
+    ids = torch.tensor([prompt], device=device_of(model))
     try:
         processors = cast("Any", model)._get_logits_processor(
             config,
@@ -104,7 +104,7 @@ def plan_generation(
             encoder_input_ids=ids,
             prefix_allowed_tokens_fn=extra.get("prefix_allowed_tokens_fn"),
             logits_processor=extra.get("logits_processor"),
-            device=model.device,
+            device=device_of(model),
             model_kwargs={},
         )
         criteria = cast("Any", model)._get_stopping_criteria(
@@ -223,7 +223,9 @@ def _configure(
     try:
         config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_NEUTRAL))
         refuse("guidance_scale", config.guidance_scale)
-        cast("Any", model)._prepare_special_tokens(config, True, device=model.device, batch_size=1)
+        cast("Any", model)._prepare_special_tokens(
+            config, True, device=device_of(model), batch_size=1
+        )
         cast("Any", model)._prepare_generated_length(
             generation_config=config,
             has_default_max_length=all(source.get("max_length") is None for source in sources),
