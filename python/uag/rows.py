@@ -169,8 +169,7 @@ class _OfRow(LogitsProcessor):
     """
 
     def __init__(self, processor: LogitsProcessor, place: _Place) -> None:
-        # What it remembers of the texts it has seen is the row's own.
-        self._processor = copy.copy(processor) if place.rows > 1 else processor
+        self._processor = _own(processor) if place.rows > 1 else processor
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -183,12 +182,25 @@ class _CriterionOfRow(StoppingCriteria):
     """The same for a criterion."""
 
     def __init__(self, criterion: StoppingCriteria, place: _Place) -> None:
-        self._criterion = criterion
+        self._criterion = _own(criterion) if place.rows > 1 else criterion
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         met: Any = self._criterion(cast("Any", self._place.batch(input_ids)), scores, **kwargs)
         return met[self._place.row] if isinstance(met, Tensor) and met.dim() else met
+
+
+def _own(original: Any) -> Any:
+    """A copy whose memory of the texts it has seen is the row's own."""
+    mine = copy.copy(original)
+    if mine is not original:
+        memory = cast("dict[str, Any]", vars(mine))
+        memory |= {
+            name: copy.copy(value)
+            for name, value in memory.items()
+            if isinstance(value, list | dict | set)
+        }
+    return mine
 
 
 class _Keep(LogitsProcessor):
