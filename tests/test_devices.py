@@ -107,6 +107,22 @@ def test_weights_on_disk(tmp_path: Path) -> None:
         check(SpeculativeDecoder(model, TARGET, other, ASSISTANT, lookahead=4))
 
 
+def test_options_of_the_assistants_own(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "target")
+    random_model("llama", ASSISTANT).save_pretrained(tmp_path / "assistant")
+    TARGET.save_pretrained(folder)
+    ASSISTANT.save_pretrained(tmp_path / "assistant")
+    decoder = SpeculativeDecoder.from_pretrained(
+        folder,
+        str(tmp_path / "assistant"),
+        dtype="float64",
+        assistant_options={"dtype": "bfloat16"},
+        lookahead=4,
+    )
+    assert decoder.model.dtype == torch.float64 and decoder.assistant.dtype == torch.bfloat16
+    check(decoder)
+
+
 class Elsewhere(nn.Module):
     """Weights in another number type and shape than they seem, as quantised layers have them."""
 

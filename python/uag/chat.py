@@ -40,8 +40,8 @@ class Chat:
     """Messages, and how their templates are to render them: a prompt for `generate` and `stream`.
 
     >>> chat = Chat([{"role": "user", "content": "Hi!"}], enable_thinking=False)
-    >>> chat.messages[0]["content"], chat.options["enable_thinking"]
-    ('Hi!', False)
+    >>> len(chat.messages), chat.options
+    (1, {'enable_thinking': False})
 
     Attributes:
         messages: as `tokenizer.apply_chat_template` takes them. A last one of the role "assistant"

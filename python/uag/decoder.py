@@ -165,6 +165,7 @@ class SpeculativeDecoder:
         sampling: str = COUPLED,
         compile: bool | str = False,
         trust_remote_code: bool = False,
+        assistant_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> Self:
         """Load both models and their tokenizers by hub name or folder.
@@ -178,6 +179,7 @@ class SpeculativeDecoder:
             sampling: see the class.
             compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
+            assistant_options: in place of `options` for the assistant, such as another device.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
 
         Raises:
@@ -193,7 +195,9 @@ class SpeculativeDecoder:
         return cls(
             load_model(target, **options),
             tokenizer,
-            None if assistant is None else load_model(assistant, **options),
+            None
+            if assistant is None
+            else load_model(assistant, **(options | (assistant_options or {}))),
             other,
             lookahead=lookahead,
             special_pairs=special_pairs,

@@ -12,6 +12,10 @@ from uag.text import TextDecoder
 class Output:
     """A continuation.
 
+    >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
+    >>> len(out.token_ids), out.seed, out.stats.tokens
+    (8, None, 8)
+
     Attributes:
         text: the new text, without the prompt and without special tokens.
         token_ids: the new target ids, with the end-of-text id if one was reached.

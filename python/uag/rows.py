@@ -41,6 +41,12 @@ BLIND_TO_PLACE = (StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTok
 class AssistedOutput(GenerateDecoderOnlyOutput):
     """transformers' output of `return_dict_in_generate=True`, and how the drafts went.
 
+    >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
+    >>> options = {"max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
+    >>> out = target.generate(**inputs, custom_generate=decoder, **options)
+    >>> len(out.scores), out.stats[0].tokens
+    (8, 8)
+
     Attributes:
         sequences: `[rows, length]`: prompts and continuations, padded.
         scores: with `output_scores=True`, for each new position `[rows, vocabulary]`: the processed
