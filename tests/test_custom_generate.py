@@ -168,6 +168,12 @@ def test_a_criterion_may_answer_with_a_bool() -> None:
     assert torch.equal(ours, theirs) and ours.shape[1] < 30
 
 
+def test_a_length_that_is_reached_already() -> None:
+    criteria = StoppingCriteriaList([MaxLengthCriteria(3)])
+    ours, theirs = both(decoder(), inputs(PROMPT, "Once"), stopping_criteria=criteria)
+    assert torch.equal(ours, theirs)
+
+
 def test_a_criterion_of_length_in_place_of_the_option() -> None:
     criteria = StoppingCriteriaList([MaxLengthCriteria(12)])
     ours, theirs = both(decoder(), inputs("Once"), stopping_criteria=criteria)
@@ -452,6 +458,17 @@ def test_other_ways_to_decode(options: dict[str, Any], message: str) -> None:
 
 def test_two_assistants() -> None:
     refused("assistant_model", inputs("Once"), assistant_model=decoder().assistant)
+
+
+def test_two_streamers() -> None:
+    custom = partial(decoder(), streamer=Puts())
+    refused("streamer: one", inputs("Once"), streamer=Puts(), custom_generate=custom)
+
+
+def test_a_row_beyond_the_window() -> None:
+    long = {"input_ids": torch.arange(300)[None] % 400}
+    long["attention_mask"] = torch.ones_like(long["input_ids"])
+    refused("window is 256", long)
 
 
 def test_embeddings_instead_of_ids() -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.generation.streamers import BaseStreamer
 
 from uag.errors import OptionError
 from uag.options import UNSUPPORTED, check_limits, refuse
@@ -34,7 +35,8 @@ def check_config(model: PreTrainedModel, config: GenerationConfig) -> None:
     Raises:
         OptionError: for an option that is out of range or not supported.
     """
-    check_limits({name: getattr(config, name, None) for name in vars(config)})
+    if cast("Any", config).do_sample:
+        check_limits({name: getattr(config, name, None) for name in vars(config)})
     for name in UNSUPPORTED:
         value = getattr(config, name, None)
         # A model may ask for a kind of cache itself; the decoder has caches of its own anyway.
@@ -48,11 +50,13 @@ def check_call(
     model: PreTrainedModel,
     input_ids: Tensor,
     call: dict[str, Any],
+    streamer: BaseStreamer | None,
     model_kwargs: dict[str, Any],
 ) -> None:
     """Refuse a call of another model's `generate`, and inputs that would not be heeded.
 
-    `call` has the arguments of `generate`, `model_kwargs` those that are passed on to the model.
+    `call` has arguments of `generate`, `model_kwargs` those that it passes on to the model, and
+    `streamer` is the decoder's own.
 
     Raises:
         OptionError: naming the argument.
@@ -63,6 +67,9 @@ def check_call(
             f"for this {type(model).__name__}; use decoder.model.generate, or build a decoder for "
             "this model"
         )
+    heard = call.get("streamer")
+    if heard is not None and streamer not in (None, heard):
+        raise OptionError("streamer: one is given to generate and one to the decoder; give one")
     if call.get("assistant_model") is not None:
         raise OptionError(
             "assistant_model: the decoder has its assistant already; give one of the two"
@@ -91,17 +98,16 @@ def _check_inputs(input_ids: Tensor, model_kwargs: dict[str, Any]) -> None:
 
 
 def generate_call(input_ids: Tensor) -> dict[str, Any]:
-    """The arguments of the `model.generate` that these prepared ids come from.
+    """`streamer` and `assistant_model` of the `model.generate` that these prepared ids come from.
 
-    transformers takes `streamer` and `assistant_model` and tells a custom method of neither
-    (`_extract_generation_mode_kwargs`), so they are looked up where they are: in its frame. Empty
-    if there is none.
+    transformers tells a custom method of neither (`_extract_generation_mode_kwargs`), so they are
+    looked up where they are: in its frame. Empty if there is none.
     """
     code = inspect.unwrap(cast("Any", GenerationMixin).generate).__code__
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code is code and frame.f_locals.get("input_ids") is input_ids:
-            return dict(frame.f_locals)
+            return {name: frame.f_locals[name] for name in ("streamer", "assistant_model")}
         frame = frame.f_back
     return {}
 

@@ -145,7 +145,8 @@ class SpeculativeDecoder:
         elif assistant is not None:
             check_drafter(assistant)
         # A GPU would have to be waited for after each id.
-        self._auto = Auto(stops_early=by_model and device_of(assistant).type == "cpu")
+        stops_early = not by_model or device_of(assistant).type == "cpu"
+        self._auto = Auto(stops_early=stops_early and not isinstance(assistant, Drafter))
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
         own = assistant if by_model else None
         self._drawing = Drawing(self.bridge, model, own, sampling, draft_temperature)
@@ -349,7 +350,7 @@ class SpeculativeDecoder:
             PromptError: for rows that are not padded on the left.
         """
         call = generate_call(input_ids)
-        check_call(self.model, model, input_ids, call, model_kwargs)
+        check_call(self.model, model, input_ids, call, streamer, model_kwargs)
         check_config(model, generation_config)
         if stop_strings is not None:
             criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
@@ -371,7 +372,7 @@ class SpeculativeDecoder:
             seed,
         )
         heard = call.get("streamer")  # it has the prompt
-        if streamer is not None and streamer is not heard:
+        if heard is None and streamer is not None:
             check_one(len(texts))
             put_prompt(streamer, rows.prompts[0])
         return rows.output(self._finish(texts, streamer or heard))

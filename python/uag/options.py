@@ -112,7 +112,7 @@ def plan_generation(
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
-    return plan_prepared(model, config, processors, criteria)
+    return plan_prepared(model, config, processors, criteria, len(prompt))
 
 
 def plan_prepared(
@@ -120,9 +120,10 @@ def plan_prepared(
     config: GenerationConfig,
     processors: LogitsProcessorList,
     criteria: Sequence[StoppingCriteria],
+    length: int,
     padding: int = 0,
 ) -> Plan:
-    """The plan for what transformers has prepared, for a prompt without its `padding`."""
+    """The plan for what transformers has prepared, for a prompt of `length` without `padding`."""
     longest = [
         cast("int", cast("Any", criterion).max_length)
         for criterion in criteria
@@ -137,7 +138,8 @@ def plan_prepared(
         processors,
         sampling=_shape(config) if cast("Any", config).do_sample else None,
         stop=Stop(
-            max_length=_within_window(model, min(longest) - padding),
+            # A criterion that is met from the start is asked after the first new id.
+            max_length=_within_window(model, max(min(longest) - padding, length + 1)),
             end_ids=frozenset(id for ids in ends for id in ids),
             # `Stop` checks length and end ids itself, without a tensor for each id.
             criteria=[

@@ -30,6 +30,7 @@ from uag.errors import OptionError, PromptError
 from uag.lm import id_list
 from uag.options import Plan, plan_prepared
 from uag.output import Output
+from uag.prompt import check_ids
 from uag.stats import Stats
 from uag.verify import BY_ROW
 
@@ -72,7 +73,7 @@ class Rows:
         processors: LogitsProcessorList,
         criteria: StoppingCriteriaList,
     ) -> None:
-        """Raises a `PromptError` for rows that aren't padded on the left."""
+        """Raises a `PromptError` for rows that aren't padded on the left, empty or too long."""
         settings = cast("Any", config)
         self._input_ids = input_ids
         self._pad = settings._pad_token_tensor
@@ -82,6 +83,8 @@ class Rows:
         self.prompts = [
             _without_padding(row, ids, attention_mask) for row, ids in enumerate(input_ids)
         ]
+        for prompt in self.prompts:
+            check_ids(prompt, model)
         self._records = [_Record() for _ in self.prompts]
         self.plans = [
             self._plan(model, row, config, processors, criteria) for row in range(len(self.prompts))
@@ -108,7 +111,8 @@ class Rows:
         asked = [
             _criterion(criterion, place) for criterion in cast("list[StoppingCriteria]", criteria)
         ]
-        return plan_prepared(model, config, LogitsProcessorList(own), asked, len(padding))
+        length = len(self.prompts[row])
+        return plan_prepared(model, config, LogitsProcessorList(own), asked, length, len(padding))
 
     def output(self, outputs: Sequence[Output]) -> Tensor | AssistedOutput:
         """What transformers returns for these continuations."""
