@@ -8,7 +8,7 @@ TRANSFORMERS ?= transformers==5.23.0
 
 RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test lint wheel bench clean
+.PHONY: demo test lint docs wheel bench clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
@@ -25,6 +25,9 @@ lint: $(VENV)/.built  ## format, lints, types, stubs
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m mypy.stubtest uag._core
 
+docs: $(VENV)/.built  ## the documentation in site/; a warning is an error
+	$(BIN)/zensical build --strict
+
 wheel: $(VENV)/.built  ## a release wheel in dist/
 	$(BIN)/maturin build --release --locked --out dist
 
@@ -33,7 +36,7 @@ bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=fol
 		--benchmark-columns=median,iqr,rounds
 
 clean:
-	rm -rf $(VENV) dist target
+	rm -rf $(VENV) dist site target
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

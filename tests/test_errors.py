@@ -43,8 +43,8 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     ([5, -1], "id -1"),
     ("long " * 400, "window is 256"),
     (torch.zeros(2, 3, dtype=torch.long), r"shape \(2, 3\)"),
-    ([5, "two"], "give a text or a list"),
-    (7, "give a text or a list"),
+    ([5, "two"], "give a text, a chat or a list"),
+    (7, "give a text, a chat or a list"),
 ]
 
 
@@ -64,7 +64,7 @@ def test_prompts_that_cannot_be_read(
 
 
 def test_a_stream_is_of_one_prompt(decoder: SpeculativeDecoder) -> None:
-    with pytest.raises(PromptError, match="give a text or a list"):
+    with pytest.raises(PromptError, match="give a text, a chat or a list"):
         decoder.stream([PROMPT, PROMPT])
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uag.bridge import Bridge as Bridge
+    from uag.chat import Chat as Chat
     from uag.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
     from uag.errors import LoadError as LoadError
@@ -18,20 +19,26 @@ if TYPE_CHECKING:
     from uag.errors import UagError as UagError
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
+    from uag.guesses import Drafter as Drafter
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
     from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
+    from uag.pipelines import pipeline as pipeline
+    from uag.rows import AssistedOutput as AssistedOutput
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
 
     __version__: str
 
 _HOMES = {
+    "AssistedOutput": "rows",
     "Bridge": "bridge",
+    "Chat": "chat",
     "Comparison": "comparison",
+    "Drafter": "guesses",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
     "LoadError": "errors",
@@ -48,6 +55,7 @@ _HOMES = {
     "Stats": "stats",
     "TextStream": "output",
     "compare": "measure",
+    "pipeline": "pipelines",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

@@ -7,21 +7,35 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any, Self, cast, overload
 
-from transformers import PreTrainedModel
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from uag.auto import Auto
 from uag.batches import ASSISTANT, TARGET, Batches
 from uag.bridge import Bridge, SpecialPairs
+from uag.chat import Chat, Message, turn_end
 from uag.compiled import Engine, backend_of
-from uag.drafter import Choice, Drafter, ModelDrafter, NoDrafter
+from uag.custom_generate import check_call, check_config, generate_call
+from uag.drafter import Choice, ModelDrafter, NoDrafter
+from uag.drafter import Drafter as TextDrafter
 from uag.draws import COUPLED, Drawing
+from uag.ends import end_pairs
 from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.generate import rounds
+from uag.guesses import Drafter, Guesses, check_drafter
 from uag.hf import (
     AnyTokenizer,
     check_belongs,
     check_model,
     context_window,
+    device_of,
     end_ids,
     load_model,
     load_tokenizer,
@@ -29,11 +43,14 @@ from uag.hf import (
 )
 from uag.lm import CachedLM, reads_together
 from uag.lookahead import Lookahead, lookahead_from
-from uag.options import Plan, check_limits, plan_generation
+from uag.options import Plan, check_limits, is_option, plan_generation
 from uag.output import Output, TextStream
-from uag.prompt import Prompt, assistant_ids, several, target_ids
+from uag.prompt import Prompt, assistant_ids, read, several
+from uag.rows import AssistedOutput, Rows
 from uag.sampling import fresh_seed, sequence_key
+from uag.sharded import Agreed, is_sharded
 from uag.stats import Round, Stats
+from uag.streamers import WholeCharacters, check_one, feed, put_prompt
 from uag.text import TextDecoder
 from uag.verify import verifier
 
@@ -57,8 +74,10 @@ class SpeculativeDecoder:
     Args:
         model: the target, a decoder-only transformers model.
         tokenizer: its fast tokenizer.
-        assistant: a smaller model of the same kind, or `None` to decode plainly.
-        assistant_tokenizer: its fast tokenizer.
+        assistant: a smaller model of the same kind; or any object that guesses texts (`Drafter`);
+            or `None` to decode plainly.
+        assistant_tokenizer: its fast tokenizer. A `Drafter` that proposes text, or ids of the
+            target's, needs none.
         lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
             cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
             `Lookahead`.
@@ -76,7 +95,8 @@ class SpeculativeDecoder:
             that cannot be compiled runs as it is.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder, or a model whose state cannot be taken back.
+        UnsupportedModelError: for an encoder-decoder, a model whose state cannot be taken back, one
+            without weights (on the meta device), or an assistant that is none.
         UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
             sampling, or an unknown backend.
@@ -86,7 +106,7 @@ class SpeculativeDecoder:
         self,
         model: PreTrainedModel,
         tokenizer: AnyTokenizer,
-        assistant: PreTrainedModel | None = None,
+        assistant: PreTrainedModel | Drafter | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
@@ -106,29 +126,35 @@ class SpeculativeDecoder:
         self.lookahead = lookahead
         self.compile = compile
         backend = backend_of(compile)
-        check_model(model)
+        check_model(model, TARGET)
         self._engines = {TARGET: Engine(model, backend)}
         self._engines[TARGET].new_cache()  # refuses what cannot be taken back
         pairs = list(special_pairs or ())
-        if assistant is not None:
+        by_model = isinstance(assistant, PreTrainedModel)
+        if by_model:
             if assistant_tokenizer is None:
                 raise UnsupportedTokenizerError(
                     "an assistant was given without assistant_tokenizer; give its own"
                 )
-            check_model(assistant)
+            check_model(assistant, ASSISTANT)
             self._engines[ASSISTANT] = Engine(assistant, backend)
             self._engines[ASSISTANT].new_cache()
             _check_verifies(model)
             _warn_if_larger(assistant, model)
-            pairs += _end_pairs(
-                end_ids(model, tokenizer), end_ids(assistant, self.assistant_tokenizer)
-            )
+            ends = end_ids(assistant, assistant_tokenizer)
+            turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
+            pairs += end_pairs(end_ids(model, tokenizer), ends, *turns)
+            self._assistant_ends = frozenset(ends) | {id for id in turns[1:] if id is not None}
+        elif assistant is not None:
+            check_drafter(assistant)
         # A GPU would have to be waited for after each id.
-        self._auto = Auto(stops_early=assistant is None or assistant.device.type == "cpu")
+        stops_early = not by_model or device_of(assistant).type == "cpu"
+        self._auto = Auto(stops_early=stops_early and not isinstance(assistant, Drafter))
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
-        self._drawing = Drawing(self.bridge, model, assistant, sampling, draft_temperature)
+        own = assistant if by_model else None
+        self._drawing = Drawing(self.bridge, model, own, sampling, draft_temperature)
         check_belongs(model, self.bridge.target, "target")
-        if assistant is not None:
+        if by_model:
             check_belongs(assistant, self.bridge.assistant, "assistant")
 
     @classmethod
@@ -143,6 +169,7 @@ class SpeculativeDecoder:
         sampling: str = COUPLED,
         compile: bool | str = False,
         trust_remote_code: bool = False,
+        assistant_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> Self:
         """Load both models and their tokenizers by hub name or folder.
@@ -156,6 +183,7 @@ class SpeculativeDecoder:
             sampling: see the class.
             compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
+            assistant_options: in place of `options` for the assistant, such as another device.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
 
         Raises:
@@ -171,7 +199,9 @@ class SpeculativeDecoder:
         return cls(
             load_model(target, **options),
             tokenizer,
-            None if assistant is None else load_model(assistant, **options),
+            None
+            if assistant is None
+            else load_model(assistant, **(options | (assistant_options or {}))),
             other,
             lookahead=lookahead,
             special_pairs=special_pairs,
@@ -200,6 +230,7 @@ class SpeculativeDecoder:
         num_return_sequences: int | None = None,
         seed: int | None = None,
         batch_size: int = BATCH_SIZE,
+        streamer: BaseStreamer | None = None,
         **options: Any,
     ) -> Output | list[Output]:
         """Continue a prompt, or each of several, which share forward passes.
@@ -218,7 +249,8 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: text, or target ids as a list or as a tensor of one row; or a list of those.
+            prompt: text; or target ids as a list or as a tensor of one row; or messages of a chat,
+                or a `Chat`; or a list of those.
             num_return_sequences: how many continuations to draw of each prompt. If it is given, or
                 several prompts are, the result is a list, a prompt's continuations together.
             seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
@@ -226,6 +258,8 @@ class SpeculativeDecoder:
                 from torch's generator, which `torch.manual_seed` sets.
             batch_size: most texts that are decoded at the same time; as one ends the next begins.
                 Each needs memory for its states.
+            streamer: one of transformers', which gets the prompt and then ids as they are accepted,
+                always of whole characters; for one text.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
                 `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
                 ...); defaults are those of the target's `generation_config`.
@@ -238,11 +272,44 @@ class SpeculativeDecoder:
         prompts = several(prompt)
         check_limits({"batch_size": batch_size})
         given = prompts or [cast("Prompt", prompt)]
-        count = len(given) * (num_return_sequences or 1)
-        batches = self._batches(min(batch_size, count))
-        texts = self._start(given, num_return_sequences, seed, options, batches)
-        outputs = batches.finish(texts)
+        requests = self._requests(given, num_return_sequences, seed, options)
+        if streamer is not None:
+            check_one(len(requests))
+            put_prompt(streamer, requests[0].target_ids)
+        outputs = self._finish(requests, seed, batch_size, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
+
+    def chat(
+        self, messages: SequenceOf[Message], *, seed: int | None = None, **options: Any
+    ) -> Output:
+        """Reply to a chat: each model is prompted by its own chat template.
+
+        The ids are those of `model.generate` on `tokenizer.apply_chat_template(messages,
+        add_generation_prompt=True)`. An assistant without a template reads the chat as plain text.
+        A last message of the role "assistant" is continued.
+
+        >>> messages = [{"role": "user", "content": "Tell me a story."}]
+        >>> template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+        >>> out = decoder.chat(messages, chat_template=template, max_new_tokens=8)
+        >>> out.token_ids == decoder.generate("Tell me a story.", max_new_tokens=8).token_ids
+        True
+
+        Args:
+            messages: with "role" and "content", as for `apply_chat_template`.
+            seed: see `generate`.
+            options: options of `apply_chat_template` (`tools`, `documents`, `chat_template`),
+                variables of the templates (`enable_thinking`), and options of generation. `tools`
+                and the variables go to both templates, `chat_template` is the target's.
+
+        Raises:
+            PromptError: if the target has no template, it knows no tools but is given some, or it
+                cannot render the messages.
+            OptionError: for an option that neither `generate` nor a template knows.
+        """
+        of_generation = {name: value for name, value in options.items() if is_option(name)}
+        of_templates = {name: value for name, value in options.items() if not is_option(name)}
+        chat = Chat(messages, **of_templates)
+        return cast("Output", self.generate(chat, seed=seed, **of_generation))
 
     def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
         """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
@@ -250,26 +317,109 @@ class SpeculativeDecoder:
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        (text,) = self._start([prompt], None, seed, options, self._batches(1))
+        (request,) = self._requests([prompt], None, seed, options)
+        (text,) = self._texts([request], seed, self._batches(1))
         return text
 
-    def _start(
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        input_ids: Tensor,
+        logits_processor: LogitsProcessorList,
+        stopping_criteria: StoppingCriteriaList,
+        generation_config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        stop_strings: str | list[str] | None = None,
+        streamer: BaseStreamer | None = None,
+        **model_kwargs: Any,
+    ) -> Tensor | AssistedOutput:
+        """Decode in transformers' place: `model.generate(**inputs, custom_generate=decoder)`.
+
+        Arguments and result are those of `model.generate`; `seed` is this method's own.
+
+        >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
+        >>> ids = target.generate(**inputs, max_new_tokens=8, custom_generate=decoder)
+        >>> bool((ids == target.generate(**inputs, max_new_tokens=8)).all())
+        True
+
+        Args:
+            model: the decoder's target.
+            input_ids: `[rows, length]`, padded on the left.
+            logits_processor: as prepared by `generate`; so are the next two.
+            stopping_criteria: likewise.
+            generation_config: likewise.
+            seed: see `generate`.
+            stop_strings: see transformers; no `tokenizer` is needed.
+            streamer: the one given to `model.generate`, unless another is given here.
+            model_kwargs: inputs of the model, of which the attention mask counts.
+
+        Raises:
+            OptionError: for another model, beams and other ways to decode, or a streamer of several
+                rows.
+            PromptError: for rows that are not padded on the left.
+        """
+        call = generate_call(input_ids)
+        check_call(self.model, model, input_ids, call, streamer, model_kwargs)
+        check_config(model, generation_config)
+        if stop_strings is not None:
+            criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
+            stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
+        rows = Rows(
+            model,
+            input_ids,
+            model_kwargs.get("attention_mask"),
+            generation_config,
+            logits_processor,
+            stopping_criteria,
+        )
+        check_limits({"seed": seed})
+        requests = [
+            _Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
+            for ids, plan in zip(rows.prompts, rows.plans, strict=True)
+        ]
+        heard = call.get("streamer")  # it has the prompt
+        if heard is None and streamer is not None:
+            check_one(len(requests))
+            put_prompt(streamer, rows.prompts[0])
+        # As many at a time as transformers would take.
+        return rows.output(self._finish(requests, seed, len(requests), streamer or heard))
+
+    def _finish(
+        self,
+        requests: SequenceOf["_Request"],
+        seed: int | None,
+        batch_size: int,
+        streamer: BaseStreamer | None,
+    ) -> list[Output]:
+        batches = self._batches(min(batch_size, len(requests)))
+        texts = self._texts(requests, seed, batches)
+        if streamer is not None:
+            check_one(len(texts))
+            return [feed(streamer, texts[0], WholeCharacters(self.bridge.target, texts[0].prompt))]
+        return batches.finish(texts)
+
+    def _requests(
         self,
         prompts: SequenceOf[Prompt],
         count: int | None,
         seed: int | None,
         options: dict[str, Any],
-        batches: Batches,
-    ) -> list[TextStream]:
+    ) -> list["_Request"]:
         """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
         check_limits({"num_return_sequences": count, "seed": seed})
         requests = [self._request(prompt, options) for prompt in prompts for _ in range(count or 1)]
+        if requests[0].plan.sampling is None and count not in (None, 1):
+            raise OptionError(
+                f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                "time; add do_sample=True"
+            )
+        return requests
+
+    def _texts(
+        self, requests: SequenceOf["_Request"], seed: int | None, batches: Batches
+    ) -> list[TextStream]:
         if requests[0].plan.sampling is None:
-            if count not in (None, 1):
-                raise OptionError(
-                    f"num_return_sequences={count}, but greedy decoding gives the same text each "
-                    "time; add do_sample=True"
-                )
             seed = None
         elif seed is None:
             seed = fresh_seed()
@@ -283,11 +433,12 @@ class SpeculativeDecoder:
         return texts
 
     def _request(self, prompt: Prompt, options: dict[str, Any]) -> "_Request":
-        ids = target_ids(prompt, self.tokenizer, self.model)
-        given = prompt if isinstance(prompt, str) else ids
+        ids, others = read(
+            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
+        )
         return _Request(
             ids,
-            assistant_ids(given, self.assistant_tokenizer, self.bridge),
+            others,
             plan_generation(self.model, self.tokenizer, ids, options),
         )
 
@@ -317,7 +468,9 @@ class SpeculativeDecoder:
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(self._counted(generation, target, stats, batches), text, stats, seed)
+        return TextStream(
+            self._counted(generation, target, stats, batches), text, stats, seed, request.target_ids
+        )
 
     def _counted(
         self, generation: Iterator[Round], target: CachedLM, stats: Stats, batches: Batches
@@ -335,18 +488,24 @@ class SpeculativeDecoder:
         return sum(engine.seconds for engine in self._engines.values())
 
     def _batches(self, size: int) -> Batches:
-        # What "auto" learns of the two models holds for the next text too.
-        lookahead = self._auto if self.lookahead == "auto" else self.lookahead
-        return Batches(self._engines, lookahead, size)
+        return Batches(self._engines, self._schedule(), size)
 
-    def _drafter(self, prompt: list[int], choice: Choice, batches: Batches) -> Drafter:
+    def _schedule(self) -> int | str | Lookahead:
+        # What "auto" learns of the two models holds for the next text too.
+        if self.lookahead != "auto":
+            return self.lookahead
+        shared = [model for model in (self.model, self.assistant) if is_sharded(model)]
+        return Agreed(self._auto, cast("PreTrainedModel", shared[0])) if shared else self._auto
+
+    def _drafter(self, prompt: list[int], choice: Choice, batches: Batches) -> TextDrafter:
         if self.assistant is None:
             return NoDrafter()
+        if not isinstance(self.assistant, PreTrainedModel):
+            return Guesses(self.assistant, self.bridge.assistant, prompt)
         cache = batches.new_cache(ASSISTANT)
         lm = CachedLM(self.assistant, context_window(self.assistant), cache)
         lm.append(prompt)
-        ends = frozenset(end_ids(self.assistant, self.assistant_tokenizer))
-        return ModelDrafter(lm, ends, choice)
+        return ModelDrafter(lm, self._assistant_ends, choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,24 +515,6 @@ class _Request:
     target_ids: list[int]
     assistant_ids: list[int]
     plan: Plan
-
-
-def _end_pairs(target_ends: list[int], assistant_ends: list[int]) -> list[tuple[int, int]]:
-    """Every end-of-text id with one of the other side: in order, the main one for those left over.
-
-    >>> _end_pairs([1, 2], [5])
-    [(1, 5), (2, 5)]
-    """
-    if not target_ends or not assistant_ends:
-        return []
-    count = max(len(target_ends), len(assistant_ends))
-    return [
-        (
-            target_ends[index] if index < len(target_ends) else target_ends[0],
-            assistant_ends[index] if index < len(assistant_ends) else assistant_ends[0],
-        )
-        for index in range(count)
-    ]
 
 
 def _check_verifies(target: PreTrainedModel) -> None:

@@ -10,7 +10,7 @@ from uag._core import Sequence
 from uag.bridge import Bridge
 from uag.drafter import Choice, most_likely_draft
 from uag.errors import OptionError
-from uag.hf import vocabulary_rows
+from uag.hf import device_of, vocabulary_rows
 from uag.lm import CachedLM
 from uag.options import check_limits
 from uag.rejection import RejectionSampling, SameTokens, SharedTokens
@@ -93,7 +93,8 @@ class Drawing:
     @cached_property
     def target_names(self) -> TokenNames:
         """What noise needs to know of the target's vocabulary."""
-        return TokenNames.of(self._bridge.target, vocabulary_rows(self._model), self._model.device)
+        rows, device = vocabulary_rows(self._model), device_of(self._model)
+        return TokenNames.of(self._bridge.target, rows, device)
 
     @cached_property
     def _assistant_names(self) -> TokenNames:
@@ -103,7 +104,7 @@ class Drawing:
             for target_id, assistant_id in reversed(self._bridge.special_pairs)
         }
         rows = vocabulary_rows(assistant)
-        return TokenNames.of(self._bridge.assistant, rows, assistant.device, paired)
+        return TokenNames.of(self._bridge.assistant, rows, device_of(assistant), paired)
 
     @cached_property
     def _shared(self) -> SharedTokens:
@@ -111,5 +112,5 @@ class Drawing:
             self._bridge.target,
             self._bridge.assistant,
             self._bridge.special_pairs,
-            cast("PreTrainedModel", self._assistant).device,
+            device_of(cast("PreTrainedModel", self._assistant)),
         )

@@ -4,6 +4,8 @@ Every message names the value, the limit it breaks and what to do instead. All a
 and a decoder that raised one is still usable.
 """
 
+import warnings
+
 
 class UagError(ValueError):
     """Base of every error that a user of `uag` can cause."""
@@ -35,3 +37,13 @@ class LogitsError(UagError):
 
 class UagWarning(UserWarning):
     """Something works, but not as well as it could, or not as the caller may expect."""
+
+
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """A `UagWarning`, the first time this one is given."""
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, UagWarning, stacklevel=3)

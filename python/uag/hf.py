@@ -134,11 +134,12 @@ def _shortens(backend: tokenizers.Tokenizer) -> bool:
     )
 
 
-def check_model(model: PreTrainedModel) -> None:
+def check_model(model: PreTrainedModel, role: str) -> None:
     """Refuse what is not a decoder.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder or a model without a language-model head.
+        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head or
+            without weights.
     """
     if model.config.is_encoder_decoder:
         raise UnsupportedModelError(
@@ -150,6 +151,23 @@ def check_model(model: PreTrainedModel) -> None:
             f"{type(model).__name__} cannot generate; "
             "load the model with a language-model head (AutoModelForCausalLM)"
         )
+    # Weights that are kept on a disk seem to be there, too.
+    kept = getattr(model, "hf_device_map", None) is not None
+    if not kept and any(parameter.is_meta for parameter in model.parameters()):
+        raise UnsupportedModelError(
+            f"the {role} ({type(model).__name__}) has weights on the meta device, where there are "
+            "none; load it with from_pretrained, or move it with to_empty() and load its weights"
+        )
+
+
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where a model reads ids: its weights' device, or the one they are brought to when needed."""
+    if model.device.type != "meta":
+        return model.device
+    modules: list[object] = list(cast("Any", model).modules())
+    hooks = [getattr(module, "_hf_hook", None) for module in modules]
+    places = [getattr(hook, "execution_device", None) for hook in hooks]
+    return torch.device(next((place for place in places if place is not None), model.device))
 
 
 def check_belongs(model: PreTrainedModel, core: _core.Tokenizer, role: str) -> None:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from uag.cache import ModelCache, RewindableCache, cache_name, same_logits
 from uag.draft import Draft
-from uag.hf import embedding_rows
+from uag.hf import device_of, embedding_rows
 from uag.lookahead import GoesOn
 from uag.together import now
 
@@ -46,7 +46,7 @@ def reads_together(model: PreTrainedModel) -> bool:
 @torch.inference_mode()
 def _try_together(model: PreTrainedModel) -> bool:
     rows = embedding_rows(model)
-    ids = torch.arange(1, 9, device=model.device)[None] % rows
+    ids = torch.arange(1, 9, device=device_of(model))[None] % rows
     name = cache_name(model)
     call = cast("Callable[..., Any]", model)
     one, two = RewindableCache(model).past, RewindableCache(model).past
@@ -77,7 +77,7 @@ class CachedLM:
         """
         self.ids: list[int] = []
         self.forwards = 0
-        self._device = model.device
+        self._device = device_of(model)
         self._window = window
         self._cache = cache or RewindableCache(model)
         self._start = 0  # the cache holds ids[_start : _start + _cache.length]

@@ -14,7 +14,11 @@ GoesOn = Callable[[float], bool]
 
 @runtime_checkable
 class Lookahead(Protocol):
-    """Chooses the number of ids to draft, and hears how each round went."""
+    """Chooses the number of ids to draft, and hears how each round went.
+
+    >>> isinstance(Fixed(3), Lookahead)
+    True
+    """
 
     def start(self) -> None:
         """A text begins."""

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from uag.comparison import COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
 from uag.decoder import SpeculativeDecoder
 from uag.errors import OptionError, PromptError
+from uag.guesses import Drafter
 from uag.hf import AnyTokenizer
 from uag.lm import id_list
 from uag.prompt import target_ids
@@ -67,7 +68,7 @@ def compare(
     )
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
     entrants = [_Entrant(PLAIN, _plain(decoder.model, {"max_new_tokens": max_new_tokens}))]
-    if with_transformers and decoder.assistant is not None:
+    if with_transformers and isinstance(decoder.assistant, PreTrainedModel):
         options = {"max_new_tokens": max_new_tokens} | _with_assistant(decoder)
         entrants.append(_Entrant(TRANSFORMERS, _plain(decoder.model, options), may_fail=True))
     if decoder.compile and decoder.assistant is not None:
@@ -192,10 +193,10 @@ def _forwards(model: PreTrainedModel) -> Generator[list[int]]:
 
 @contextmanager
 def _assistant_settings(
-    assistant: PreTrainedModel | None, num_assistant_tokens: int | None
+    assistant: PreTrainedModel | Drafter | None, num_assistant_tokens: int | None
 ) -> Generator[None]:
     """What transformers reads off the assistant, and may change as it goes: put back in the end."""
-    if assistant is None:
+    if not isinstance(assistant, PreTrainedModel):
         yield
         return
     settings = assistant.generation_config

@@ -3,7 +3,7 @@
 import difflib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,11 +14,12 @@ from transformers import (
     LogitsProcessorList,
     MaxLengthCriteria,
     PreTrainedModel,
+    StoppingCriteria,
     StoppingCriteriaList,
 )
 
-from uag.errors import OptionError, UagWarning
-from uag.hf import AnyTokenizer, context_window, has_learned_positions
+from uag.errors import OptionError, UagWarning, warn_once
+from uag.hf import AnyTokenizer, context_window, device_of, has_learned_positions
 from uag.sampling import DraftShape
 from uag.stopping import Stop
 
@@ -70,8 +71,6 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "batch_size": (lambda value: value >= 1 and value == int(value), "at least 1"),
 }
 
-_warned: set[str] = set()
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -98,7 +97,7 @@ def plan_generation(
     """
     _check(options)
     config, extra = _configure(model, prompt, options)
-    ids = torch.tensor([prompt], device=model.device)
+    ids = torch.tensor([prompt], device=device_of(model))
     try:
         processors = cast("Any", model)._get_logits_processor(
             config,
@@ -106,7 +105,7 @@ def plan_generation(
             encoder_input_ids=ids,
             prefix_allowed_tokens_fn=extra.get("prefix_allowed_tokens_fn"),
             logits_processor=extra.get("logits_processor"),
-            device=model.device,
+            device=device_of(model),
             model_kwargs={},
         )
         criteria = cast("Any", model)._get_stopping_criteria(
@@ -114,21 +113,48 @@ def plan_generation(
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
-    ends = cast("Any", config)._eos_token_tensor
+    return plan_prepared(model, config, processors, criteria, len(prompt))
+
+
+def plan_prepared(
+    model: PreTrainedModel,
+    config: GenerationConfig,
+    processors: LogitsProcessorList,
+    criteria: Sequence[StoppingCriteria],
+    length: int,
+    padding: int = 0,
+) -> Plan:
+    """The plan for what transformers has prepared, for a prompt of `length` without `padding`."""
+    longest = [
+        cast("int", cast("Any", criterion).max_length)
+        for criterion in criteria
+        if isinstance(criterion, MaxLengthCriteria)
+    ]
+    ends = [
+        cast("Any", criterion).eos_token_id.tolist()
+        for criterion in criteria
+        if isinstance(criterion, EosTokenCriteria)
+    ]
     return Plan(
         processors,
         sampling=_shape(config) if cast("Any", config).do_sample else None,
         stop=Stop(
-            max_length=cast("Any", config).max_length,
-            end_ids=frozenset() if ends is None else frozenset(ends.tolist()),
+            # A criterion that is met from the start is asked after the first new id.
+            max_length=_within_window(model, max(min(longest) - padding, length + 1)),
+            end_ids=frozenset(id for ids in ends for id in ids),
             # `Stop` checks length and end ids itself, without a tensor for each id.
-            criteria=StoppingCriteriaList(
+            criteria=[
                 criterion
                 for criterion in criteria
                 if not isinstance(criterion, MaxLengthCriteria | EosTokenCriteria)
-            ),
+            ],
         ),
     )
+
+
+def is_option(name: str) -> bool:
+    """Whether a name is one of the options of generation."""
+    return name in EXTRA or name in GenerationConfig().to_dict() or name == "streamer"
 
 
 def check_limits(options: dict[str, Any]) -> None:
@@ -167,14 +193,15 @@ def _check(options: dict[str, Any]) -> None:
                 else "; options have the names of model.generate"
             )
             raise OptionError(f"unknown option {name!r}{hint}")
-        _refuse(name, value)
+        refuse(name, value)
     if (config := options.get("generation_config")) is not None:
         check_limits(cast("GenerationConfig", config).to_dict())
         for name in UNSUPPORTED:
-            _refuse(name, getattr(config, name, None))
+            refuse(name, getattr(config, name, None))
 
 
-def _refuse(name: str, value: object) -> None:
+def refuse(name: str, value: object) -> None:
+    """Raise an `OptionError` for a value that is not supported."""
     neutral, remedy = UNSUPPORTED.get(name, ((value,), ""))
     if value not in neutral:
         raise OptionError(f"{name}={value!r}: {remedy}")
@@ -191,15 +218,17 @@ def _configure(
     defaults = model.generation_config
     for name, value in QUIETLY_NEUTRAL.items():
         if (default := getattr(defaults, name, None)) not in (None, value):
-            _warn_once(
+            warn_once(
                 f"the model's generation defaults ask for {name}={default}; going on with {value}"
             )
     own = cast("GenerationConfig | None", extra.get("generation_config"))
     sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
     try:
         config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_NEUTRAL))
-        _refuse("guidance_scale", config.guidance_scale)
-        cast("Any", model)._prepare_special_tokens(config, True, device=model.device, batch_size=1)
+        refuse("guidance_scale", config.guidance_scale)
+        cast("Any", model)._prepare_special_tokens(
+            config, True, device=device_of(model), batch_size=1
+        )
         cast("Any", model)._prepare_generated_length(
             generation_config=config,
             has_default_max_length=all(source.get("max_length") is None for source in sources),
@@ -230,9 +259,3 @@ def _within_window(model: PreTrainedModel, max_length: int) -> int:
         stacklevel=2,
     )
     return window
-
-
-def _warn_once(message: str) -> None:
-    if message not in _warned:
-        _warned.add(message)
-        warnings.warn(message, UagWarning, stacklevel=2)

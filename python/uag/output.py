@@ -12,6 +12,10 @@ from uag.text import TextDecoder
 class Output:
     """A continuation.
 
+    >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
+    >>> len(out.token_ids), out.seed, out.stats.tokens
+    (8, None, 8)
+
     Attributes:
         text: the new text, without the prompt and without special tokens.
         token_ids: the new target ids, with the end-of-text id if one was reached.
@@ -36,14 +40,21 @@ class TextStream(Iterator[str]):
     Attributes:
         seed: what reproduces the text, if tokens are drawn; `None` for greedy decoding.
         stats: the rounds so far.
+        prompt: the target ids it continues.
     """
 
     def __init__(
-        self, rounds: Iterator[Round], text: TextDecoder, stats: Stats, seed: int | None
+        self,
+        rounds: Iterator[Round],
+        text: TextDecoder,
+        stats: Stats,
+        seed: int | None,
+        prompt: list[int],
     ) -> None:
         """`rounds` are decoded by `text`, which has read the prompt, and entered into `stats`."""
         self.seed = seed
         self.stats = stats
+        self.prompt = prompt
         self._pieces = _pieces(rounds, text)
 
     def __iter__(self) -> Self:

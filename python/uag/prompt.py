@@ -7,20 +7,44 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.bridge import Bridge
+from uag.chat import Chat, Message, chat_ids, is_chat
 from uag.errors import PromptError
 from uag.hf import AnyTokenizer, context_window, embedding_rows, open_prompt_ids, prompt_ids
 from uag.lm import id_list
 
-Prompt = str | list[int] | Tensor
+Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """The prompts, if this is more than one by its kind; else none."""
     match prompt:
+        case [Chat(), *_]:
+            return [*prompt]
         case [str() | list() | tuple() | Tensor(), *_]:
             return [*prompt]
         case _:
             return []
+
+
+def read(
+    prompt: Prompt,
+    model: PreTrainedModel,
+    tokenizer: AnyTokenizer,
+    assistant_tokenizer: AnyTokenizer,
+    bridge: Bridge,
+) -> tuple[list[int], list[int]]:
+    """A prompt in both vocabularies: what the target reads, and what the assistant reads.
+
+    Raises:
+        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+    """
+    if is_chat(prompt):
+        ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
+        check_ids(ids, model)
+        return ids, others
+    ids = target_ids(prompt, tokenizer, model)
+    given = prompt if isinstance(prompt, str) else ids
+    return ids, assistant_ids(given, assistant_tokenizer, bridge)
 
 
 def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
@@ -61,7 +85,7 @@ def check_ids(ids: list[int], model: PreTrainedModel) -> None:
         )
 
 
-def _given_ids(prompt: list[int] | Tensor) -> list[int]:
+def _given_ids(prompt: Prompt) -> list[int]:
     if isinstance(prompt, Tensor):
         if prompt.dim() not in (1, 2) or prompt.shape[:-1].numel() != 1:
             raise PromptError(
@@ -73,7 +97,7 @@ def _given_ids(prompt: list[int] | Tensor) -> list[int]:
         isinstance(id, int) for id in cast("list[Any]", given)
     ):
         raise PromptError(
-            f"the prompt is a {type(prompt).__name__} of something else than ids; give a text or a "
-            "list of target ids; to generate(), also a list of those"
+            f"the prompt is a {type(prompt).__name__} of something else than ids; give a text, a "
+            "chat or a list of target ids; to generate(), also a list of those"
         )
-    return [*prompt]
+    return [*cast("list[int]", given)]

@@ -13,6 +13,10 @@ PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 class Round:
     """One round: a draft, its translation, one forward pass of the target, what was kept.
 
+    >>> done = decoder.generate("Once upon a time", max_new_tokens=8).stats.history[-1]
+    >>> len(done.tokens) - done.accepted <= 1
+    True
+
     Attributes:
         tokens: target ids emitted: the accepted candidates, then the target's own id.
         accepted: how many of `tokens` came from the draft (the rest are the target's own).

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from transformers import MaxTimeCriteria, StoppingCriteria, StopStringCriteria
@@ -46,7 +46,8 @@ class Stop:
             return False
         first = max(0, end - max(_reach(criterion, end) for criterion in self.criteria))
         text = cast("torch.LongTensor", torch.tensor([ids[first:end] + tokens]))
-        return any(bool(criterion(text, None).all()) for criterion in self.criteria)
+        met: list[Any] = [criterion(text, None) for criterion in self.criteria]
+        return any(bool(torch.as_tensor(each).all()) for each in met)
 
 
 def _reach(criterion: object, length: int) -> int:
