@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from uag.bridge import Bridge as Bridge
     from uag.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
+    from uag.errors import FileError as FileError
     from uag.errors import LoadError as LoadError
     from uag.errors import LogitsError as LogitsError
     from uag.errors import OptionError as OptionError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from uag.errors import UagError as UagError
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
+    from uag.inspection import Pair as Pair
+    from uag.inspection import inspect_pair as inspect_pair
+    from uag.inspection import rank_assistants as rank_assistants
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
@@ -34,6 +38,7 @@ _HOMES = {
     "Comparison": "comparison",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
+    "FileError": "errors",
     "LoadError": "errors",
     "LogitsError": "errors",
     "OptionError": "errors",
@@ -41,6 +46,9 @@ _HOMES = {
     "UagError": "errors",
     "UnsupportedModelError": "errors",
     "UnsupportedTokenizerError": "errors",
+    "Pair": "inspection",
+    "inspect_pair": "inspection",
+    "rank_assistants": "inspection",
     "Fixed": "lookahead",
     "Heuristic": "lookahead",
     "Lookahead": "lookahead",

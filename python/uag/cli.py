@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from uag.errors import UagError
+from uag.inspect_command import EXAMPLES as INSPECT_EXAMPLES
+from uag.inspect_command import inspect
 from uag.terminal import be_quiet, printable, progress_bar
 
 if TYPE_CHECKING:
@@ -259,6 +261,9 @@ def compare(
         print(json.dumps(settings | comparison.as_dict()))
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
+
+
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
 
 
 def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":
