@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
+    from uag.page import write_page as write_page
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
+    from uag.trace import Step as Step
+    from uag.trace import Trace as Trace
 
     __version__: str
 
@@ -54,8 +57,11 @@ _HOMES = {
     "Lookahead": "lookahead",
     "Round": "stats",
     "Stats": "stats",
+    "Step": "trace",
+    "Trace": "trace",
     "TextStream": "output",
     "compare": "measure",
+    "write_page": "page",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

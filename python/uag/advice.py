@@ -113,9 +113,7 @@ def _special_tokens(pair: "Pair") -> list[str]:
         if not side.ids_of("eos")
     ]
     if pair.target.chat_template and not pair.assistant.chat_template:
-        found.append(
-            "the assistant has no chat template: in a chat it reads a format that it doesn't know"
-        )
+        found.append("the assistant has no chat template: it reads a chat as plain text")
     contents = {special.content for special in pair.assistant.specials}
     unpaired = [
         special.content

@@ -14,6 +14,7 @@ from uag.inspect_command import inspect
 from uag.terminal import be_quiet, printable, progress_bar
 
 if TYPE_CHECKING:
+    from uag.comparison import Comparison
     from uag.decoder import SpeculativeDecoder
     from uag.output import Output
 
@@ -56,6 +57,10 @@ DType = Annotated[str, typer.Option(help="Number type of the weights: auto, floa
 DeviceMap = Annotated[str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Also write a page that shows every round, to open in a browser."),
 ]
 Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
 
@@ -130,12 +135,14 @@ def generate(
     device_map: DeviceMap = None,
     compile: Compile = False,
     trust_remote_code: Trust = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
 ) -> None:
     """Continue a prompt, streaming the text."""
     be_quiet()
+    _check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt
     decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -145,14 +152,17 @@ def generate(
         options |= {"do_sample": True}
     if stop:
         options |= {"stop_strings": stop}
-    stream = decoder.stream(text, seed=seed, **options)
+    stream = decoder.stream(text, seed=seed, trace=report is not None, **options)
     if as_json:
-        print(json.dumps(_described(stream.finish())))
-        return
-    for piece in stream:
-        sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        out = stream.finish()
+        print(json.dumps(_described(out)))
+    else:
+        for piece in stream:
+            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        out = stream.finish()
+    _write_report(report, [out])
 
 
 @app.command(epilog="Example:\n\n    uag demo --prompt 'One day, a little dog'")
@@ -161,9 +171,11 @@ def demo(
     max_new_tokens: Length = 120,
     lookahead: Guesses = "auto",
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
+    report: Report = None,
 ) -> None:
     """Tell a story with the small pair of models in this package, plainly and assisted."""
     be_quiet()
+    _check_report(report)
     from rich.console import Console
 
     from uag import measure
@@ -171,7 +183,7 @@ def demo(
 
     decoder = demo_decoder(_lookahead(lookahead))
     console = Console(highlight=False)
-    out = decoder.generate(prompt, max_new_tokens=max_new_tokens)
+    out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
     console.print(story(printable(prompt), out, decoder.bridge.target, printable))
     console.print()
     with progress_bar() as progress:
@@ -184,6 +196,7 @@ def demo(
             progress=progress,
         )
     console.print(comparison_table(comparison, printable))
+    _write_report(report, [out], comparison)
     if not comparison.identical:
         _fail("the assisted text differs from the plain one, which must not happen in float32")
 
@@ -214,6 +227,7 @@ def compare(
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
     trust_remote_code: Trust = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
@@ -222,6 +236,7 @@ def compare(
     if (target is None) != (assistant is None):
         raise typer.BadParameter("give both --target and --assistant, or neither")
     be_quiet()
+    _check_report(report)
     import torch
     from rich.console import Console
 
@@ -261,9 +276,31 @@ def compare(
         print(json.dumps(settings | comparison.as_dict()))
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
+    if report is not None:
+        # Once more, so that what is timed is not watched.
+        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
+        outs = [decoder.stream(text, trace=True, **options).finish() for text in comparison.prompts]
+        _write_report(report, outs, comparison)
 
 
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
+
+
+def _check_report(path: Path | None) -> None:
+    if path is not None:
+        from uag.page import check_writable
+
+        check_writable(path)
+
+
+def _write_report(
+    path: Path | None, outs: "list[Output]", comparison: "Comparison | None" = None
+) -> None:
+    if path is not None:
+        from uag.page import write_page
+
+        write_page(path, outs, comparison)
+        print(f"uag: every round is in {printable(str(path))}", file=sys.stderr)
 
 
 def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":

@@ -34,6 +34,7 @@ from uag.prompt import Prompt, assistant_ids, several, target_ids
 from uag.sampling import fresh_seed, sequence_key
 from uag.stats import Round, Stats
 from uag.text import TextDecoder
+from uag.trace import Trace, Voice
 from uag.verify import verifier
 
 DEFAULT_LOOKAHEAD = "auto"
@@ -196,6 +197,7 @@ class SpeculativeDecoder:
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
+        trace: bool = False,
         **options: Any,
     ) -> Output | list[Output]:
         """Continue a prompt, or each of several.
@@ -217,6 +219,7 @@ class SpeculativeDecoder:
             seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
                 continuation of the same prompt is an independent draw. Without it, one is drawn
                 from torch's generator, which `torch.manual_seed` sets.
+            trace: whether to keep each round, id by id, in `Output.trace`.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
                 `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
                 ...); defaults are those of the target's `generation_config`.
@@ -228,18 +231,20 @@ class SpeculativeDecoder:
         """
         prompts = several(prompt)
         texts = self._start(
-            prompts or [cast("Prompt", prompt)], num_return_sequences, seed, options
+            prompts or [cast("Prompt", prompt)], num_return_sequences, seed, options, trace=trace
         )
         outputs = [text.finish() for text in texts]
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
-    def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
+    def stream(
+        self, prompt: Prompt, *, seed: int | None = None, trace: bool = False, **options: Any
+    ) -> TextStream:
         """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
 
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        (text,) = self._start([prompt], None, seed, options)
+        (text,) = self._start([prompt], None, seed, options, trace=trace)
         return text
 
     def _start(
@@ -248,6 +253,8 @@ class SpeculativeDecoder:
         count: int | None,
         seed: int | None,
         options: dict[str, Any],
+        *,
+        trace: bool,
     ) -> list[TextStream]:
         """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
         check_limits({"num_return_sequences": count, "seed": seed})
@@ -266,7 +273,7 @@ class SpeculativeDecoder:
         texts: list[TextStream] = []
         for request in requests:
             prompt = tuple(request.target_ids)
-            texts.append(self._text(request, seed, before[prompt]))
+            texts.append(self._text(request, seed, before[prompt], trace=trace))
             before[prompt] += 1
         return texts
 
@@ -279,8 +286,11 @@ class SpeculativeDecoder:
             plan_generation(self.model, self.tokenizer, ids, options),
         )
 
-    def _text(self, request: "_Request", seed: int | None, index: int) -> TextStream:
+    def _text(
+        self, request: "_Request", seed: int | None, index: int, *, trace: bool
+    ) -> TextStream:
         plan, stats = request.plan, Stats()
+        kept = self._trace(request) if trace else None
         target = CachedLM(self.model, cache=self._engines["target"].new_cache())
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
@@ -292,14 +302,24 @@ class SpeculativeDecoder:
         generation = rounds(
             target,
             self._drafter(request.assistant_ids, draws.choice),
-            draws.sequence,
+            draws.sequence if kept is None else kept.follow(draws.sequence),
             verifier(plan.processors, draws.pick),
             plan.stop,
             self._schedule(),
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(self._counted(generation, target, stats), text, stats, seed)
+        return TextStream(self._counted(generation, target, stats), text, stats, seed, kept)
+
+    def _trace(self, request: "_Request") -> Trace:
+        assistant = "" if self.assistant is None else _name(self.assistant)
+        return Trace(
+            Voice(_name(self.model), self.bridge.target, self.tokenizer, request.target_ids),
+            Voice(
+                assistant, self.bridge.assistant, self.assistant_tokenizer, request.assistant_ids
+            ),
+            str(self.lookahead),
+        )
 
     def _counted(
         self, generation: Iterator[Round], target: CachedLM, stats: Stats
@@ -355,6 +375,10 @@ def _end_pairs(target_ends: list[int], assistant_ends: list[int]) -> list[tuple[
         )
         for index in range(count)
     ]
+
+
+def _name(model: PreTrainedModel) -> str:
+    return model.name_or_path or type(model).__name__
 
 
 def _check_verifies(target: PreTrainedModel) -> None:
