@@ -11,6 +11,8 @@ import typer
 from uag.errors import UagError
 from uag.inspect_command import EXAMPLES as INSPECT_EXAMPLES
 from uag.inspect_command import inspect
+from uag.plot_command import EXAMPLES as PLOT_EXAMPLES
+from uag.plot_command import plot
 from uag.terminal import be_quiet, printable, progress_bar
 
 if TYPE_CHECKING:
@@ -221,6 +223,10 @@ def compare(
     num_assistant_tokens: Annotated[
         int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
     ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Draw tokens with it, instead of the likeliest.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what uag draws.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
@@ -259,6 +265,8 @@ def compare(
             runs=runs,
             max_new_tokens=max_new_tokens,
             num_assistant_tokens=num_assistant_tokens,
+            temperature=temperature,
+            seed=seed,
             progress=progress,
         )
     if as_json:
@@ -270,6 +278,8 @@ def compare(
             "threads": torch.get_num_threads(),
             "max_new_tokens": max_new_tokens,
             "lookahead": lookahead,
+            "temperature": temperature,
+            "seed": None if temperature is None else seed,
             "compile": compile,
             "runs": runs,
         }
@@ -278,12 +288,15 @@ def compare(
         Console(highlight=False).print(comparison_table(comparison, printable))
     if report is not None:
         # Once more, so that what is timed is not watched.
-        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
+        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        if temperature is not None:
+            options |= {"do_sample": True, "temperature": temperature, "seed": seed}
         outs = [decoder.stream(text, trace=True, **options).finish() for text in comparison.prompts]
         _write_report(report, outs, comparison)
 
 
 app.command(epilog=INSPECT_EXAMPLES)(inspect)
+app.command(epilog=PLOT_EXAMPLES)(plot)
 
 
 def _check_report(path: Path | None) -> None:
