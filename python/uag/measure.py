@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -15,8 +15,10 @@ from uag.decoder import SpeculativeDecoder
 from uag.errors import OptionError, PromptError
 from uag.hf import AnyTokenizer
 from uag.lm import id_list
-from uag.output import Output
 from uag.prompt import target_ids
+
+if TYPE_CHECKING:
+    from uag.output import Output
 
 PROMPTS = (
     "Once upon a time, there was a little girl named Lily.",
