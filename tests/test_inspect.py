@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import uag
 from fakes import ARCHITECTURES, PAIRS, PROMPT, random_model, tokenizer
 from hypothesis import given
@@ -166,6 +167,18 @@ def test_an_assistant_as_large_as_its_target_is_not_recommended(folders: dict[st
     assert "costs too much to pay" in pair.verdict
 
 
+def test_an_assistant_that_cannot_spell_a_text_is_ranked_below_one_that_can() -> None:
+    blind = tokenizers.Tokenizer(tokenizers.models.Unigram([("<unk>", 0.0), ("▁", -2.0), *(
+        (letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz"
+    )], unk_id=0))  # fmt: skip
+    blind.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    blind.decoder = tokenizers.decoders.Metaspace()
+    pairs = uag.rank_assistants(tokenizer("gpt2"), [blind, tokenizer("bytes")], text="日本語 text")
+    assert [pair.assistant.core.family for pair in pairs] == ["byte-level BPE", "Unigram"]
+    assert pairs[1].score == 1 < pairs[0].score
+    assert "does not spell text byte for byte" in " ".join(pairs[1].cautions)
+
+
 def test_chat_formats_are_compared() -> None:
     target, assistant = deepcopy(tokenizer("llama3")), deepcopy(tokenizer("gpt2"))
     target.chat_template = "{{ messages }}<begin><end>"
@@ -204,7 +217,7 @@ def test_the_command_ranks_assistants_and_reads_files(
     pairs = json.loads(out)["pairs"]
     ranked = [pair["assistant"]["name"] for pair in pairs]
     assert (status, ranked) == (0, [folders["same"], folders["middle"], folders["target"], file])
-    assert pairs[0]["score"] > pairs[1]["score"] and pairs[-1]["score"] is None
+    assert pairs[0]["score"] > pairs[1]["score"] and pairs[-1]["cost"] is None
     assert pairs[0]["same_tokenizer"] and not pairs[1]["same_tokenizer"]
     status, out, _ = run(capsys, "inspect", folders["target"], *names)
     assert status == 0 and out.index("1 " + folders["same"]) < out.index("4 " + file)

@@ -16,6 +16,7 @@ from uag.side import Side, Source, read_side
 ACCEPTANCES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 # For ranks: the chance of an assistant, whichever, to guess 4 bytes that the target will write.
 FOUR_BYTES = 0.7
+ASSUMED_COST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +123,17 @@ class Pair:
         ]
 
     @property
-    def score(self) -> float | None:
-        """The speed-up by which assistants are ranked; `None` where the sizes aren't known.
+    def score(self) -> float:
+        """The speed-up by which assistants are ranked.
 
-        It takes the higher cost, and every assistant to guess as well for each byte: how well one
-        really does depends on what it was trained on, and only a run can tell.
+        It takes the higher cost (a tenth of a pass where sizes aren't known), and every assistant
+        to guess as well for each byte: how well one really does depends on what it was trained on,
+        and only a run can tell. Of the samples, those that its vocabulary can't spell gain nothing.
         """
-        if self.costs is None:
-            return None
         acceptance = FOUR_BYTES ** (self.bytes_per_token[1] / 4)
-        return best_lookahead(acceptance, 1 / self.assistant_per_target, self.costs[1])[1]
+        cost = self.costs[1] if self.costs else ASSUMED_COST
+        times = best_lookahead(acceptance, 1 / self.assistant_per_target, cost)[1]
+        return 1 + (times - 1) * mean(one.spelled[1] for one in self.samples)
 
     @property
     def obstacles(self) -> list[str]:
@@ -168,7 +170,7 @@ class Pair:
             "expected": [self._expected_dict(acceptance) for acceptance in ACCEPTANCES]
             if self.costs
             else [],
-            "score": self.score and round(self.score, 3),
+            "score": round(self.score, 3),
             "obstacles": self.obstacles,
             "cautions": self.cautions,
             "verdict": self.verdict,
@@ -235,9 +237,8 @@ def rank_assistants(
 ) -> list[Pair]:
     """Put a target beside each of several assistants, the most promising first.
 
-    They are ordered by `Pair.score`; where sizes aren't known, by how many of the target's tokens
-    end where one of theirs does; those that can't work are last. Arguments and errors are those of
-    `inspect_pair`.
+    They are ordered by `Pair.score`, those whose size isn't known behind the others and those that
+    can't work last. Arguments and errors are those of `inspect_pair`.
 
     >>> pairs = rank_assistants(target_tokenizer, [assistant_tokenizer, target_tokenizer])
     >>> pairs[0].same_tokenizer
@@ -270,8 +271,8 @@ def _beside(target: Side, assistant: Side, texts: dict[str, str]) -> Pair:
     )
 
 
-def _rank(pair: Pair) -> tuple[bool, float, bool, float]:
-    return not pair.obstacles, pair.score or 0.0, pair.assistant.core.fast, pair.shared_ends
+def _rank(pair: Pair) -> tuple[bool, bool, float]:
+    return not pair.obstacles, pair.costs is not None, pair.score
 
 
 def _sample_dict(one: Sample) -> dict[str, Any]:

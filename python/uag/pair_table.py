@@ -48,7 +48,7 @@ def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
             str(place),
             # The whole name is below.
             Text(clean(PurePath(pair.assistant.name).name), overflow="fold"),
-            "-" if pair.obstacles or not pair.score else f"{pair.score:.2f}",
+            "-" if pair.obstacles or not pair.costs else f"{pair.score:.2f}",
             "-" if not pair.costs else _range(pair.costs, "{:.2f}"),
             "-" if not pair.break_even else _range(pair.break_even, "{:.0%}"),
             f"{pair.assistant_per_target:.2f}",
