@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
@@ -15,6 +16,7 @@ from uag.decoder import SpeculativeDecoder
 from uag.errors import OptionError, PromptError
 from uag.hf import AnyTokenizer
 from uag.lm import id_list
+from uag.options import check_limits
 from uag.prompt import target_ids
 
 if TYPE_CHECKING:
@@ -70,11 +72,12 @@ def compare(
 
     Raises:
         PromptError: if there are no prompts, or one is empty or too long.
-        OptionError: if a number is below 1.
+        OptionError: if a number is below 1, or temperature or seed are out of range.
     """
     _check_positive(
         runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
     )
+    check_limits({"temperature": temperature, "seed": seed})
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
     drawn = temperature is not None
     # A model's own defaults may ask for sampling.
@@ -82,8 +85,10 @@ def compare(
     options |= {"temperature": temperature} if drawn else {}
     seeded = options | ({"seed": seed} if drawn else {})
     entrants = [_Entrant(PLAIN, _plain(decoder.model, options), drawn=drawn)]
-    if with_transformers and decoder.assistant is not None:
-        assisted = _plain(decoder.model, options | _with_assistant(decoder))
+    assistant = decoder.assistant
+    if with_transformers and assistant is not None:
+        assistant = _stand_in(assistant) if drawn else assistant
+        assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
         entrants.append(_Entrant(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
     if drawn:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
@@ -97,7 +102,7 @@ def compare(
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(entrants)
     with (
-        _assistant_settings(decoder.assistant, num_assistant_tokens),
+        _assistant_settings(assistant, num_assistant_tokens),
         _forwards(decoder.model) as forwards,
     ):
         for repetition in schedule:
@@ -181,12 +186,29 @@ def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
     return decode
 
 
-def _with_assistant(decoder: SpeculativeDecoder) -> dict[str, Any]:
+# transformers keeps what it worked out for two tokenizers, and so must the model it was for be kept.
+_stand_ins: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
+
+
+def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in modules of their own.
+
+    Where transformers draws between two vocabularies it replaces an assistant's head and embeddings
+    by smaller ones, and leaves it so.
+    """
+    if (known := _stand_ins.get(assistant)) is None:
+        tensors = [*assistant.parameters(), *assistant.buffers()]
+        known = copy.deepcopy(assistant, {id(tensor): tensor for tensor in tensors})
+        _stand_ins[assistant] = known
+    return known
+
+
+def _with_assistant(decoder: SpeculativeDecoder, assistant: PreTrainedModel) -> dict[str, Any]:
     """What `model.generate` is given for assisted generation: it refuses two equal tokenizers."""
     if _vocabulary(decoder.tokenizer) == _vocabulary(decoder.assistant_tokenizer):
-        return {"assistant_model": decoder.assistant}
+        return {"assistant_model": assistant}
     return {
-        "assistant_model": decoder.assistant,
+        "assistant_model": assistant,
         "tokenizer": decoder.tokenizer,
         "assistant_tokenizer": decoder.assistant_tokenizer,
     }
