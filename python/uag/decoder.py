@@ -287,7 +287,7 @@ class SpeculativeDecoder:
         )
 
     def _text(
-        self, request: "_Request", seed: int | None, index: int, *, trace: bool
+        self, request: "_Request", seed: int | None, index: int, *, trace: bool = False
     ) -> TextStream:
         plan, stats = request.plan, Stats()
         kept = self._trace(request) if trace else None

@@ -186,7 +186,7 @@ def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
     return decode
 
 
-# transformers keeps what it worked out for two tokenizers, and so must the model it was for be kept.
+# Kept, since transformers keeps what it works out for two tokenizers and the model it was given.
 _stand_ins: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
 
 
