@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ def shown(comparison: Comparison) -> str:
 
 def test_all_ways_give_the_same_ids_and_are_counted_alike() -> None:
     decoder, seen = pair(), []
+    decoder.lookahead = 3  # whether drafts pay depends on what else the machine does
     comparison = uag.compare(
         decoder,
         [PROMPT, "The dog"],
@@ -74,11 +76,33 @@ class Broken(SpeculativeDecoder):
         return replace(out, token_ids=wrong) if prompt == PROMPT else out
 
 
+KINDS = (SpeculativeDecoder, Broken)
+
+
 def test_a_wrong_id_is_detected() -> None:
     comparison = uag.compare(pair(Broken), [PROMPT, "The dog"], runs=1, max_new_tokens=6)
     assert not comparison.identical
     assert [comparison.identical_prompts(way) for way in comparison.ways] == [2, 2, 1]
     assert "identical output: NO" in shown(comparison)
+
+
+def test_drawn_texts_are_those_of_the_target_by_itself() -> None:
+    options: dict[str, Any] = {"runs": 1, "max_new_tokens": 6, "temperature": 0.9, "seed": 3}
+    right, wrong = (uag.compare(pair(kind), [PROMPT, "The dog"], **options) for kind in KINDS)
+    assert [way.name for way in right.ways] == ["plain", "transformers", "uag alone", "uag"]
+    assert [right.identical_prompts(way) for way in right.ways] == [None, None, 2, 2]
+    assert [wrong.identical_prompts(way) for way in wrong.ways] == [None, None, 2, 1]
+    assert right.identical and not wrong.identical
+    assert right.ways[2].tokens_per_forward == 1
+    # transformers replaces the embeddings of an assistant that it draws from.
+    decoder = pair()
+    before = [*decoder.assistant.modules()]
+    for _ in range(2):
+        uag.compare(decoder, PROMPT, **options)
+    after = [*decoder.assistant.modules()]
+    assert len(before) == len(after) and all(map(operator.is_, before, after))
+    with pytest.raises(uag.OptionError, match="temperature=0 is out of range"):
+        uag.compare(pair(), PROMPT, temperature=0)
 
 
 def test_a_failure_of_transformers_is_shown_and_the_others_go_on(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from uag.chat import Chat as Chat
     from uag.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
+    from uag.errors import FileError as FileError
     from uag.errors import LoadError as LoadError
     from uag.errors import LogitsError as LogitsError
     from uag.errors import OptionError as OptionError
@@ -20,16 +21,22 @@ if TYPE_CHECKING:
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
     from uag.guesses import Drafter as Drafter
+    from uag.inspection import Pair as Pair
+    from uag.inspection import inspect_pair as inspect_pair
+    from uag.inspection import rank_assistants as rank_assistants
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
     from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
+    from uag.page import write_page as write_page
     from uag.pipelines import pipeline as pipeline
     from uag.rows import AssistedOutput as AssistedOutput
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
+    from uag.trace import Step as Step
+    from uag.trace import Trace as Trace
 
     __version__: str
 
@@ -41,6 +48,7 @@ _HOMES = {
     "Drafter": "guesses",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
+    "FileError": "errors",
     "LoadError": "errors",
     "LogitsError": "errors",
     "OptionError": "errors",
@@ -48,14 +56,20 @@ _HOMES = {
     "UagError": "errors",
     "UnsupportedModelError": "errors",
     "UnsupportedTokenizerError": "errors",
+    "Pair": "inspection",
+    "inspect_pair": "inspection",
+    "rank_assistants": "inspection",
     "Fixed": "lookahead",
     "Heuristic": "lookahead",
     "Lookahead": "lookahead",
     "Round": "stats",
     "Stats": "stats",
+    "Step": "trace",
+    "Trace": "trace",
     "TextStream": "output",
     "compare": "measure",
     "pipeline": "pipelines",
+    "write_page": "page",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

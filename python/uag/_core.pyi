@@ -57,7 +57,11 @@ class Tokenizer:
         """Why not: the part of the tokenizer; empty if `fast`."""
     @property
     def family(self) -> str:
-        """`byte-level BPE`, `SentencePiece-style BPE`, `Unigram` or `opaque`."""
+        """What people call it: how the model works and its vocabulary is spelled.
+
+        `byte-level BPE`, `SentencePiece-style BPE`, `Unigram`, `WordPiece`, `WordLevel` or `BPE`
+        (of another kind).
+        """
     def token_bytes(self, id: int) -> bytes | None:
         """The bytes of a token; `None` if it carries no text.
 

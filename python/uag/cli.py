@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from uag.errors import UagError
+from uag.inspect_command import EXAMPLES as INSPECT_EXAMPLES
+from uag.inspect_command import inspect
+from uag.plot_command import EXAMPLES as PLOT_EXAMPLES
+from uag.plot_command import plot
 from uag.terminal import be_quiet, printable, progress_bar
 
 if TYPE_CHECKING:
+    from uag.comparison import Comparison
     from uag.decoder import SpeculativeDecoder
     from uag.output import Output
 
@@ -54,6 +59,10 @@ DType = Annotated[str, typer.Option(help="Number type of the weights: auto, floa
 DeviceMap = Annotated[str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Also write a page that shows every round, to open in a browser."),
 ]
 Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
 
@@ -128,12 +137,14 @@ def generate(
     device_map: DeviceMap = None,
     compile: Compile = False,
     trust_remote_code: Trust = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
 ) -> None:
     """Continue a prompt, streaming the text."""
     be_quiet()
+    _check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt
     decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -143,14 +154,17 @@ def generate(
         options |= {"do_sample": True}
     if stop:
         options |= {"stop_strings": stop}
-    stream = decoder.stream(text, seed=seed, **options)
+    stream = decoder.stream(text, seed=seed, trace=report is not None, **options)
     if as_json:
-        print(json.dumps(_described(stream.finish())))
-        return
-    for piece in stream:
-        sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        out = stream.finish()
+        print(json.dumps(_described(out)))
+    else:
+        for piece in stream:
+            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        out = stream.finish()
+    _write_report(report, [out])
 
 
 @app.command(epilog="Example:\n\n    uag demo --prompt 'One day, a little dog'")
@@ -159,9 +173,11 @@ def demo(
     max_new_tokens: Length = 120,
     lookahead: Guesses = "auto",
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
+    report: Report = None,
 ) -> None:
     """Tell a story with the small pair of models in this package, plainly and assisted."""
     be_quiet()
+    _check_report(report)
     from rich.console import Console
 
     from uag import measure
@@ -169,7 +185,7 @@ def demo(
 
     decoder = demo_decoder(_lookahead(lookahead))
     console = Console(highlight=False)
-    out = decoder.generate(prompt, max_new_tokens=max_new_tokens)
+    out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
     console.print(story(printable(prompt), out, decoder.bridge.target, printable))
     console.print()
     with progress_bar() as progress:
@@ -182,6 +198,7 @@ def demo(
             progress=progress,
         )
     console.print(comparison_table(comparison, printable))
+    _write_report(report, [out], comparison)
     if not comparison.identical:
         _fail("the assisted text differs from the plain one, which must not happen in float32")
 
@@ -206,12 +223,17 @@ def compare(
     num_assistant_tokens: Annotated[
         int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
     ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Draw tokens with it, instead of the likeliest.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what uag draws.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
     trust_remote_code: Trust = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
@@ -220,6 +242,7 @@ def compare(
     if (target is None) != (assistant is None):
         raise typer.BadParameter("give both --target and --assistant, or neither")
     be_quiet()
+    _check_report(report)
     import torch
     from rich.console import Console
 
@@ -242,6 +265,8 @@ def compare(
             runs=runs,
             max_new_tokens=max_new_tokens,
             num_assistant_tokens=num_assistant_tokens,
+            temperature=temperature,
+            seed=seed,
             progress=progress,
         )
     if as_json:
@@ -253,12 +278,42 @@ def compare(
             "threads": torch.get_num_threads(),
             "max_new_tokens": max_new_tokens,
             "lookahead": lookahead,
+            "temperature": temperature,
+            "seed": None if temperature is None else seed,
             "compile": compile,
             "runs": runs,
         }
         print(json.dumps(settings | comparison.as_dict()))
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
+    if report is not None:
+        # Once more, so that what is timed is not watched.
+        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
+        if temperature is not None:
+            options |= {"do_sample": True, "temperature": temperature, "seed": seed}
+        outs = [decoder.stream(text, trace=True, **options).finish() for text in comparison.prompts]
+        _write_report(report, outs, comparison)
+
+
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
+app.command(epilog=PLOT_EXAMPLES)(plot)
+
+
+def _check_report(path: Path | None) -> None:
+    if path is not None:
+        from uag.page import check_writable
+
+        check_writable(path)
+
+
+def _write_report(
+    path: Path | None, outs: "list[Output]", comparison: "Comparison | None" = None
+) -> None:
+    if path is not None:
+        from uag.page import write_page
+
+        write_page(path, outs, comparison)
+        print(f"uag: every round is in {printable(str(path))}", file=sys.stderr)
 
 
 def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":

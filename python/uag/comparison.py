@@ -8,6 +8,8 @@ from typing import Any
 from uag.stats import PHASES
 
 PLAIN, COMPILED, TRANSFORMERS, UAG = "plain", "plain compiled", "transformers", "uag"
+# The target by itself, where tokens are drawn: what the same seed has to give with an assistant.
+ALONE = "uag alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,16 @@ class Way:
     ([4.0, 8.0, 2.0], 4.0, 1.0)
 
     Attributes:
-        name: `PLAIN`, `COMPILED`, `TRANSFORMERS` or `UAG`.
+        name: `PLAIN`, `COMPILED`, `TRANSFORMERS`, `ALONE` or `UAG`.
         runs: for each repetition, a run of each prompt; empty if there was an error.
         error: why it failed, if it did: the kind of error and the first line of its message.
+        drawn: whether each text is a draw of its own, so that no other has to be the same.
     """
 
     name: str
     runs: list[list[Run]]
     error: tuple[str, str] | None = None
+    drawn: bool = False
 
     @property
     def speeds(self) -> list[float]:
@@ -97,9 +101,16 @@ class Comparison:
         pairs = zip(way.speeds, self.ways[0].speeds, strict=True)
         return median(speed / plain for speed, plain in pairs)
 
-    def identical_prompts(self, way: Way) -> int:
-        """For how many prompts every run gave the ids of plain decoding's first run."""
-        expected = [run.token_ids for run in self.ways[0].runs[0]]
+    def identical_prompts(self, way: Way) -> int | None:
+        """For how many prompts every run gave the ids of plain decoding's first run.
+
+        Where tokens are drawn, those of the target by itself with the same seed; `None` for a way
+        whose texts are draws of their own.
+        """
+        if way.drawn:
+            return None
+        reference = next(each for each in self.ways if not each.drawn)
+        expected = [run.token_ids for run in reference.runs[0]]
         return sum(
             all(runs[index].token_ids == ids for runs in way.runs)
             for index, ids in enumerate(expected)
@@ -107,9 +118,9 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether all runs gave the ids of plain decoding; a way that failed does not count."""
+        """Whether all runs gave the same ids; what failed or draws for itself does not count."""
         return all(
-            way.error is not None or self.identical_prompts(way) == len(self.prompts)
+            way.error is not None or self.identical_prompts(way) in (None, len(self.prompts))
             for way in self.ways
         )
 

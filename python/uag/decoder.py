@@ -52,6 +52,7 @@ from uag.sharded import Agreed, is_sharded
 from uag.stats import Round, Stats
 from uag.streamers import WholeCharacters, check_one, feed, put_prompt
 from uag.text import TextDecoder
+from uag.trace import Trace, Voice
 from uag.verify import verifier
 
 DEFAULT_LOOKAHEAD = "auto"
@@ -231,6 +232,7 @@ class SpeculativeDecoder:
         seed: int | None = None,
         batch_size: int = BATCH_SIZE,
         streamer: BaseStreamer | None = None,
+        trace: bool = False,
         **options: Any,
     ) -> Output | list[Output]:
         """Continue a prompt, or each of several, which share forward passes.
@@ -260,6 +262,7 @@ class SpeculativeDecoder:
                 Each needs memory for its states.
             streamer: one of transformers', which gets the prompt and then ids as they are accepted,
                 always of whole characters; for one text.
+            trace: whether to keep each round, id by id, in `Output.trace`.
             options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
                 `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
                 ...); defaults are those of the target's `generation_config`.
@@ -272,7 +275,7 @@ class SpeculativeDecoder:
         prompts = several(prompt)
         check_limits({"batch_size": batch_size})
         given = prompts or [cast("Prompt", prompt)]
-        requests = self._requests(given, num_return_sequences, seed, options)
+        requests = self._requests(given, num_return_sequences, seed, options, trace=trace)
         if streamer is not None:
             check_one(len(requests))
             put_prompt(streamer, requests[0].target_ids)
@@ -311,13 +314,15 @@ class SpeculativeDecoder:
         chat = Chat(messages, **of_templates)
         return cast("Output", self.generate(chat, seed=seed, **of_generation))
 
-    def stream(self, prompt: Prompt, *, seed: int | None = None, **options: Any) -> TextStream:
+    def stream(
+        self, prompt: Prompt, *, seed: int | None = None, trace: bool = False, **options: Any
+    ) -> TextStream:
         """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
 
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        (request,) = self._requests([prompt], None, seed, options)
+        (request,) = self._requests([prompt], None, seed, options, trace=trace)
         (text,) = self._texts([request], seed, self._batches(1))
         return text
 
@@ -405,10 +410,16 @@ class SpeculativeDecoder:
         count: int | None,
         seed: int | None,
         options: dict[str, Any],
+        *,
+        trace: bool,
     ) -> list["_Request"]:
         """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
         check_limits({"num_return_sequences": count, "seed": seed})
-        requests = [self._request(prompt, options) for prompt in prompts for _ in range(count or 1)]
+        requests = [
+            self._request(prompt, options, trace=trace)
+            for prompt in prompts
+            for _ in range(count or 1)
+        ]
         if requests[0].plan.sampling is None and count not in (None, 1):
             raise OptionError(
                 f"num_return_sequences={count}, but greedy decoding gives the same text each "
@@ -432,7 +443,9 @@ class SpeculativeDecoder:
             before[prompt] += 1
         return texts
 
-    def _request(self, prompt: Prompt, options: dict[str, Any]) -> "_Request":
+    def _request(
+        self, prompt: Prompt, options: dict[str, Any], *, trace: bool = False
+    ) -> "_Request":
         ids, others = read(
             prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
         )
@@ -440,16 +453,14 @@ class SpeculativeDecoder:
             ids,
             others,
             plan_generation(self.model, self.tokenizer, ids, options),
+            trace,
         )
 
     def _text(
-        self,
-        request: "_Request",
-        seed: int | None,
-        index: int,
-        batches: Batches,
+        self, request: "_Request", seed: int | None, index: int, batches: Batches
     ) -> TextStream:
         plan, stats = request.plan, Stats()
+        kept = self._trace(request) if request.trace else None
         target = CachedLM(self.model, cache=batches.new_cache(TARGET))
         target.append(request.target_ids)
         sequence = self.bridge.start(request.target_ids, request.assistant_ids)
@@ -461,15 +472,24 @@ class SpeculativeDecoder:
         generation = rounds(
             target,
             self._drafter(request.assistant_ids, draws.choice, batches),
-            draws.sequence,
+            draws.sequence if kept is None else kept.follow(draws.sequence),
             verifier(plan.processors, draws.pick),
             plan.stop,
             batches.new_lookahead(),
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)
-        return TextStream(
-            self._counted(generation, target, stats, batches), text, stats, seed, request.target_ids
+        counted = self._counted(generation, target, stats, batches)
+        return TextStream(counted, text, stats, seed, request.target_ids, kept)
+
+    def _trace(self, request: "_Request") -> Trace:
+        assistant = "" if self.assistant is None else _name(self.assistant)
+        return Trace(
+            Voice(_name(self.model), self.bridge.target, self.tokenizer, request.target_ids),
+            Voice(
+                assistant, self.bridge.assistant, self.assistant_tokenizer, request.assistant_ids
+            ),
+            str(self.lookahead),
         )
 
     def _counted(
@@ -515,6 +535,11 @@ class _Request:
     target_ids: list[int]
     assistant_ids: list[int]
     plan: Plan
+    trace: bool = False
+
+
+def _name(model: object) -> str:
+    return getattr(model, "name_or_path", "") or type(model).__name__
 
 
 def _check_verifies(target: PreTrainedModel) -> None:

@@ -35,6 +35,10 @@ class LogitsError(UagError):
     """The target's logits are NaN, or its processors allow no token."""
 
 
+class FileError(UagError):
+    """A file of results, text or a report can't be read or written."""
+
+
 class UagWarning(UserWarning):
     """Something works, but not as well as it could, or not as the caller may expect."""
 

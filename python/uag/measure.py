@@ -5,18 +5,23 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
 
-from uag.comparison import COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
+from uag.comparison import ALONE, COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
 from uag.decoder import SpeculativeDecoder
 from uag.errors import OptionError, PromptError
 from uag.guesses import Drafter
 from uag.hf import AnyTokenizer
 from uag.lm import id_list
+from uag.options import check_limits
 from uag.prompt import target_ids
+
+if TYPE_CHECKING:
+    from uag.output import Output
 
 PROMPTS = (
     "Once upon a time, there was a little girl named Lily.",
@@ -38,9 +43,14 @@ def compare(
     max_new_tokens: int = 128,
     with_transformers: bool = True,
     num_assistant_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Decode greedily in every way in turn, so that what else the machine does hits all alike.
+    """Decode in every way in turn, so that what else the machine does hits all alike.
+
+    That is greedily, or with a temperature by drawing tokens; then the target by itself, with the
+    same seed, is one of the ways, and its texts are those that uag's have to be.
 
     If transformers' assisted generation fails, its error takes the place of its numbers. Where the
     decoder compiles its models, the target alone, compiled, is one of the ways.
@@ -57,30 +67,43 @@ def compare(
         with_transformers: whether to run transformers' assisted generation too.
         num_assistant_tokens: how many ids the assistant drafts for transformers, which otherwise
             decides by its own defaults.
+        temperature: to draw tokens with; `None` for greedy decoding.
+        seed: of uag's draws; transformers' own follow torch's generator.
         progress: called with the number of finished runs and of all runs.
 
     Raises:
         PromptError: if there are no prompts, or one is empty or too long.
-        OptionError: if a number is below 1.
+        OptionError: if a number is below 1, or temperature or seed are out of range.
     """
     _check_positive(
         runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
     )
+    check_limits({"temperature": temperature, "seed": seed})
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
-    entrants = [_Entrant(PLAIN, _plain(decoder.model, {"max_new_tokens": max_new_tokens}))]
-    if with_transformers and isinstance(decoder.assistant, PreTrainedModel):
-        options = {"max_new_tokens": max_new_tokens} | _with_assistant(decoder)
-        entrants.append(_Entrant(TRANSFORMERS, _plain(decoder.model, options), may_fail=True))
+    drawn = temperature is not None
+    # A model's own defaults may ask for sampling.
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": drawn}
+    options |= {"temperature": temperature} if drawn else {}
+    seeded = options | ({"seed": seed} if drawn else {})
+    entrants = [_Entrant(PLAIN, _plain(decoder.model, options), drawn=drawn)]
+    assistant = decoder.assistant
+    if with_transformers and isinstance(assistant, PreTrainedModel):
+        assistant = _stand_in(assistant) if drawn else assistant
+        assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
+        entrants.append(_Entrant(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
+    if drawn:
+        alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
+        entrants.append(_Entrant(ALONE, _assisted(alone, seeded)))
     if decoder.compile and decoder.assistant is not None:
         # What an assistant has to beat is not what compiling gains.
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
-        entrants.append(_Entrant(COMPILED, _assisted(alone, max_new_tokens)))
-    entrants.append(_Entrant(UAG, _assisted(decoder, max_new_tokens)))
+        entrants.append(_Entrant(COMPILED, _assisted(alone, seeded)))
+    entrants.append(_Entrant(UAG, _assisted(decoder, seeded)))
     # The first repetition warms up.
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(entrants)
     with (
-        _assistant_settings(decoder.assistant, num_assistant_tokens),
+        _assistant_settings(assistant, num_assistant_tokens),
         _forwards(decoder.model) as forwards,
     ):
         for repetition in schedule:
@@ -101,6 +124,7 @@ class _Entrant:
     name: str
     decode: Decode
     may_fail: bool = False
+    drawn: bool = False
     runs: list[list[Run]] = field(default_factory=list[list[Run]])
     error: tuple[str, str] | None = None
 
@@ -121,7 +145,7 @@ class _Entrant:
 
     def way(self) -> Way:
         """What came of it, without the warm-up."""
-        return Way(self.name, [] if self.error else self.runs[1:], self.error)
+        return Way(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
 
 
 def _check_positive(**numbers: int | None) -> None:
@@ -149,27 +173,43 @@ def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
 
     def decode(_: str, prompt: list[int]) -> tuple[list[int], Mapping[str, float]]:
         ids = torch.tensor([prompt], device=model.device)
-        # A model's own defaults may ask for sampling.
-        out = generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **options)
+        out = generate(ids, attention_mask=torch.ones_like(ids), **options)
         return id_list(out[0, len(prompt) :]), {}
 
     return decode
 
 
-def _assisted(decoder: SpeculativeDecoder, max_new_tokens: int) -> Decode:
+def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
     def decode(text: str, _: list[int]) -> tuple[list[int], Mapping[str, float]]:
-        out = decoder.generate(text, do_sample=False, max_new_tokens=max_new_tokens)
+        out = cast("Output", decoder.generate(text, **options))
         return out.token_ids, out.stats.seconds
 
     return decode
 
 
-def _with_assistant(decoder: SpeculativeDecoder) -> dict[str, Any]:
+# Kept, since transformers keeps what it works out for two tokenizers and the model it was given.
+_stand_ins: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
+
+
+def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in modules of their own.
+
+    Where transformers draws between two vocabularies it replaces an assistant's head and embeddings
+    by smaller ones, and leaves it so.
+    """
+    if (known := _stand_ins.get(assistant)) is None:
+        tensors = [*assistant.parameters(), *assistant.buffers()]
+        known = copy.deepcopy(assistant, {id(tensor): tensor for tensor in tensors})
+        _stand_ins[assistant] = known
+    return known
+
+
+def _with_assistant(decoder: SpeculativeDecoder, assistant: PreTrainedModel) -> dict[str, Any]:
     """What `model.generate` is given for assisted generation: it refuses two equal tokenizers."""
     if _vocabulary(decoder.tokenizer) == _vocabulary(decoder.assistant_tokenizer):
-        return {"assistant_model": decoder.assistant}
+        return {"assistant_model": assistant}
     return {
-        "assistant_model": decoder.assistant,
+        "assistant_model": assistant,
         "tokenizer": decoder.tokenizer,
         "assistant_tokenizer": decoder.assistant_tokenizer,
     }

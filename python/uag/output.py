@@ -6,6 +6,7 @@ from typing import Self
 
 from uag.stats import Round, Stats
 from uag.text import TextDecoder
+from uag.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Output:
         token_ids: the new target ids, with the end-of-text id if one was reached.
         seed: what reproduces it, if tokens were drawn; `None` for greedy decoding.
         stats: rounds, drafted and accepted ids, seconds.
+        trace: each round id by id, if it was asked for.
     """
 
     text: str
     token_ids: list[int]
     seed: int | None
     stats: Stats
+    trace: Trace | None = None
 
 
 class TextStream(Iterator[str]):
@@ -41,6 +44,7 @@ class TextStream(Iterator[str]):
         seed: what reproduces the text, if tokens are drawn; `None` for greedy decoding.
         stats: the rounds so far.
         prompt: the target ids it continues.
+        trace: the same, id by id, if it was asked for.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class TextStream(Iterator[str]):
         stats: Stats,
         seed: int | None,
         prompt: list[int],
+        trace: Trace | None = None,
     ) -> None:
         """`rounds` are decoded by `text`, which has read the prompt, and entered into `stats`."""
         self.seed = seed
         self.stats = stats
         self.prompt = prompt
+        self.trace = trace
         self._pieces = _pieces(rounds, text)
 
     def __iter__(self) -> Self:
@@ -65,7 +71,7 @@ class TextStream(Iterator[str]):
 
     def finish(self) -> Output:
         """All of it, if none has been read yet."""
-        return Output("".join(self), self.stats.token_ids, self.seed, self.stats)
+        return Output("".join(self), self.stats.token_ids, self.seed, self.stats, self.trace)
 
 
 def _pieces(rounds: Iterator[Round], text: TextDecoder) -> Iterator[str]:

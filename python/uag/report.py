@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uag._core import Tokenizer
-from uag.comparison import Comparison
+from uag.comparison import Comparison, Way
 from uag.output import Output
 from uag.text import TextDecoder
 
@@ -33,13 +33,18 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
             f"{min(way.speeds):.1f}-{max(way.speeds):.1f}",
             f"{comparison.speedup(way):.2f}",
             f"{way.tokens_per_forward:.2f}",
-            f"{comparison.identical_prompts(way)} of {len(comparison.prompts)}",
+            _identical(comparison, way),
         )
         if phases := way.phases:
             seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
             notes.append(Text(f"seconds of {way.name}: {seconds}"))
     verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
     return Group(table, *notes, verdict)
+
+
+def _identical(comparison: Comparison, way: Way) -> str:
+    same = comparison.identical_prompts(way)
+    return "-" if same is None else f"{same} of {len(comparison.prompts)}"
 
 
 def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str], str]) -> Group:

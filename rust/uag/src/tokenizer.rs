@@ -122,14 +122,12 @@ impl Tokenizer {
         if spelling != (if metaspace { Spelling::Metaspace } else { Spelling::ByteLevel }) {
             return unsupported("decoder", "it doesn't undo what the pre_tokenizer does");
         }
-        let (model, family) = match kind {
-            Kind::Bpe => (
-                Model::Bpe(Bpe::new(&spec.model, metaspace)?),
-                if metaspace { "SentencePiece-style BPE" } else { "byte-level BPE" },
-            ),
-            Kind::Unigram if metaspace => (Model::Unigram(Unigram::new(&spec.model)?), "Unigram"),
+        let model = match kind {
+            Kind::Bpe => Model::Bpe(Bpe::new(&spec.model, metaspace)?),
+            Kind::Unigram if metaspace => Model::Unigram(Unigram::new(&spec.model)?),
             _ => return unsupported("model", "neither BPE nor Unigram over SentencePiece-style text"),
         };
+        let family = kind.family(&spelling);
         let cuts_before_spaces = matches!(&model, Model::Bpe(bpe) if bpe.cuts_before_spaces);
         let pieces = pieces.refined(cuts_before_spaces);
         let normalized = |token: &&json::AddedToken| token.normalized;
@@ -151,7 +149,8 @@ impl Tokenizer {
     fn slow(spec: &Spec, encode: Box<dyn Encode>, reason: String) -> Result<Self> {
         let spelling = Spelling::from_json(&spec.decoder)?;
         let prefix = if spelling.strips_start(&spec.decoder) { Prefix::UnlessSpace } else { Prefix::None };
-        Ok(Self { vocab: vocab(spec, &spelling)?, family: "opaque", prefix, path: Path::Slow { encode, reason } })
+        let family = model_kind(&spec.model)?.family(&spelling);
+        Ok(Self { vocab: vocab(spec, &spelling)?, family, prefix, path: Path::Slow { encode, reason } })
     }
 
     /// Highest id + 1.
@@ -169,7 +168,7 @@ impl Tokenizer {
         self.vocab.is_special(id)
     }
 
-    /// `byte-level BPE`, `SentencePiece-style BPE`, `Unigram` or `opaque`.
+    /// `byte-level BPE`, `SentencePiece-style BPE`, `Unigram`, `WordPiece`, `WordLevel` or `BPE` (of another kind).
     pub fn family(&self) -> &'static str {
         self.family
     }
@@ -196,7 +195,22 @@ fn parse(text: &str) -> Result<Spec<'_>> {
 enum Kind {
     Bpe,
     Unigram,
-    Other,
+    WordPiece,
+    WordLevel,
+}
+
+impl Kind {
+    /// What people call a tokenizer of this kind whose vocabulary is spelled so.
+    fn family(&self, spelling: &Spelling) -> &'static str {
+        match (self, spelling) {
+            (Self::Bpe, Spelling::ByteLevel) => "byte-level BPE",
+            (Self::Bpe, Spelling::Metaspace) => "SentencePiece-style BPE",
+            (Self::Bpe, _) => "BPE",
+            (Self::Unigram, _) => "Unigram",
+            (Self::WordPiece, _) => "WordPiece",
+            (Self::WordLevel, _) => "WordLevel",
+        }
+    }
 }
 
 fn model_kind(model: &json::Model) -> Result<Kind> {
@@ -204,7 +218,8 @@ fn model_kind(model: &json::Model) -> Result<Kind> {
         (Some("BPE"), VocabSpec::Ids(_)) => Kind::Bpe,
         (None, VocabSpec::Ids(_)) if model.merges.is_some() => Kind::Bpe,
         (Some("Unigram") | None, VocabSpec::Scores(_)) => Kind::Unigram,
-        (Some("WordPiece" | "WordLevel") | None, VocabSpec::Ids(_)) => Kind::Other,
+        (Some("WordPiece") | None, VocabSpec::Ids(_)) => Kind::WordPiece,
+        (Some("WordLevel"), VocabSpec::Ids(_)) => Kind::WordLevel,
         (kind, _) => return unsupported("model", format!("unknown type {kind:?}")),
     })
 }

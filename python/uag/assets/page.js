@@ -1,0 +1,295 @@
+// Puts the page together from the data in it.
+
+const BATCH = 40; // cards of rounds that are made at once, as they come into view
+const CAUSES = {
+  ahead: "the draft ran on past what was written",
+  text: "the target wrote something else",
+  boundary: "the text is the same, but its tokens end elsewhere",
+  special: "a special token is on one side only",
+  unfinished: "the text ends inside a character",
+};
+const CUTS = {
+  special: "The draft was cut at a special token without a counterpart.",
+  "no text": "The draft was cut at an id that stands for no text.",
+  mismatch: "The draft does not begin with the rest of the character that the target has begun.",
+  "not representable": "The target's vocabulary can't spell the draft.",
+};
+
+const page = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const draftOf = (round) => round.draft ?? [];
+let text, chosen, shownRounds;
+
+function main() {
+  page.texts.forEach((each, index) => {
+    at("choice").append(element("option", { value: index, textContent: `${index + 1}. ${opening(each)}` }));
+  });
+  at("chooser").hidden = page.texts.length < 2;
+  at("choice").addEventListener("change", (event) => showText(Number(event.target.value)));
+  at("rejected").addEventListener("change", (event) => at("text").classList.toggle("rejected", event.target.checked));
+  at("text").addEventListener("click", (event) => choose(roundAt(event.target)));
+  at("text").addEventListener("keydown", onKey);
+  at("text").addEventListener("pointerover", onPoint);
+  at("text").addEventListener("pointerout", () => { at("tip").hidden = true; });
+  at("previous").addEventListener("click", () => choose(chosen - 1));
+  at("next").addEventListener("click", () => choose(chosen + 1));
+  at("scrub").addEventListener("input", (event) => choose(Number(event.target.value)));
+  at("close").addEventListener("click", () => choose(null));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") choose(null); });
+  new IntersectionObserver(([entry]) => { if (entry.isIntersecting) moreRounds(); }, { rootMargin: "600px" }).observe(at("more"));
+  showComparison();
+  showText(0);
+}
+
+function opening(each) {
+  const words = wording(each.target, each.prompt).replace(/\s+/g, " ").trim();
+  return words.length > 60 ? words.slice(0, 60) + "\u2026" : words || "(no prompt)";
+}
+
+function showText(index) {
+  text = page.texts[index];
+  text.plain_measured = page.comparison !== null;
+  choose(null);
+  showTitle();
+  showFigures();
+  showWords();
+  drawCharts(at("charts"), text);
+  at("rounds").replaceChildren();
+  shownRounds = 0;
+  moreRounds();
+}
+
+function lastPart(name) {
+  return name.replace(/[\\/]+$/, "").split(/[\\/]/).pop() || name || "a model";
+}
+
+function showTitle() {
+  const title = at("title");
+  title.replaceChildren(readable(lastPart(text.target.name)));
+  if (text.assistant.name) {
+    title.append(element("span", { className: "arrow", textContent: "\u2190" }), readable(lastPart(text.assistant.name)));
+  }
+  const voice = (role) => `${role}: ${text[role].family}, ${text[role].vocabulary.toLocaleString("en")} ids${text[role].fast ? "" : ", through its tokenizer"}`;
+  const parts = [voice("target")];
+  if (text.assistant.name) parts.push(voice("assistant"), `lookahead ${text.lookahead}`);
+  if (text.seed !== null) parts.push(`seed ${text.seed}`);
+  at("subtitle").textContent = parts.join(" \u00b7 ");
+}
+
+function showFigures() {
+  const sum = (count) => text.rounds.reduce((total, round) => total + count(round), 0);
+  const tokens = sum((round) => round.tokens.length), accepted = sum((round) => round.accepted ?? 0);
+  const drafted = sum((round) => draftOf(round).length), right = sum((round) => round.right ?? 0);
+  const seconds = totalSeconds(text);
+  const figures = [
+    [(tokens / Math.max(1, text.forwards)).toFixed(2), "tokens per forward pass of the target"],
+    [percent(accepted / Math.max(1, tokens)), `of ${tokens.toLocaleString("en")} tokens were drafted`],
+    [drafted ? percent(right / drafted) : "\u2013", `of ${drafted.toLocaleString("en")} drafted ids were accepted`],
+    [text.rounds.length.toLocaleString("en"), "rounds"],
+    [brief(tokens / seconds), "tokens a second"],
+  ];
+  // A comparison has timed both in turn, which tells more than this one run.
+  if (text.plain_seconds && !text.plain_measured) {
+    figures.push([((text.plain_seconds * tokens) / seconds).toFixed(2) + "\u00d7", "the pace of its rounds without a draft"]);
+  }
+  at("figures").replaceChildren(...figures.map(([value, name]) =>
+    element("div", {}, element("b", { textContent: value }), element("span", { textContent: name }))));
+}
+
+function showComparison() {
+  if (!page.comparison) return;
+  const table = at("comparison").querySelector("table");
+  const heads = ["", "tokens a second", "times plain", "tokens per forward pass", "identical texts"];
+  table.append(element("tr", {}, ...heads.map((head) => element("th", { textContent: head }))));
+  const best = Math.max(...page.comparison.ways.map((way) => way.speedup ?? 0));
+  for (const way of page.comparison.ways) {
+    const row = element("tr", { className: way.speedup === best ? "best" : "" }, element("td", { textContent: way.name }));
+    if (way.error) {
+      row.append(element("td", { className: "error", colSpan: 4, textContent: readable(way.error) }));
+    } else {
+      const same = way.identical_prompts === null ? "\u2013" : `${way.identical_prompts} of ${page.comparison.prompts}`;
+      const cells = [way.tokens_per_second.toFixed(1), way.speedup.toFixed(2), way.tokens_per_forward.toFixed(2), same];
+      row.append(...cells.map((cell) => element("td", { textContent: cell })));
+    }
+    table.append(row);
+  }
+  at("comparison").hidden = false;
+}
+
+function showWords() {
+  const place = at("text"), reader = new Reader(text.target), parts = [];
+  const add = (pieces, kind, index) => {
+    for (const piece of pieces) {
+      if (!piece.text) continue;
+      const span = element("span", { className: piece.special ? "special" : kind, textContent: piece.special ? piece.text : readable(piece.text) });
+      if (index !== null) span.dataset.round = index;
+      parts.push(span);
+    }
+  };
+  add(reader.read(text.prompt), "prompt", null);
+  text.rounds.forEach((round, index) => {
+    const accepted = round.accepted ?? 0, last = index === text.rounds.length - 1;
+    add(reader.read(round.tokens.slice(0, accepted)), "accepted", index);
+    const wrong = rejectedOf(round);
+    if (wrong) {
+      const struck = element("del", { textContent: wrong });
+      struck.dataset.round = index;
+      parts.push(struck);
+    }
+    const own = reader.read(round.tokens.slice(accepted));
+    if (last) own.push({ text: reader.end(), special: false });
+    add(own, accepted === round.tokens.length ? "accepted" : "own", index);
+  });
+  place.replaceChildren(...parts);
+}
+
+// What was drafted and not accepted, as text.
+function rejectedOf(round) {
+  return wording(text.assistant, draftOf(round).slice(round.right ?? 0));
+}
+
+function roundAt(node) {
+  const index = node instanceof Element ? node.closest("[data-round]")?.dataset.round : undefined;
+  return index === undefined ? null : Number(index);
+}
+
+function onKey(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  choose(chosen === null ? 0 : chosen + step);
+}
+
+function onPoint(event) {
+  const index = roundAt(event.target), tip = at("tip");
+  if (index === null || event.pointerType === "touch") return;
+  const round = text.rounds[index], wrong = rejectedOf(round);
+  tip.replaceChildren(`Round ${index + 1}: ${summary(round)}`);
+  if (wrong) tip.append("\nrejected: ", element("del", { textContent: wrong }));
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(event.clientX + 12, innerWidth - box.width - 8)) + "px";
+  tip.style.top = (event.clientY + 20 + box.height > innerHeight ? event.clientY - box.height - 14 : event.clientY + 20) + "px";
+}
+
+function summary(round) {
+  const drafted = draftOf(round).length, count = round.tokens.length;
+  const wrote = `${count} token${count === 1 ? "" : "s"} written`;
+  return drafted ? `${round.right ?? 0} of ${drafted} drafted ids accepted, ${wrote}` : `no draft, ${wrote}`;
+}
+
+function choose(index) {
+  for (const span of at("text").querySelectorAll(".here")) span.classList.remove("here");
+  const exists = index !== null && index >= 0 && index < text.rounds.length;
+  chosen = exists ? index : index === null ? null : Math.max(0, Math.min(index, text.rounds.length - 1));
+  at("sheet").hidden = chosen === null;
+  at("tip").hidden = true;
+  if (chosen === null) return;
+  at("scrub").max = text.rounds.length - 1;
+  at("scrub").value = chosen;
+  at("chosen").replaceChildren(card(chosen));
+  for (const span of at("text").querySelectorAll(`[data-round="${chosen}"]`)) span.classList.add("here");
+}
+
+// Cards for the next rounds; neighbours without a draft share one.
+function moreRounds() {
+  const cards = [];
+  while (cards.length < BATCH && shownRounds < text.rounds.length) {
+    const start = shownRounds++;
+    if (!draftOf(text.rounds[start]).length) {
+      while (shownRounds < text.rounds.length && !draftOf(text.rounds[shownRounds]).length) shownRounds++;
+    }
+    cards.push(shownRounds - start > 1 ? plainCard(start, shownRounds) : card(start));
+  }
+  at("rounds").append(...cards);
+  // An observer tells of a change only: there may be room for more.
+  if (cards.length && at("more").getBoundingClientRect().top < innerHeight + 600) requestAnimationFrame(moreRounds);
+}
+
+function plainCard(start, end) {
+  const ids = text.rounds.slice(start, end).flatMap((round) => round.tokens);
+  return element("div", { className: "round" },
+    element("div", { className: "head" }, element("b", { textContent: `Rounds ${start + 1} to ${end}` }),
+      element("span", { textContent: "no draft: the target wrote" })),
+    aligned([{ name: "written", voice: text.target, ids, start: start ? 0 : -text.target.lead, kind: () => "own" }]));
+}
+
+function card(index) {
+  const round = text.rounds[index];
+  const made = element("div", { className: "round" },
+    element("div", { className: "head" }, element("b", { textContent: `Round ${index + 1}` }),
+      element("span", { textContent: summary(round) }),
+      element("span", { textContent: `${brief((round.seconds ?? 0) * 1000)} ms` })),
+    aligned(rowsOf(round, index)));
+  made.append(...remarks(round));
+  return made;
+}
+
+// The rows of a round: whose ids, from which byte on (0 is where the text ended before it).
+function rowsOf(round, index) {
+  const accepted = round.accepted ?? 0, read = round.read ?? 0, right = round.right ?? 0, draft = draftOf(round);
+  const judged = Math.min(draft.length, right + (accepted < read ? 1 : 0));
+  const ours = index ? 0 : -text.target.lead, theirs = (index ? 0 : -text.assistant.lead) - (round.held ?? 0);
+  const before = round.before ?? 0, dropped = round.dropped ?? [];
+  const kept = before ? [] : draft.slice(0, draft.length - dropped.length);
+  const back = before ? lengthOf(text.assistant, dropped.slice(0, before)) : 0;
+  const rows = [];
+  if (draft.length) {
+    rows.push({ name: "drafted", voice: text.assistant, ids: draft, start: theirs, sure: round.confidences,
+      kind: (at) => (at < right ? "accepted" : at < judged ? "rejected" : "unjudged") });
+    rows.push({ name: "to the target", voice: text.target, ids: round.candidates ?? [], start: ours,
+      kind: (at) => (at < accepted ? "accepted" : at === accepted && at < read ? "rejected" : "unjudged") });
+  }
+  rows.push({ name: "written", voice: text.target, ids: round.tokens, start: ours, kind: (at) => (at < accepted ? "accepted" : "own") });
+  if (text.assistant.name) {
+    rows.push({ name: "to the assistant", voice: text.assistant, ids: [...kept, ...(round.feed ?? [])], start: theirs - back,
+      kind: (at) => (at < kept.length ? "accepted" : "fed") });
+  }
+  return rows;
+}
+
+// Token cells over the bytes they stand for: a column a byte.
+function aligned(rows) {
+  const grid = element("div", { className: "aligned" });
+  const first = Math.min(...rows.map((row) => row.start));
+  let last = first + 1;
+  rows.forEach((row, line) => {
+    const name = element("span", { className: "name", textContent: row.name });
+    name.style.gridArea = `${line + 1} / 1`;
+    grid.append(name);
+    let start = row.start;
+    row.ids.forEach((id, place) => {
+      const token = shown(row.voice, id);
+      const end = start + (token.special ? Math.max(3, token.text.length) : token.bytes);
+      const cell = element("span", { className: `cell ${row.kind(place)}${token.raw ? " raw" : ""}`, textContent: token.text });
+      const sure = row.sure?.[place];
+      cell.title = `${token.text}  id ${id}, ${token.bytes} byte${token.bytes === 1 ? "" : "s"}${sure === undefined ? "" : `, confidence ${percent(sure)}`}`;
+      if (sure !== undefined) cell.append(bar(sure));
+      cell.style.gridArea = `${line + 1} / ${start - first + 2} / auto / ${end - first + 2}`;
+      grid.append(cell);
+      start = end;
+    });
+    last = Math.max(last, start);
+  });
+  grid.style.gridTemplateColumns = `max-content repeat(${last - first}, var(--byte))`;
+  return grid;
+}
+
+function bar(share) {
+  const made = element("i");
+  made.style.width = 100 * share + "%";
+  return made;
+}
+
+function remarks(round) {
+  const said = [];
+  const tokens = (ids) => ids.flatMap((id) => [element("code", { textContent: shown(text.assistant, id).text }), " "]);
+  if (round.cut) said.push([CUTS[round.cut] ?? round.cut]);
+  const dropped = round.dropped ?? [];
+  if (dropped.length) said.push([`The assistant dropped `, ...tokens(dropped), `because ${CAUSES[round.cause] ?? round.cause}.`]);
+  const unread = (round.candidates ?? []).length - (round.read ?? 0);
+  if (unread > 0) said.push([`Candidates not read, since a pass has one of few widths: ${unread}.`]);
+  return said.map((parts) => element("p", { className: "why" }, ...parts));
+}
+
+main();

@@ -1,0 +1,130 @@
+"""How large a model is and what a pass of it reads, by its configuration, without its weights."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+# What configurations call the experts of a layer, and how many of them a token visits.
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+VISITED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk")
+# Bits of a parameter where the configuration names a format rather than a number.
+FORMATS = {"fp8": 8, "fbgemm_fp8": 8, "mxfp4": 4, "bitnet": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A model's size.
+
+    Attributes:
+        parameters: all of them.
+        active: those that a pass over one id reads: without input embeddings, which are looked up,
+            and without the experts that an id doesn't visit.
+        bits: of a parameter, as the model is stored.
+        layers: which run one after the other.
+        cache_bytes: what the KV cache grows by with each id, in the stored number type, if the
+            configuration has the usual fields and every layer attends to all of the text.
+    """
+
+    parameters: int
+    active: int
+    bits: float
+    layers: int
+    cache_bytes: int | None
+
+    @property
+    def bytes(self) -> int:
+        """The weights in memory."""
+        return round(self.parameters * self.bits / 8)
+
+    @property
+    def read_bytes(self) -> int:
+        """The weights that a pass over one id reads."""
+        return round(self.active * self.bits / 8)
+
+
+def size_of(config: PreTrainedConfig, *, trust_remote_code: bool = False) -> Size:
+    """The size of the causal language model that a configuration describes.
+
+    The model is built without memory for its weights, so even a large one takes about a second.
+
+    >>> size = size_of(target.config)
+    >>> size.parameters == sum(parameter.numel() for parameter in target.parameters())
+    True
+
+    Raises:
+        ValueError: if transformers knows no causal language model for it.
+    """
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = cast(
+            "PreTrainedModel",
+            cast("Any", AutoModelForCausalLM).from_config(
+                config, trust_remote_code=trust_remote_code
+            ),
+        )
+    text: Any = cast("Any", config).get_text_config(decoder=True)
+    bits = _bits(config)
+    return Size(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        active=_active(model, text),
+        bits=bits,
+        layers=int(text.num_hidden_layers),
+        cache_bytes=_cache_bytes(text, _dtype(config).itemsize),
+    )
+
+
+def _active(model: PreTrainedModel, text: Any) -> int:
+    inputs = cast("torch.nn.Embedding", model.get_input_embeddings()).weight
+    output = cast("torch.nn.Module | None", model.get_output_embeddings())
+    # Tied ones are read whole for the logits.
+    tied = output is None or bool(text.tie_word_embeddings)
+    experts, visited = _first(text, EXPERTS), _first(text, VISITED)
+    share = min(1.0, visited / experts) if experts and visited else 1.0
+    total = 0.0
+    for name, parameter in model.named_parameters():
+        if (parameter is inputs and not tied) or "vision" in name or "audio" in name:
+            continue
+        total += parameter.numel() * (share if ".experts." in name else 1.0)
+    return round(total)
+
+
+def _first(text: Any, names: Iterable[str]) -> int | None:
+    return next((found for name in names if (found := getattr(text, name, None))), None)
+
+
+def _dtype(config: PreTrainedConfig) -> torch.dtype:
+    found = cast("Any", getattr(config, "dtype", None))
+    if isinstance(found, str):
+        found = getattr(torch, found.removeprefix("torch."), None)
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def _bits(config: PreTrainedConfig) -> float:
+    """Bits of a parameter; quantised models keep a few layers in more, which is left out."""
+    found = cast("Any", getattr(config, "quantization_config", None))
+    settings = cast("dict[str, Any]", found if isinstance(found, dict) else vars(found or _Nothing))
+    if isinstance(bits := settings.get("bits"), int):
+        return bits
+    for bits in (4, 8):
+        if settings.get(f"load_in_{bits}bit"):
+            return bits
+    return FORMATS.get(str(settings.get("quant_method")), 8 * _dtype(config).itemsize)
+
+
+class _Nothing:
+    """A configuration without quantisation."""
+
+
+def _cache_bytes(text: Any, number: int) -> int | None:
+    kinds = set(cast("list[str]", getattr(text, "layer_types", None) or ["full_attention"]))
+    heads = getattr(text, "num_attention_heads", None)
+    hidden = getattr(text, "hidden_size", None)
+    if kinds != {"full_attention"} or not heads or not hidden or hasattr(text, "kv_lora_rank"):
+        return None
+    shared = getattr(text, "num_key_value_heads", None) or heads
+    width = getattr(text, "head_dim", None) or hidden // heads
+    return 2 * text.num_hidden_layers * shared * width * number
