@@ -26,6 +26,9 @@ PROMPTS = (
     "It was a sunny day. Ben and his mom",
 )
 
+# Ids that transformers looks up, as its documentation has it.
+PROMPT_LOOKUP = 10
+
 # Decodes a prompt, given as text and as ids, to new ids and seconds by phase.
 Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
 
@@ -50,7 +53,8 @@ def compare(
     (['plain', 'transformers', 'uag'], True)
 
     Args:
-        decoder: the target, and the assistant; without one, transformers has nothing to add.
+        decoder: the target, and the assistant; transformers has its prompt lookup beside a decoder
+            that only looks up, and nothing to add without either.
         prompts: one or more texts.
         runs: how often each prompt is decoded in each way, after an untimed run of the first.
         max_new_tokens: most new target ids of a run.
@@ -68,7 +72,8 @@ def compare(
     )
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
     entrants = [_Entrant(PLAIN, _plain(decoder.model, {"max_new_tokens": max_new_tokens}))]
-    if with_transformers and isinstance(decoder.assistant, PreTrainedModel):
+    with_lookup = decoder.assistant is None and decoder.lookup is not None
+    if with_transformers and (with_lookup or isinstance(decoder.assistant, PreTrainedModel)):
         options = {"max_new_tokens": max_new_tokens} | _with_assistant(decoder)
         entrants.append(_Entrant(TRANSFORMERS, _plain(decoder.model, options), may_fail=True))
     if decoder.compile and decoder.assistant is not None:
@@ -165,7 +170,12 @@ def _assisted(decoder: SpeculativeDecoder, max_new_tokens: int) -> Decode:
 
 
 def _with_assistant(decoder: SpeculativeDecoder) -> dict[str, Any]:
-    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers."""
+    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers.
+
+    It has no way to use an assistant and look up too.
+    """
+    if decoder.assistant is None:
+        return {"prompt_lookup_num_tokens": PROMPT_LOOKUP}
     if _vocabulary(decoder.tokenizer) == _vocabulary(decoder.assistant_tokenizer):
         return {"assistant_model": decoder.assistant}
     return {
