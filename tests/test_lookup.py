@@ -99,6 +99,16 @@ def test_drawn_texts_are_accepted_or_rejected_never_drawn(
             assert (out.text, out.token_ids) == (expected.text, expected.token_ids)
 
 
+def test_several_texts_at_once_look_up_each_in_itself() -> None:
+    model, words = looping("gpt2")
+    decoder = SpeculativeDecoder(model, words, Lookup([REPEATING]), lookahead=6)
+    prompts = [PROMPT, "One day", REPEATING]
+    outs = decoder.generate(prompts, max_new_tokens=40)
+    for prompt, out in zip(prompts, outs, strict=True):
+        assert out.token_ids == plain_ids(model, words(prompt)["input_ids"], max_new_tokens=40)
+        assert out.stats.looked_up_accepted > 0
+
+
 def test_rejection_beside_an_assistant_draws_from_the_target() -> None:
     """The first token's distribution, with a text that always proposes the same for it."""
     words, small = tokenizer("gpt2"), tokenizer("qwen2")
