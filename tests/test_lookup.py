@@ -357,8 +357,10 @@ def test_mistakes(make: Any, message: str) -> None:
 
 def test_options_that_cannot_be_lookups() -> None:
     model, words = looping("gpt2")
-    with pytest.raises(UagError, match="'look-up' cannot draft"):
+    with pytest.raises(UagError, match="the assistant is a str"):
         SpeculativeDecoder(model, words, "look-up")
+    with pytest.raises(OptionError, match="'look-up' cannot draft"):
+        SpeculativeDecoder(model, words, lookup=cast("Any", "look-up"))
     with pytest.raises(OptionError, match="give one"):
         SpeculativeDecoder(model, words, "lookup", lookup=Lookup())
 
