@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uag.lookahead import Fixed as Fixed
     from uag.lookahead import Heuristic as Heuristic
     from uag.lookahead import Lookahead as Lookahead
+    from uag.lookup import Lookup as Lookup
     from uag.measure import compare as compare
     from uag.output import Output as Output
     from uag.output import TextStream as TextStream
@@ -62,6 +63,7 @@ _HOMES = {
     "Fixed": "lookahead",
     "Heuristic": "lookahead",
     "Lookahead": "lookahead",
+    "Lookup": "lookup",
     "Round": "stats",
     "Stats": "stats",
     "Step": "trace",

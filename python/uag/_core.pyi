@@ -10,9 +10,12 @@ from typing import final
 __all__ = [
     "Bridge",
     "Edit",
+    "Found",
     "Proposal",
+    "Search",
     "Sequence",
     "Stream",
+    "Texts",
     "Tokenizer",
     "UnsupportedTokenizer",
 ]
@@ -129,13 +132,16 @@ class Sequence:
     assistant's text as it is.
     """
 
-    def propose(self, draft_ids: list[int]) -> Proposal:
-        """Candidate target ids for assistant ids that continue `assistant_ids`.
+    def propose(self, draft_ids: list[int], text: bytes | None = None) -> Proposal:
+        """Candidate target ids for assistant ids that continue `assistant_ids`, and then `text`.
 
-        The last call before a commit counts.
+        Without ids, `text` continues that of the target, which may have begun a character. The last
+        call before a commit counts.
         """
     def commit(self, target_ids: list[int]) -> Edit:
         """Append ids the target has emitted; returns what the assistant's cache must become."""
+    def __len__(self) -> int:
+        """How many target ids are committed."""
     @property
     def target_ids(self) -> list[int]:
         """All committed target ids. O(n)."""
@@ -161,7 +167,10 @@ class Proposal:
         """
     @property
     def draft_ends(self) -> list[int]:
-        """For each candidate, how many draft ids its bytes reach into."""
+        """For each candidate, how many draft ids its bytes reach into.
+
+        Those that reach into the text behind the ids count as one more each.
+        """
     @property
     def exact(self) -> bool:
         """Whether committed ids and candidates are the target's tokenizer's for the whole text."""
@@ -194,3 +203,69 @@ class Edit:
         token on one side only), `unfinished` (the text ends inside a character), or empty: all of
         them stay.
         """
+
+@final
+class Texts:
+    """A queue of texts to look up in, of limited size: the oldest leave. Threads may share it."""
+
+    LIMIT: int
+    """The most bytes there can be."""
+
+    def __new__(cls, limit: int) -> Texts:
+        """None yet, of at most `limit` bytes together."""
+    def remember(self, text: bytes) -> bool:
+        """Add a text; `False`, and nothing happens, if it does not fit alone. Releases the GIL."""
+    def search(self) -> Search:
+        """An empty text to be looked up in these texts as they are now, and in itself."""
+    @property
+    def texts(self) -> list[bytes]:
+        """The texts, the oldest first. O(n)."""
+    @property
+    def bytes(self) -> int:
+        """How many bytes they have together."""
+    @property
+    def memory(self) -> int:
+        """How many bytes of memory they take with their index."""
+
+@final
+class Search:
+    """A growing text whose end is looked up in itself and in others. For one thread at a time."""
+
+    def append(self, data: bytes) -> None:
+        """Add a token's bytes at its end, in amortised constant time each. Releases the GIL."""
+    def follow(self, sequence: Sequence) -> None:
+        """Add the target ids that `sequence` has committed since the last call, all of the same."""
+    def find(self, limit: int, min_match: int) -> Found:
+        """Up to `limit` bytes that may follow: 32 times as many as matched and 96 more at most.
+
+        The places where the longest end of the text stood before, 64 of them at most, vote: each
+        byte is what most of those have that agree so far; of equals, that of the oldest. In the
+        text itself a place counts only where a token ends, as one ends here, unless there is none.
+        An end of less than `min_match` bytes tells nothing.
+        """
+    @property
+    def text(self) -> bytes:
+        """The text. O(n)."""
+    @property
+    def memory(self) -> int:
+        """How many bytes of memory its own index takes."""
+
+@final
+class Found:
+    """What may follow a text."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; none if the end of the text has not occurred."""
+    @property
+    def shares(self) -> list[float]:
+        """For each, of the places that agree with all before it, the part that goes on with it."""
+    @property
+    def limited(self) -> bool:
+        """Whether they end because of the limit: perhaps in the midst of a token."""
+    @property
+    def matched(self) -> int:
+        """How many bytes at the end of the text have occurred."""
+    @property
+    def places(self) -> int:
+        """At how many places, of which 64 at most are looked at."""

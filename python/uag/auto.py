@@ -1,11 +1,12 @@
 """Lookahead by measured cost and acceptance: docs/lookahead.md derives it."""
 
 from collections import deque
-from collections.abc import Callable
-from math import log2
+from collections.abc import Callable, Iterable
 
+from uag.calibration import DECAY, Calibration
 from uag.costs import Costs
 from uag.stats import Round
+from uag.text_rule import TextRule
 
 LONGEST = 20
 # Rounds with drafts that count for how fast drafting is, and how many tell; fewer are a matter of
@@ -23,54 +24,6 @@ SECOND_LOOK = 8
 FIRST_DRAFT = 3
 # Phases that do not belong to a round's forward pass of the target.
 READING = ("draft", "prefill")
-# Each observation weighs this fraction of the next one.
-DECAY = 0.98
-
-
-class Calibration:
-    """How often a drafted id is accepted, once those before it are, by the assistant's confidence.
-
-    Confidences are sorted by their odds, a factor of two a bin, and each bin learns its own rate,
-    starting from the confidence itself.
-
-    >>> calibration = Calibration()
-    >>> for _ in range(50): calibration.observe(0.95, accepted=False)
-    >>> calibration.chance(0.95) < 0.1 < calibration.chance(0.5)
-    True
-    """
-
-    BINS = 12
-    PRIOR = 2.0
-
-    def __init__(self) -> None:
-        self._accepted, self._seen = [0.0] * self.BINS, [0.0] * self.BINS
-        self._all_accepted, self._all_seen = 0.0, 0.0
-
-    def observe(self, confidence: float, *, accepted: bool) -> None:
-        """Count a drafted id behind accepted ones."""
-        at = self._bin(confidence)
-        self._accepted[at] = DECAY * self._accepted[at] + accepted
-        self._seen[at] = DECAY * self._seen[at] + 1
-        self._all_accepted += accepted
-        self._all_seen += 1
-
-    def forget(self) -> None:
-        """A round has passed: what was seen long ago tells less about the next id."""
-        self._all_accepted *= DECAY
-        self._all_seen *= DECAY
-
-    def chance(self, confidence: float) -> float:
-        """The chance that such an id is accepted."""
-        at = self._bin(confidence)
-        return (self._accepted[at] + self.PRIOR * confidence) / (self._seen[at] + self.PRIOR)
-
-    def mean(self, expected: float = 0.5) -> float:
-        """The chance for an id whose confidence is not known, `expected` if nothing was seen."""
-        return (self._all_accepted + expected) / (self._all_seen + 1)
-
-    def _bin(self, confidence: float) -> int:
-        odds = max(confidence, 2**-20) / max(1 - confidence, 2**-20)
-        return min(max(round(log2(odds)) + self.BINS // 3, 0), self.BINS - 1)
 
 
 class Auto:
@@ -87,14 +40,18 @@ class Auto:
         # The first id of a draft follows one of the target's own, often in the midst of what the
         # assistant would have spelled as one token; it is accepted less often than later ones.
         self.first, self.later = Calibration(), Calibration()
+        self.texts = TextRule()
         self._stops_early = stops_early
-        # Of recent rounds with a draft: tokens emitted, and what such a round usually takes.
+        # Of recent rounds of any kind, and of those with a draft of the assistant: tokens emitted,
+        # and what such a round usually takes.
+        self._recent: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         self._window: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         # Of drafted ids and the candidates they became; as if some had become one each.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
         self._pays = True
         self._wait, self._pause = 0, SHORT_PAUSE
-        self._since_plain = 0
+        # Rounds since one in which the assistant wasn't asked, and since one without candidates.
+        self._since_plain, self._since_one = 0, 0
         # Whether this round drafts, and the one before did.
         self._drafts, self._behind_draft = False, False
         self._texts = 0
@@ -127,8 +84,35 @@ class Auto:
 
     def update(self, done: Round) -> None:
         self._learn_costs(done)
-        if done.drafted:
+        by_assistant = done.drafted - done.looked_up
+        usual = self.costs.draft(by_assistant) if by_assistant else 0.0
+        usual += self.costs.verification(done.width)
+        self._recent.append((len(done.tokens), usual))
+        self._since_one = self._since_one + 1 if done.candidates else 0
+        if done.looked_up:
+            self.texts.learn(done)
+            # The assistant has not read what was emitted.
+            self._drafts = False
+        elif done.drafted:
             self._learn_acceptance(done)
+            self._window.append((len(done.tokens), usual))
+
+    def reach(self, confidences: Iterable[float]) -> list[float]:
+        """Of looked-up ids with such confidences, those of the ones to draft."""
+        plain, rate = self.costs.plain, self._overall_rate()
+        if plain is None or (self._since_one >= STALE and rate < CLEARLY / plain):
+            return []
+        chosen, _ = self.texts.best(confidences, rate, self.costs)
+        if not chosen:
+            self.texts.forget()
+        return chosen
+
+    def prefers(self, confidences: list[float]) -> bool:
+        """Whether to draft these looked-up ids rather than ask the assistant."""
+        rate = self._overall_rate()
+        tokens, seconds = self._usual_draft()
+        gain = self.texts.best(confidences, rate, self.costs)[1]
+        return 1 + gain - rate * self.costs.verification(1) > tokens - rate * seconds
 
     def worth(self, reached: float, drafted: int, rate: float) -> bool:
         """Whether to draft on behind `drafted` ids, all of them accepted with the chance `reached`.
@@ -173,6 +157,21 @@ class Auto:
             return self._best()[1]
         tokens, seconds = (sum(each) for each in zip(*list(self._window)[-rounds:], strict=True))
         return tokens / seconds if seconds else 0.0
+
+    def _overall_rate(self) -> float:
+        """Tokens a second of recent rounds, or of plain ones if they are more."""
+        plain = self.costs.plain
+        if plain is None:
+            return 0.0
+        tokens, seconds = (sum(each) for each in zip(*self._recent, strict=True))
+        return max(tokens / seconds if seconds else 0.0, 1 / plain)
+
+    def _usual_draft(self) -> tuple[float, float]:
+        """Tokens and seconds of a round with a draft of the assistant."""
+        if not self._window:
+            return 1 + self.first.mean(), self.costs.draft(1) + self.costs.verification(2)
+        tokens, seconds = (sum(each) for each in zip(*self._window, strict=True))
+        return tokens / len(self._window), seconds / len(self._window)
 
     def _best(self, *, certain: bool = False) -> tuple[int, float]:
         """The best number of ids to draft, and its rate; `certain`: if all were accepted."""
@@ -233,8 +232,6 @@ class Auto:
             calibration.forget()
         self._candidates = DECAY * self._candidates + done.candidates
         self._drafted = DECAY * self._drafted + done.drafted
-        usual = self.costs.draft(done.drafted) + self.costs.verification(done.width)
-        self._window.append((len(done.tokens), usual))
 
 
 class _Draft:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from uag.errors import UagError
+from uag.errors import LoadError, UagError
 from uag.inspect_command import EXAMPLES as INSPECT_EXAMPLES
 from uag.inspect_command import inspect
 from uag.plot_command import EXAMPLES as PLOT_EXAMPLES
@@ -18,6 +18,7 @@ from uag.terminal import be_quiet, printable, progress_bar
 if TYPE_CHECKING:
     from uag.comparison import Comparison
     from uag.decoder import SpeculativeDecoder
+    from uag.lookup import Lookup
     from uag.output import Output
 
 app = typer.Typer(
@@ -37,6 +38,8 @@ GENERATE_EXAMPLES = """Examples:
     uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
 
     echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
+
+    uag generate --target ./target --assistant lookup --text old.py "$(cat old.py)"
 """
 
 COMPARE_EXAMPLES = """Examples:
@@ -63,6 +66,12 @@ Compile = Annotated[
 Report = Annotated[
     Path | None,
     typer.Option(help="Also write a page that shows every round, to open in a browser."),
+]
+LookUp = Annotated[
+    bool, typer.Option("--lookup", help="Draft from the text so far too, beside the assistant.")
+]
+Texts = Annotated[
+    list[Path] | None, typer.Option("--text", help="A file to draft from; may be repeated.")
 ]
 Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
 
@@ -113,8 +122,11 @@ def generate(
     ],
     target: Annotated[str, typer.Option(help="Hub name or folder of the model whose text it is.")],
     assistant: Annotated[
-        str | None, typer.Option(help="Hub name or folder of the model that drafts.")
+        str | None,
+        typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
     ] = None,
+    lookup: LookUp = False,
+    texts: Texts = None,
     max_new_tokens: Length = 128,
     lookahead: Guesses = "auto",
     do_sample: Annotated[
@@ -146,7 +158,10 @@ def generate(
     be_quiet()
     _check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt
-    decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
+    where = _lookup(assistant, lookup, texts)
+    decoder = _load(
+        target, assistant, where, lookahead, dtype, device_map, compile, trust_remote_code
+    )
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
@@ -209,8 +224,11 @@ def compare(
         str | None, typer.Option(help="Hub name or folder; without it, the demo pair.")
     ] = None,
     assistant: Annotated[
-        str | None, typer.Option(help="Hub name or folder of the model that drafts.")
+        str | None,
+        typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
     ] = None,
+    lookup: LookUp = False,
+    texts: Texts = None,
     prompts: Annotated[
         Path | None,
         typer.Option(help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text'."),
@@ -250,18 +268,23 @@ def compare(
     from uag.promptfile import read_prompts
     from uag.report import comparison_table
 
-    texts = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
+    beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
+    where = _lookup(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
     if target is None:
         placement = _placement(dtype, device_map)
-        decoder = demo_decoder(_lookahead(lookahead), compile=compile, **placement)
+        decoder = demo_decoder(
+            _lookahead(lookahead), compile=compile, lookup=where or False, **placement
+        )
     else:
-        decoder = _load(target, assistant, lookahead, dtype, device_map, compile, trust_remote_code)
+        decoder = _load(
+            target, assistant, where, lookahead, dtype, device_map, compile, trust_remote_code
+        )
     with progress_bar() as progress:
         comparison = measure.compare(
             decoder,
-            texts,
+            beginnings,
             runs=runs,
             max_new_tokens=max_new_tokens,
             num_assistant_tokens=num_assistant_tokens,
@@ -273,6 +296,7 @@ def compare(
         settings = {
             "target": target,
             "assistant": assistant,
+            "lookup": where is not None,
             "dtype": str(decoder.model.dtype).removeprefix("torch."),
             "device": str(decoder.model.device),
             "threads": torch.get_num_threads(),
@@ -330,9 +354,25 @@ def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":
         )
 
 
+def _lookup(assistant: str | None, beside: bool, files: list[Path] | None) -> "Lookup | None":
+    """What to look up in, if anything."""
+    if not (beside or files or assistant == "lookup"):
+        return None
+    from uag.lookup import Lookup
+
+    texts: list[bytes] = []
+    for file in files or []:
+        try:
+            texts.append(file.read_bytes())
+        except OSError as error:
+            raise LoadError(f"cannot read {file}: {error.strerror}") from error
+    return Lookup(texts)
+
+
 def _load(
     target: str,
     assistant: str | None,
+    lookup: "Lookup | None",
     lookahead: str,
     dtype: str,
     device_map: str | None,
@@ -343,7 +383,8 @@ def _load(
 
     return SpeculativeDecoder.from_pretrained(
         target,
-        assistant,
+        None if assistant == "lookup" else assistant,
+        lookup=lookup or False,
         lookahead=_lookahead(lookahead),
         compile=compile,
         trust_remote_code=trust_remote_code,
@@ -375,6 +416,8 @@ def _described(out: "Output") -> dict[str, Any]:
             "drafted": stats.drafted,
             "candidates": stats.candidates,
             "accepted": stats.accepted,
+            "looked_up": stats.looked_up,
+            "looked_up_accepted": stats.looked_up_accepted,
             "tokens_per_forward": round(stats.tokens_per_forward, 3),
             "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
             "engines": stats.engines,

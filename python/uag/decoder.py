@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
+from uag._core import Sequence
 from uag.auto import Auto
 from uag.batches import ASSISTANT, TARGET, Batches
 from uag.bridge import Bridge, SpecialPairs
@@ -42,7 +43,9 @@ from uag.hf import (
     parameter_count,
 )
 from uag.lm import CachedLM, reads_together
-from uag.lookahead import Lookahead, lookahead_from
+from uag.lookahead import Heard, Lookahead, lookahead_from
+from uag.lookup import LOOKUP, Lookup, lookup_from
+from uag.lookup_drafter import LookupDrafter, TextsFirst
 from uag.options import Plan, check_limits, is_option, plan_generation
 from uag.output import Output, TextStream
 from uag.prompt import Prompt, assistant_ids, read, several
@@ -52,6 +55,7 @@ from uag.sharded import Agreed, is_sharded
 from uag.stats import Round, Stats
 from uag.streamers import WholeCharacters, check_one, feed, put_prompt
 from uag.text import TextDecoder
+from uag.text_rule import LONGEST_TEXT
 from uag.trace import Trace, Voice
 from uag.verify import verifier
 
@@ -75,10 +79,13 @@ class SpeculativeDecoder:
     Args:
         model: the target, a decoder-only transformers model.
         tokenizer: its fast tokenizer.
-        assistant: a smaller model of the same kind; or any object that guesses texts (`Drafter`);
-            or `None` to decode plainly.
+        assistant: a smaller model of the same kind; "lookup", or a `Lookup`, to draft from the text
+            so far, or from that and others; or any object that guesses texts (`Drafter`); or `None`
+            to decode plainly.
         assistant_tokenizer: its fast tokenizer. A `Drafter` that proposes text, or ids of the
             target's, needs none.
+        lookup: a `Lookup`, or `True` for the text so far, to draft from beside an assistant: each
+            draft is of the one that promises more.
         lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
             cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
             `Lookahead`.
@@ -107,9 +114,10 @@ class SpeculativeDecoder:
         self,
         model: PreTrainedModel,
         tokenizer: AnyTokenizer,
-        assistant: PreTrainedModel | Drafter | None = None,
+        assistant: PreTrainedModel | Drafter | Lookup | str | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
+        lookup: Lookup | bool = False,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
@@ -119,6 +127,7 @@ class SpeculativeDecoder:
         lookahead_from(lookahead)
         self.model = model
         self.tokenizer = tokenizer
+        assistant, self.lookup = _by_kind(assistant, lookup)
         self.assistant = assistant
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
         self.assistant_tokenizer = (
@@ -162,8 +171,9 @@ class SpeculativeDecoder:
     def from_pretrained(
         cls,
         target: str,
-        assistant: str | None,
+        assistant: str | Lookup | None,
         *,
+        lookup: Lookup | bool = False,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
@@ -177,7 +187,9 @@ class SpeculativeDecoder:
 
         Args:
             target: hub name or folder of the target.
-            assistant: hub name or folder of the assistant; `None` to decode plainly.
+            assistant: hub name or folder of the assistant; "lookup" or a `Lookup` (see the class);
+                `None` to decode plainly.
+            lookup: see the class.
             lookahead: see the class.
             special_pairs: see the class.
             draft_temperature: see the class.
@@ -193,17 +205,19 @@ class SpeculativeDecoder:
         lookahead_from(lookahead)
         tokenizer = load_tokenizer(target, trust_remote_code=trust_remote_code)
         other = None
-        if assistant is not None:
+        if isinstance(assistant, str) and assistant != LOOKUP:
             # Tokenizers first: a mistake in either name shows before gigabytes are read.
             other = load_tokenizer(assistant, trust_remote_code=trust_remote_code)
         options["trust_remote_code"] = trust_remote_code
+        model = load_model(target, **options)
         return cls(
-            load_model(target, **options),
+            model,
             tokenizer,
-            None
-            if assistant is None
-            else load_model(assistant, **(options | (assistant_options or {}))),
+            assistant
+            if other is None
+            else load_model(cast("str", assistant), **(options | (assistant_options or {}))),
             other,
+            lookup=lookup,
             lookahead=lookahead,
             special_pairs=special_pairs,
             draft_temperature=draft_temperature,
@@ -471,7 +485,7 @@ class SpeculativeDecoder:
             draws = self._drawing.begin(key, plan.sampling, target, sequence, stats)
         generation = rounds(
             target,
-            self._drafter(request.assistant_ids, draws.choice, batches),
+            self._drafter(request.assistant_ids, draws.choice, sequence, batches),
             draws.sequence if kept is None else kept.follow(draws.sequence),
             verifier(plan.processors, draws.pick),
             plan.stop,
@@ -512,20 +526,35 @@ class SpeculativeDecoder:
 
     def _schedule(self) -> int | str | Lookahead:
         # What "auto" learns of the two models holds for the next text too.
-        if self.lookahead != "auto":
-            return self.lookahead
         shared = [model for model in (self.model, self.assistant) if is_sharded(model)]
-        return Agreed(self._auto, cast("PreTrainedModel", shared[0])) if shared else self._auto
+        auto = Agreed(self._auto, cast("PreTrainedModel", shared[0])) if shared else self._auto
+        if self.lookahead == "auto":
+            return auto
+        if self.assistant is None or self.lookup is None:
+            return self.lookahead
+        # Which of two drafts is better, it knows whoever says how long they are.
+        return Heard(lookahead_from(self.lookahead), auto)
 
-    def _drafter(self, prompt: list[int], choice: Choice, batches: Batches) -> TextDrafter:
+    def _drafter(
+        self, prompt: list[int], choice: Choice, sequence: Sequence, batches: Batches
+    ) -> TextDrafter:
+        texts = None if self.lookup is None else self._lookup_drafter(self.lookup, sequence)
         if self.assistant is None:
-            return NoDrafter()
-        if not isinstance(self.assistant, PreTrainedModel):
-            return Guesses(self.assistant, self.bridge.assistant, prompt)
-        cache = batches.new_cache(ASSISTANT)
-        lm = CachedLM(self.assistant, context_window(self.assistant), cache)
-        lm.append(prompt)
-        return ModelDrafter(lm, self._assistant_ends, choice)
+            return texts or NoDrafter()
+        if isinstance(self.assistant, PreTrainedModel):
+            cache = batches.new_cache(ASSISTANT)
+            lm = CachedLM(self.assistant, context_window(self.assistant), cache)
+            lm.append(prompt)
+            drafter = ModelDrafter(lm, self._assistant_ends, choice)
+        else:
+            drafter = Guesses(self.assistant, self.bridge.assistant, prompt)
+        return drafter if texts is None else TextsFirst(drafter, texts, self._auto.prefers)
+
+    def _lookup_drafter(self, lookup: Lookup, sequence: Sequence) -> LookupDrafter:
+        parts = lookup.search(), lookup.min_match, self.bridge.target, sequence
+        if self.lookahead == "auto":
+            return LookupDrafter(*parts, LONGEST_TEXT, self._auto.reach)
+        return LookupDrafter(*parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -540,6 +569,17 @@ class _Request:
 
 def _name(model: object) -> str:
     return getattr(model, "name_or_path", "") or type(model).__name__
+
+
+def _by_kind(
+    assistant: PreTrainedModel | Drafter | Lookup | str | None, lookup: Lookup | bool
+) -> tuple[PreTrainedModel | Drafter | None, Lookup | None]:
+    """The assistant but for texts, and what to look up in."""
+    if not isinstance(assistant, Lookup) and assistant != LOOKUP:
+        return cast("PreTrainedModel | Drafter | None", assistant), lookup_from(lookup)
+    if lookup is not False:
+        raise OptionError("both assistant and lookup are lookups; give one, with all texts")
+    return None, lookup_from(assistant)
 
 
 def _check_verifies(target: PreTrainedModel) -> None:

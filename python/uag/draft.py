@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Ids, in the assistant's vocabulary, that may continue the text.
+    """What may continue the text: ids in the assistant's vocabulary, then text in nobody's.
 
     Attributes:
         ids: none if there is nothing to propose.
-        confidences: the assistant's probability of each, where the lookahead asks for it.
-        seconds: for each, what it took.
+        confidences: the chance of each drafted id by who drafted it, where the lookahead asks.
+        seconds: for each of `ids`, what it took.
+        text: bytes behind them that were looked up. A target id that reaches into them counts as
+            one drafted id.
     """
 
     ids: list[int] = field(default_factory=list[int])
     confidences: list[float] = field(default_factory=list[float])
     seconds: list[float] = field(default_factory=list[float])
+    text: bytes = b""

@@ -76,7 +76,7 @@ class Drawing:
         if self._by_rejection:
             shape = shape.sharper(self._draft_temperature or 1.0)
             rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
-            same = cast("Sequence", SameTokens(sequence, self._shared))
+            same = cast("Sequence", SameTokens(sequence, self._shared, rejection))
             return Draws(rejection, rejection.draft, same)
         sampler = Sampler(self.target_names, key, len(target.ids))
         if self._assistant is None:

@@ -34,11 +34,12 @@ def rounds(
         # 1. The assistant proposes ids of its own vocabulary. A last id needs no proposal.
         with clock.phase(drafting):
             k = lookahead.next_k() if room > 1 else 0
-            draft = drafter.draft(k, lookahead.goes_on()) if k else Draft()
+            draft = drafter.draft(k, lookahead.goes_on()) if room > 1 else Draft()
 
         # 2. The same bytes as the target's ids.
         with clock.phase("translate"):
-            proposal = sequence.propose(draft.ids)
+            proposal = sequence.propose(draft.ids, draft.text)
+            drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
             candidates = proposal.ids[: usual_width(min(len(proposal.ids) + 1, room)) - 1]
 
         # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
@@ -58,8 +59,9 @@ def rounds(
         done = Round(
             tokens=tokens,
             accepted=accepted,
-            drafted=len(draft.ids),
-            drafted_accepted=_drafted_behind(accepted, proposal, len(draft.ids)),
+            drafted=drafted,
+            drafted_accepted=_drafted_behind(accepted, proposal, drafted),
+            looked_up=drafted - len(draft.ids),
             candidates=len(candidates),
             seconds=clock.seconds(),
             width=target.width,
@@ -70,7 +72,7 @@ def rounds(
         yield done
         if finished:
             return
-        drafting, checking = ("draft" if draft.ids else drafting), "verify"
+        drafting, checking = ("draft" if drafted else drafting), "verify"
 
 
 def _drafted_behind(accepted: int, proposal: Proposal, drafted: int) -> int:

@@ -98,6 +98,28 @@ class Heuristic:
             self.k = self.k + 2 if right else max(1, self.k - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A lookahead of whose rounds `auto` hears too, as it judges what is looked up."""
+
+    lookahead: Lookahead
+    auto: Lookahead
+
+    def start(self) -> None:
+        self.lookahead.start()
+        self.auto.start()
+
+    def next_k(self) -> int:
+        return self.lookahead.next_k()
+
+    def goes_on(self) -> GoesOn | None:
+        return self.lookahead.goes_on()
+
+    def update(self, done: Round) -> None:
+        self.lookahead.update(done)
+        self.auto.update(done)
+
+
 def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
     """The schedule that a `lookahead=` option stands for.
 

@@ -31,6 +31,9 @@ PROMPTS = (
     "It was a sunny day. Ben and his mom",
 )
 
+# Ids that transformers looks up, as its documentation has it.
+PROMPT_LOOKUP = 10
+
 # Decodes a prompt, given as text and as ids, to new ids and seconds by phase.
 Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
 
@@ -60,7 +63,8 @@ def compare(
     (['plain', 'transformers', 'uag'], True)
 
     Args:
-        decoder: the target, and the assistant; without one, transformers has nothing to add.
+        decoder: the target, and the assistant; transformers has its prompt lookup beside a decoder
+            that only looks up, and nothing to add without either.
         prompts: one or more texts.
         runs: how often each prompt is decoded in each way, after an untimed run of the first.
         max_new_tokens: most new target ids of a run.
@@ -87,8 +91,10 @@ def compare(
     seeded = options | ({"seed": seed} if drawn else {})
     entrants = [_Entrant(PLAIN, _plain(decoder.model, options), drawn=drawn)]
     assistant = decoder.assistant
-    if with_transformers and isinstance(assistant, PreTrainedModel):
-        assistant = _stand_in(assistant) if drawn else assistant
+    with_lookup = assistant is None and decoder.lookup is not None
+    if with_transformers and (with_lookup or isinstance(assistant, PreTrainedModel)):
+        if drawn and isinstance(assistant, PreTrainedModel):
+            assistant = _stand_in(assistant)
         assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
         entrants.append(_Entrant(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
     if drawn:
@@ -204,8 +210,13 @@ def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
     return known
 
 
-def _with_assistant(decoder: SpeculativeDecoder, assistant: PreTrainedModel) -> dict[str, Any]:
-    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers."""
+def _with_assistant(decoder: SpeculativeDecoder, assistant: object) -> dict[str, Any]:
+    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers.
+
+    It has no way to use an assistant and look up too.
+    """
+    if assistant is None:
+        return {"prompt_lookup_num_tokens": PROMPT_LOOKUP}
     if _vocabulary(decoder.tokenizer) == _vocabulary(decoder.assistant_tokenizer):
         return {"assistant_model": assistant}
     return {

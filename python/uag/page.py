@@ -183,6 +183,7 @@ def _round(step: Step, done: Round) -> dict[str, Any]:
     """Short names, and nothing that is empty: there may be thousands."""
     described: dict[str, Any] = {
         "draft": step.draft,
+        "looked_up": done.looked_up,
         "candidates": step.candidates,
         "read": done.candidates,
         "cut": step.cut,

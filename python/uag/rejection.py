@@ -94,6 +94,11 @@ class RejectionSampling:
 
         return choose
 
+    def given(self, ids: list[int]) -> None:
+        """A draft of target ids that nobody drew: each had the chance 1."""
+        self._start = self._length()
+        self._drawn_from = [(torch.tensor([id]), torch.ones(1)) for id in ids]
+
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
         """The target's token for each row: the candidate there, or another one in its place.
 
@@ -134,7 +139,7 @@ def _by_text(tokenizer: Tokenizer) -> dict[bytes, int]:
 
 
 class SameTokens:
-    """A `Sequence` whose candidates are the drafted tokens, each as it is."""
+    """A `Sequence` whose candidates are the drafted tokens, each as it is, or looked up."""
 
     class Proposal(NamedTuple):
         """As the core's."""
@@ -143,13 +148,19 @@ class SameTokens:
         draft_ends: list[int]
         cut: str = ""
 
-    def __init__(self, sequence: _core.Sequence, shared: SharedTokens) -> None:
+    def __init__(
+        self, sequence: _core.Sequence, shared: SharedTokens, rejection: RejectionSampling
+    ) -> None:
         self._sequence = sequence
         self._shared = shared
+        self._rejection = rejection
 
-    def propose(self, draft_ids: list[int]) -> Proposal:
-        """The drafted ids by their names in the target's vocabulary."""
-        self._sequence.propose(draft_ids)
+    def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
+        """The drafted ids by their names in the target's vocabulary, or ids that spell `text`."""
+        proposal = self._sequence.propose(draft_ids, text)
+        if text:
+            self._rejection.given(proposal.ids)
+            return self.Proposal(proposal.ids, proposal.draft_ends, proposal.cut)
         ids = [self._shared.to_target[id] for id in draft_ids]
         return self.Proposal(ids, [*range(1, len(ids) + 1)])
 

@@ -20,8 +20,9 @@ class Round:
     Attributes:
         tokens: target ids emitted: the accepted candidates, then the target's own id.
         accepted: how many of `tokens` came from the draft (the rest are the target's own).
-        drafted: assistant ids drafted.
+        drafted: assistant ids drafted, and target ids looked up behind them.
         drafted_accepted: how many of those agreed with the target.
+        looked_up: how many of those drafted were looked up in a text: the last ones.
         candidates: target ids that the draft translated to.
         width: ids in the target's pass, with those that only filled it up.
         seconds: wall-clock seconds by phase (`PHASES`). A model's first reading, of its prompt,
@@ -37,8 +38,14 @@ class Round:
     candidates: int
     seconds: dict[str, float]
     width: int = 1
+    looked_up: int = 0
     confidences: list[float] = field(default_factory=list[float])
     draft_seconds: list[float] = field(default_factory=list[float])
+
+    @property
+    def looked_up_accepted(self) -> int:
+        """How many of `looked_up` agreed with the target."""
+        return max(0, self.drafted_accepted - (self.drafted - self.looked_up))
 
 
 @dataclass(slots=True)
@@ -80,8 +87,18 @@ class Stats:
 
     @property
     def drafted(self) -> int:
-        """Assistant ids drafted."""
+        """Assistant ids drafted, and target ids looked up."""
         return sum(done.drafted for done in self.history)
+
+    @property
+    def looked_up(self) -> int:
+        """How many of those drafted were looked up in a text."""
+        return sum(done.looked_up for done in self.history)
+
+    @property
+    def looked_up_accepted(self) -> int:
+        """How many of those looked up agreed with the target."""
+        return sum(done.looked_up_accepted for done in self.history)
 
     @property
     def candidates(self) -> int:

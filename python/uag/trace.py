@@ -14,7 +14,8 @@ class Step:
 
     Attributes:
         draft: assistant ids drafted.
-        candidates: target ids that they translate to; a few at the end may not have been read.
+        candidates: target ids that they translate to, and text that was looked up; a few at the
+            end may not have been read.
         draft_ends: for each candidate, how many drafted ids its bytes reach into.
         cut: why the candidates end before the draft does (`_core.Proposal.cut`).
         held: bytes at the end of the text that the assistant's ids left out before the round.
@@ -92,9 +93,9 @@ class _Followed:
         self._draft: list[int] = []
         self._proposal: Proposal | None = None
 
-    def propose(self, draft_ids: list[int]) -> Proposal:
+    def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         self._draft = draft_ids
-        self._proposal = self._sequence.propose(draft_ids)
+        self._proposal = self._sequence.propose(draft_ids, text)
         return self._proposal
 
     def commit(self, target_ids: list[int]) -> Edit:

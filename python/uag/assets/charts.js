@@ -112,7 +112,7 @@ function binned(rounds, width) {
   for (let start = 0; start < rounds.length; start += size) {
     const some = rounds.slice(start, start + size);
     const mean = (count) => some.reduce((sum, round) => sum + count(round), 0) / some.length;
-    bins.push({ start, end: start + some.length, drafted: mean((round) => draftOf(round).length), right: mean((round) => round.right ?? 0) });
+    bins.push({ start, end: start + some.length, drafted: mean((round) => draftedIn(round)), right: mean((round) => round.right ?? 0) });
   }
   return bins;
 }

@@ -18,6 +18,7 @@ const CUTS = {
 const page = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const draftOf = (round) => round.draft ?? [];
+const draftedIn = (round) => draftOf(round).length + (round.looked_up ?? 0);
 let text, chosen, shownRounds;
 
 function main() {
@@ -79,7 +80,7 @@ function showTitle() {
 function showFigures() {
   const sum = (count) => text.rounds.reduce((total, round) => total + count(round), 0);
   const tokens = sum((round) => round.tokens.length), accepted = sum((round) => round.accepted ?? 0);
-  const drafted = sum((round) => draftOf(round).length), right = sum((round) => round.right ?? 0);
+  const drafted = sum(draftedIn), right = sum((round) => round.right ?? 0);
   const seconds = totalSeconds(text);
   const figures = [
     [(tokens / Math.max(1, text.forwards)).toFixed(2), "tokens per forward pass of the target"],
@@ -145,6 +146,7 @@ function showWords() {
 
 // What was drafted and not accepted, as text.
 function rejectedOf(round) {
+  if (round.looked_up) return wording(text.target, (round.candidates ?? []).slice(round.accepted ?? 0));
   return wording(text.assistant, draftOf(round).slice(round.right ?? 0));
 }
 
@@ -173,9 +175,10 @@ function onPoint(event) {
 }
 
 function summary(round) {
-  const drafted = draftOf(round).length, count = round.tokens.length;
+  const drafted = draftedIn(round), count = round.tokens.length;
   const wrote = `${count} token${count === 1 ? "" : "s"} written`;
-  return drafted ? `${round.right ?? 0} of ${drafted} drafted ids accepted, ${wrote}` : `no draft, ${wrote}`;
+  const how = round.looked_up ? "looked-up" : "drafted";
+  return drafted ? `${round.right ?? 0} of ${drafted} ${how} ids accepted, ${wrote}` : `no draft, ${wrote}`;
 }
 
 function choose(index) {
@@ -196,8 +199,8 @@ function moreRounds() {
   const cards = [];
   while (cards.length < BATCH && shownRounds < text.rounds.length) {
     const start = shownRounds++;
-    if (!draftOf(text.rounds[start]).length) {
-      while (shownRounds < text.rounds.length && !draftOf(text.rounds[shownRounds]).length) shownRounds++;
+    if (!draftedIn(text.rounds[start])) {
+      while (shownRounds < text.rounds.length && !draftedIn(text.rounds[shownRounds])) shownRounds++;
     }
     cards.push(shownRounds - start > 1 ? plainCard(start, shownRounds) : card(start));
   }
@@ -237,7 +240,9 @@ function rowsOf(round, index) {
   if (draft.length) {
     rows.push({ name: "drafted", voice: text.assistant, ids: draft, start: theirs, sure: round.confidences,
       kind: (at) => (at < right ? "accepted" : at < judged ? "rejected" : "unjudged") });
-    rows.push({ name: "to the target", voice: text.target, ids: round.candidates ?? [], start: ours,
+  }
+  if (draftedIn(round)) {
+    rows.push({ name: draft.length ? "to the target" : "looked up", voice: text.target, ids: round.candidates ?? [], start: ours,
       kind: (at) => (at < accepted ? "accepted" : at === accepted && at < read ? "rejected" : "unjudged") });
   }
   rows.push({ name: "written", voice: text.target, ids: round.tokens, start: ours, kind: (at) => (at < accepted ? "accepted" : "own") });

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod convert;
+mod lookup;
 mod sequence;
 mod tokenizer;
 
@@ -14,6 +15,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::convert::UnsupportedTokenizer;
+    #[pymodule_export]
+    use crate::lookup::{Found, Search, Texts};
     #[pymodule_export]
     use crate::sequence::{Bridge, Edit, Proposal, Sequence};
     #[pymodule_export]

@@ -24,13 +24,14 @@ impl Bridge {
 }
 
 #[pyclass(module = "uag._core")]
-pub(crate) struct Sequence(uag::Sequence);
+pub(crate) struct Sequence(pub(crate) uag::Sequence);
 
 #[pymethods]
 impl Sequence {
     // A round takes microseconds: less than giving the GIL away and taking it back.
-    fn propose(&mut self, draft_ids: Ids) -> PyResult<Proposal> {
-        self.0.propose(&draft_ids.0).map(Proposal).map_err(error)
+    #[pyo3(signature = (draft_ids, text = None))]
+    fn propose(&mut self, draft_ids: Ids, text: Option<&[u8]>) -> PyResult<Proposal> {
+        self.0.propose_then(&draft_ids.0, text.unwrap_or_default()).map(Proposal).map_err(error)
     }
 
     fn commit(&mut self, target_ids: Ids) -> PyResult<Edit> {
@@ -40,6 +41,10 @@ impl Sequence {
     #[getter]
     fn target_ids(&self) -> &[u32] {
         self.0.target_ids()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.target_ids().len()
     }
 
     #[getter]

@@ -37,7 +37,8 @@ pub enum Cut {
 pub struct Proposal {
     /// They continue the committed target ids.
     pub ids: Vec<u32>,
-    /// For each, how many draft ids its bytes reach into.
+    /// For each, how many draft ids its bytes reach into. Those that reach into the text behind the ids
+    /// count as one more each.
     pub draft_ends: Vec<u32>,
     /// Whether committed ids and candidates are what the target's tokenizer gives for the whole text.
     pub exact: bool,
@@ -265,6 +266,12 @@ impl Sequence {
         &self.target.ids
     }
 
+    /// The bytes of each committed target id from the index `from` on that carries text.
+    pub fn texts_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        let ids = self.target.ids.get(from..).unwrap_or_default();
+        ids.iter().filter_map(|&id| self.bridge.target.token_bytes(id))
+    }
+
     /// The assistant's ids for the same text.
     pub fn assistant_ids(&self) -> &[u32] {
         &self.assistant.ids
@@ -286,6 +293,16 @@ impl Sequence {
     /// # Errors
     /// [`crate::Error::TooLong`]; on the slow path [`crate::Error::Encode`].
     pub fn propose(&mut self, draft_ids: &[u32]) -> Result<Proposal> {
+        self.propose_then(draft_ids, &[])
+    }
+
+    /// The same for a draft that goes on with `text`, which is in neither vocabulary; not behind a special
+    /// token, where a draft ends. Without ids it
+    /// continues the committed text, an unfinished character of the target's too.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose).
+    pub fn propose_then(&mut self, draft_ids: &[u32], text: &[u8]) -> Result<Proposal> {
         let Self { bridge, target, assistant, bytes, draft_ends } = self;
         assistant.cached.truncate(assistant.ids.len());
         assistant.cached.extend_from_slice(draft_ids);
@@ -306,12 +323,15 @@ impl Sequence {
             bytes.extend_from_slice(text);
             draft_ends.push(bytes.len());
         }
-        let held = assistant.stream.held();
+        let held = if draft_ids.is_empty() { &[] } else { assistant.stream.held() };
         if !bytes.starts_with(held) {
             let cut = if held.starts_with(bytes) && special.is_none() { cut } else { Cut::Mismatch };
             return Ok(Proposal { ids: Vec::new(), draft_ends: Vec::new(), exact: false, cut });
         }
         let known = held.len();
+        if special.is_none() && cut == Cut::No {
+            bytes.extend_from_slice(text);
+        }
         target.put(&bytes[known..])?;
         let exact = target.agree == target.ends.len() && target.stream.exact();
         let fresh = target.ends.is_empty();
@@ -328,8 +348,12 @@ impl Sequence {
                 break;
             }
             end = token_end;
-            while draft_ends[drafted] < end - target.committed + known {
+            while draft_ends.get(drafted).is_some_and(|&draft_end| draft_end < end - target.committed + known) {
                 drafted += 1;
+            }
+            if drafted == draft_ends.len() {
+                // In the text: a unit of its own.
+                draft_ends.push(end - target.committed + known);
             }
             proposal.ids.push(id);
             proposal.draft_ends.push(drafted as u32 + 1);

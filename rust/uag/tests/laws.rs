@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{byte_level, metaspace, reference, unigram};
 use proptest::prelude::*;
-use uag::{Bridge, Stream, Tokenizer};
+use uag::{Bridge, Cut, Stream, Tokenizer};
 
 /// What is done to a text.
 #[derive(Debug, Clone)]
@@ -26,6 +26,11 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::sample::select(vec![vec![0xE6], vec![0x97], vec![0xFF], vec![0xF0, 0x9F]]),
     ];
     prop::collection::vec(unit, 0..40).prop_map(|units| units.concat())
+}
+
+/// Text behind a draft, mostly none.
+fn looked_up() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![2 => Just(Vec::new()), 1 => text()]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -116,7 +121,9 @@ proptest! {
     #[test]
     fn a_round_keeps_both_sides_in_step(
         (target, _) in tokenizers(), (assistant, _) in tokenizers(), prompt in text(),
-        rounds in prop::collection::vec((prop::collection::vec(0..290u32, 0..8), 0..8usize, prop::collection::vec(0..290u32, 0..3)), 1..8),
+        rounds in prop::collection::vec(
+            (prop::collection::vec(0..290u32, 0..8), looked_up(), 0..8usize, prop::collection::vec(0..290u32, 0..3)), 1..8,
+        ),
     ) {
         let target = Arc::new(Tokenizer::from_json(&target).expect("it is one"));
         let assistant = Arc::new(Tokenizer::from_json(&assistant).expect("it is one"));
@@ -128,12 +135,20 @@ proptest! {
         let bridge = Arc::new(Bridge::new(Arc::clone(&target), Arc::clone(&assistant), &[(256, 256)]));
         let mut sequence = bridge.start(&ids(&target), &ids(&assistant)).expect("short");
         let mut committed = sequence.target_ids().to_vec();
-        for (draft, accepted, own) in rounds {
+        for (draft, looked_up, accepted, own) in rounds {
             let cached: Vec<u32> = sequence.assistant_ids().iter().chain(&draft).copied().collect();
-            let proposal = sequence.propose(&draft).expect("short");
+            let proposal = sequence.propose_then(&draft, &looked_up).expect("short");
             prop_assert_eq!(proposal.ids.len(), proposal.draft_ends.len());
-            prop_assert!(proposal.draft_ends.is_sorted() && proposal.draft_ends.iter().all(|&end| end as usize <= draft.len()));
-            prop_assert_eq!(&sequence.propose(&draft).expect("short"), &proposal, "asking again changes nothing");
+            let beyond = proposal.draft_ends.iter().filter(|&&end| end as usize > draft.len()).count();
+            prop_assert!(proposal.draft_ends.is_sorted() && (beyond == 0 || !looked_up.is_empty()));
+            // Nothing follows a special token.
+            if proposal.cut == Cut::No && !looked_up.is_empty() && !draft.contains(&256) {
+                let spelled: Vec<u8> = proposal.ids.iter().flat_map(|&id| target.token_bytes(id).unwrap_or(&[])).copied().collect();
+                prop_assert!(spelled.ends_with(&looked_up));
+                prop_assert_eq!(proposal.draft_ends.last().map(|&end| end as usize), Some(draft.len() + beyond));
+                prop_assert!(beyond > 0);
+            }
+            prop_assert_eq!(&sequence.propose_then(&draft, &looked_up).expect("short"), &proposal, "asking again changes nothing");
             let emitted: Vec<u32> = proposal.ids.iter().take(accepted).chain(&own).copied().collect();
             let edit = sequence.commit(&emitted).expect("short");
             committed.extend(&emitted);

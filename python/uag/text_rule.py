@@ -1,0 +1,63 @@
+"""How far to draft what was looked up: its chances against the price of a wider pass."""
+
+from collections.abc import Iterable
+
+from uag.calibration import Calibration
+from uag.costs import Costs
+from uag.stats import Round
+
+# Ids of a draft. They cost nothing but the width of the pass.
+LONGEST_TEXT = 64
+# Beyond ids that are reached so seldom there is nothing to gain.
+SELDOM = 0.03
+# What a wider pass costs is known roughly: a draft has to gain so many times as much.
+MARGIN = 1.25
+
+
+class TextRule:
+    """Learns how often looked-up ids are right, by how much matched and how many places agree."""
+
+    def __init__(self) -> None:
+        self._first, self._later = Calibration(), Calibration()
+
+    def best(
+        self, confidences: Iterable[float], rate: float, costs: Costs
+    ) -> tuple[list[float], float]:
+        """The confidences of the ids to draft, and what they gain over none, in tokens.
+
+        A second counts as `rate` tokens.
+
+        >>> costs = Costs(); costs.verified(1, 1.0); costs.verified(9, 2.0)
+        >>> chosen, gain = TextRule().best([0.9, 0.9, 0.9, 0.01, 0.01], 1.0, costs)
+        >>> len(chosen), gain > 1.5
+        (3, True)
+        """
+        heard: list[float] = []
+        best, most = 0, 0.0
+        gain, reached = 0.0, 1.0
+        none = costs.verification(1)
+        for confidence in confidences:
+            reached *= self._calibration(len(heard)).chance(confidence)
+            if reached < SELDOM:
+                break
+            heard.append(confidence)
+            gain += reached
+            wider = costs.verification(1 + len(heard)) - none
+            if gain - MARGIN * rate * wider > most:
+                best, most = len(heard), gain - MARGIN * rate * wider
+        return heard[:best], most
+
+    def learn(self, done: Round) -> None:
+        """Hear what became of ids that were looked up."""
+        rejected = done.accepted < done.candidates
+        for index in range(min(done.drafted_accepted + rejected, done.drafted)):
+            accepted = index < done.drafted_accepted
+            self._calibration(index).observe(done.confidences[index], accepted=accepted)
+
+    def forget(self) -> None:
+        """Something was found and not drafted: in time it is tried again."""
+        self._first.forget_bins()
+        self._later.forget_bins()
+
+    def _calibration(self, index: int) -> Calibration:
+        return self._later if index else self._first

@@ -1,0 +1,180 @@
+//! Drafts from texts: what followed where the end of a text stood before.
+
+use std::sync::Arc;
+
+use crate::suffix::{Point, SuffixTree};
+
+/// Between texts in one tree: a byte that no UTF-8 text has.
+pub(crate) const SEPARATOR: u8 = 0xFF;
+
+/// The most occurrences that vote on what follows.
+const VOTERS: usize = 64;
+
+/// A longer draft than so many times what matched, and some more, is seldom right to its end.
+const REACH: (usize, usize) = (32, 96);
+
+/// How much shorter a match may be for the sake of a place where a token ends.
+const SHORTER: usize = 64;
+
+/// A growing text, and others, in which its end is looked up.
+///
+/// ```
+/// let mut search = uag::Search::new(Vec::new());
+/// search.append("one two three. one ".split_inclusive(' ').map(str::as_bytes));
+/// let found = search.find(5, 4);
+/// assert_eq!((found.bytes.as_slice(), found.matched), (&b"two t"[..], 4));
+/// ```
+#[derive(Debug, Default)]
+pub struct Search {
+    own: SuffixTree,
+    /// A bit for each place in the growing text: whether one of its tokens ends there.
+    ends: Vec<u64>,
+    others: Vec<(Arc<SuffixTree>, Point)>,
+}
+
+/// What may follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The bytes; none if the end of the text hasn't occurred.
+    pub bytes: Vec<u8>,
+    /// For each, of the occurrences that agree with all before it, the part that goes on with it.
+    pub shares: Vec<f32>,
+    /// Whether they end because of the limit: perhaps in the midst of a token.
+    pub limited: bool,
+    /// How many bytes at the end of the text have occurred before.
+    pub matched: usize,
+    /// At how many places, of which so many at most are looked at.
+    pub places: usize,
+}
+
+/// A place in one of the texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// `0` for the growing text.
+    text: usize,
+    at: usize,
+}
+
+impl Search {
+    /// An empty text beside other ones, which are only read.
+    pub fn new(others: Vec<Arc<SuffixTree>>) -> Self {
+        let others = others.into_iter().map(|tree| (tree, Point::EMPTY)).collect();
+        Self { others, ..Self::default() }
+    }
+
+    /// Adds tokens at the end of the growing text. Amortised constant time a byte and tree.
+    pub fn append<'a>(&mut self, tokens: impl IntoIterator<Item = &'a [u8]>) {
+        for token in tokens {
+            if self.own.append(token) < token.len() {
+                // Full, at 2 GiB: the end is no longer known.
+                *self = Self::default();
+                return;
+            }
+            for (tree, point) in &mut self.others {
+                *point = token.iter().fold(*point, |point, &byte| tree.follow(point, byte));
+            }
+            let end = self.own.text().len();
+            self.ends.resize(end / 64 + 1, 0);
+            self.ends[end / 64] |= 1 << (end % 64);
+        }
+    }
+
+    /// Up to `limit` bytes that may follow, of those at most 32 times as many as matched and 96 more.
+    ///
+    /// The places where the longest end of the text stood before, 64 of them at most, vote: each byte is
+    /// what most of those have that agree so far; of equals, that of the oldest. An end of less than
+    /// `min_match` bytes tells nothing. In the growing text itself a place counts only where a token ends,
+    /// as one ends here; what starts within the longest repeated end is itself a repetition, and doesn't
+    /// count. Where the end overlaps itself, as in "abcabcabc", what follows repeats. Linear in `limit`.
+    pub fn find(&self, limit: usize, min_match: usize) -> Found {
+        let mut found = Found { bytes: Vec::new(), shares: Vec::new(), limited: false, matched: 0, places: 0 };
+        let mut places;
+        (found.matched, places) = self.places();
+        for (index, (tree, point)) in self.others.iter().enumerate() {
+            let depth = tree.depth(*point);
+            if depth > found.matched {
+                (found.matched, places) = (depth, Vec::new());
+            }
+            if depth == found.matched && places.len() < VOTERS && depth >= min_match {
+                let starts = tree.occurrences(*point, VOTERS - places.len());
+                places.extend(starts.into_iter().map(|start| Place { text: index + 1, at: start + depth }));
+            }
+        }
+        if found.matched < min_match.max(1) {
+            return found;
+        }
+        let limit = limit.min(REACH.0 * found.matched + REACH.1);
+        found.places = places.len();
+        places.sort_unstable();
+        let texts = std::iter::once(self.own.text()).chain(self.others.iter().map(|(tree, _)| tree.text()));
+        vote(&texts.collect::<Vec<_>>(), places, limit, &mut found);
+        found.limited = found.bytes.len() == limit;
+        found
+    }
+
+    /// In the growing text: how much of its end has occurred before the end of a token, and where.
+    fn places(&self) -> (usize, Vec<Place>) {
+        let mut point = self.own.end();
+        for _ in 0..=SHORTER {
+            if point == Point::EMPTY {
+                break;
+            }
+            let depth = self.own.depth(point);
+            let starts = self.own.occurrences(point, VOTERS);
+            let places = starts.into_iter().map(|start| Place { text: 0, at: start + depth });
+            let ends: Vec<Place> = places.filter(|place| self.is_end(place.at)).collect();
+            if !ends.is_empty() {
+                return (depth, ends);
+            }
+            point = self.own.shorter(point);
+        }
+        (0, Vec::new())
+    }
+
+    /// Whether a token of the growing text ends there.
+    fn is_end(&self, at: usize) -> bool {
+        self.ends[at / 64] >> (at % 64) & 1 == 1
+    }
+
+    /// How many bytes of memory the growing text's tree takes.
+    pub fn memory(&self) -> usize {
+        self.own.memory()
+    }
+
+    /// The growing text.
+    pub fn text(&self) -> &[u8] {
+        self.own.text()
+    }
+}
+
+/// Goes on with the byte that most places have, which alone stay.
+fn vote(texts: &[&[u8]], mut places: Vec<Place>, limit: usize, found: &mut Found) {
+    let Found { bytes, shares, .. } = found;
+    while bytes.len() < limit {
+        let next = |place: &Place| {
+            let (text, at) = (texts[place.text], place.at + bytes.len());
+            match text.get(at) {
+                Some(&byte) => (place.text == 0 || byte != SEPARATOR).then_some(byte),
+                // The growing text goes on with what is found.
+                None if place.text == 0 => bytes.get(at - text.len()).copied(),
+                None => None,
+            }
+        };
+        let mut counts = [0u16; 256];
+        let (mut all, mut most, mut winner) = (0u16, 0, None);
+        for byte in places.iter().filter_map(next) {
+            counts[usize::from(byte)] += 1;
+            all += 1;
+        }
+        // The oldest come first.
+        for byte in places.iter().filter_map(next) {
+            if counts[usize::from(byte)] > most {
+                (most, winner) = (counts[usize::from(byte)], Some(byte));
+            }
+        }
+        let Some(byte) = winner else { break };
+        places.retain(|place| next(place) == Some(byte));
+        bytes.push(byte);
+        shares.push(f32::from(most) / f32::from(all));
+    }
+}
