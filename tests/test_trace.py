@@ -139,3 +139,14 @@ def test_the_curves_count_every_judged_id_once(history: list[Round]) -> None:
     assert bool(bins) == bool(seen)
     plain = [0.5 for done in history[1:] if not done.drafted]
     assert plain_seconds(history) == (0.5 if plain else None)
+
+
+def test_texts_that_were_looked_up_are_among_the_candidates() -> None:
+    name = tokenizer("llama2")
+    model = telling(random_model("llama", name), name)
+    looking = uag.SpeculativeDecoder(model, name, "lookup", lookahead=4)
+    out = looking.generate(PROMPT * 2, max_new_tokens=40, trace=True)
+    assert out.trace is not None and out.stats.looked_up > 0
+    for step, done in zip(out.trace.steps, out.stats.history, strict=True):
+        assert step.tokens[: done.accepted] == step.candidates[: done.accepted]
+        assert step.draft == [] and len(step.candidates) >= done.candidates

@@ -12,6 +12,10 @@ from uag.hf import AnyTokenizer
 class Step:
     """What a round did to the text in both vocabularies.
 
+    >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
+    >>> out.trace.steps[0].tokens == out.token_ids[: len(out.trace.steps[0].tokens)]
+    True
+
     Attributes:
         draft: assistant ids drafted.
         candidates: target ids that they translate to, and text that was looked up; a few at the
