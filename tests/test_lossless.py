@@ -75,6 +75,9 @@ def test_no_assistant_decodes_plainly(architecture: str) -> None:
 def test_a_target_that_cannot_verify_at_once_is_refused_with_an_assistant() -> None:
     with pytest.raises(UnsupportedModelError, match="use it as the assistant"):
         scripted("mamba", ("gpt2", "llama2"))
+    target = tokenizer("gpt2")
+    with pytest.raises(UnsupportedModelError, match="reads one id at a time"):
+        SpeculativeDecoder(random_model("mamba", target), target, "lookup")
 
 
 OPTIONS: list[dict[str, Any]] = [

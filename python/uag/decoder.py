@@ -139,6 +139,8 @@ class SpeculativeDecoder:
         check_model(model, TARGET)
         self._engines = {TARGET: Engine(model, backend)}
         self._engines[TARGET].new_cache()  # refuses what cannot be taken back
+        if assistant is not None or self.lookup is not None:
+            _check_verifies(model)
         pairs = list(special_pairs or ())
         by_model = isinstance(assistant, PreTrainedModel)
         if by_model:
@@ -149,7 +151,6 @@ class SpeculativeDecoder:
             check_model(assistant, ASSISTANT)
             self._engines[ASSISTANT] = Engine(assistant, backend)
             self._engines[ASSISTANT].new_cache()
-            _check_verifies(model)
             _warn_if_larger(assistant, model)
             ends = end_ids(assistant, assistant_tokenizer)
             turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
