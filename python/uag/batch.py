@@ -18,7 +18,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
 from uag.cache import (
-    ModelCache,
+    PlacedCache,
     RewindableCache,
     attention_of,
     keeps_logits,
@@ -232,28 +232,13 @@ class Batch:
         return zeros.masked_fill(~seen, torch.finfo(dtype).min)
 
 
-class RowCache(ModelCache):
+class RowCache(PlacedCache):
     """One text's row in a `Batch`: a `ModelCache` whose passes are those of all."""
 
     def __init__(self, batch: Batch) -> None:
         """A row that has read nothing."""
-        self.length = 0
-        self.width = 0
+        super().__init__()
         self.batch = batch
-
-    def clear(self) -> None:
-        self.length = 0
-
-    def rewind(self, length: int) -> None:
-        self.length = min(self.length, length)
-
-    def worth_reading_alone(self, count: int) -> bool:
-        """No: nothing has to be copied."""
-        del count
-        return False
-
-    def mark(self) -> None:
-        """Nothing has to be remembered."""
 
     def read(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""

@@ -111,6 +111,30 @@ class ModelCache(Protocol):
         ...
 
 
+class PlacedCache(ModelCache):
+    """A `ModelCache` whose states stay where they are: going back moves a number."""
+
+    def __init__(self) -> None:
+        """A cache that has read nothing."""
+        self.length = self.width = 0
+
+    def clear(self) -> None:
+        """Forget every id."""
+        self.length = 0
+
+    def rewind(self, length: int) -> None:
+        """Go back to at most `length` ids."""
+        self.length = min(self.length, length)
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """No: nothing has to be copied."""
+        del count
+        return False
+
+    def mark(self) -> None:
+        """Nothing has to be remembered."""
+
+
 class RewindableCache:
     """A `ModelCache` of any size, for every kind of layer that can go back."""
 

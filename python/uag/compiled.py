@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from uag.cache import ModelCache, RewindableCache, keeps_logits, text_config
+from uag.cache import ModelCache, PlacedCache, RewindableCache, keeps_logits, text_config
 from uag.errors import OptionError, UagWarning
 from uag.hf import context_window
 
@@ -208,30 +208,14 @@ class Engine:
         return logits[0]
 
 
-class FixedCache:
+class FixedCache(PlacedCache):
     """A `ModelCache` in `Buffers`: going back moves a number."""
 
     def __init__(self, engine: Engine) -> None:
         """A cache that has read nothing."""
-        self.length = self.width = 0
+        super().__init__()
         self._engine = engine
         self._buffers: Buffers | None = None
-
-    def clear(self) -> None:
-        """Forget every id."""
-        self.length = 0
-
-    def rewind(self, length: int) -> None:
-        """Go back to at most `length` ids."""
-        self.length = min(self.length, length)
-
-    def worth_reading_alone(self, count: int) -> bool:
-        """No: nothing has to be copied."""
-        del count
-        return False
-
-    def mark(self) -> None:
-        """Nothing has to be remembered."""
 
     @torch.inference_mode()
     def read(self, ids: Tensor, positions: int) -> Tensor:
