@@ -37,16 +37,12 @@ def padded(decoder: SpeculativeDecoder, prompts: list[list[int]]) -> dict[str, t
 
 
 def plain(decoder: SpeculativeDecoder, prompts: list[list[int]], count: int) -> list[list[int]]:
-    """The new ids of each row by `model.generate`; all rows have the same number of them."""
+    """The new ids of each row by `model.generate`, filled up behind its end."""
     generate = cast("Callable[..., torch.Tensor]", decoder.model.generate)
     out = generate(
-        **padded(decoder, prompts),
-        do_sample=False,
-        max_new_tokens=count,
-        min_new_tokens=count,
-        pad_token_id=0,
+        **padded(decoder, prompts), do_sample=False, max_new_tokens=count, pad_token_id=0
     )
-    return [id_list(row[-count:]) for row in out]
+    return [id_list(row[max(map(len, prompts)) :]) for row in out]
 
 
 def timed(run: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, float]:
@@ -57,17 +53,18 @@ def timed(run: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, flo
 
 
 def main(
-    target: str | None = None,
-    assistant: str | None = None,
+    target: Annotated[str | None, typer.Argument()] = None,
+    assistant: Annotated[str | None, typer.Argument()] = None,
     prompts: Path | None = None,
     sizes: Annotated[str, typer.Option(help="Batch sizes.")] = "1,2,4,8",
     max_new_tokens: Annotated[int, typer.Option(min=1)] = 100,
     runs: Annotated[int, typer.Option(min=1)] = 3,
     lookahead: str = "auto",
     dtype: str = "auto",
+    threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Print a table."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads)
     ahead = int(lookahead) if lookahead.isdigit() else lookahead
     if target is None:
         decoder = demo_decoder(ahead)
@@ -82,30 +79,28 @@ def main(
         table.add_column(title, justify="right")
     for size in map(int, sizes.split(",")):
         texts = [decoder.tokenizer(text)["input_ids"] for text in islice(lines, size)]
-        # Of the same length, so that both do the same work.
-        options: dict[str, Any] = {
-            "do_sample": False,
-            "max_new_tokens": max_new_tokens,
-            "min_new_tokens": max_new_tokens,
-        }
+        options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
         times: list[tuple[float, float, float]] = []
-        same = passes = 0
+        same = passes = ids = 0
         for run in range(runs + 1):
             expected, first = timed(plain, decoder, texts, max_new_tokens)
             _, second = timed(alone.generate, texts, **options)
             outs, third = timed(decoder.generate, texts, **options)
             if run:
                 times.append((first, second, third))
-                same = sum(a == b.token_ids for a, b in zip(expected, outs, strict=True))
+                same = sum(
+                    row[: len(out.token_ids)] == out.token_ids
+                    for row, out in zip(expected, outs, strict=True)
+                )
+                ids = sum(len(out.token_ids) for out in outs)
                 passes = max(out.stats.target_forwards for out in outs)
-        ids = size * max_new_tokens
         rates = [ids / median(each) for each in zip(*times, strict=True)]
         ratio = median(first / third for first, _, third in times)
         table.add_row(
             str(size),
             *(f"{rate:.1f}" for rate in rates),
             f"{ratio:.2f}",
-            f"{max_new_tokens / passes:.2f}",
+            f"{ids / size / passes:.2f}",
             f"{same} of {size}",
         )
     Console(highlight=False).print(table)

@@ -80,7 +80,7 @@ class Auto:
         return k
 
     def goes_on(self) -> Callable[[float], bool] | None:
-        return _Draft(self).goes_on if self._stops_early else None
+        return _Draft(self).goes_on if self._stops_early and self._drafts else None
 
     def update(self, done: Round) -> None:
         self._learn_costs(done)
