@@ -422,5 +422,6 @@ def _described(out: "Output") -> dict[str, Any]:
             "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
             "engines": stats.engines,
             "compile_seconds": round(stats.compile_seconds, 3),
+            "assistant_error": stats.assistant_error or None,
         },
     }
