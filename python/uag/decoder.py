@@ -200,6 +200,8 @@ class SpeculativeDecoder:
             trust_remote_code: whether to run Python code that comes with the models.
             assistant_options: in place of `options` for the assistant, such as another device.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
+                Weights that are no safetensors can run code when they are read, and are only read
+                with `use_safetensors=False` (or `None`, transformers' default: either kind).
 
         Raises:
             LoadError: if a model or tokenizer cannot be loaded.
