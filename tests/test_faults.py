@@ -25,6 +25,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from uag import CoreError, OptionError, SpeculativeDecoder, UagWarning
 from uag.batch import reads_rows
+from uag.lookup_drafter import LookupDrafter
 from uag.page import page_of
 
 LENGTH = 24
@@ -236,6 +237,20 @@ def test_a_drafter_or_a_lookahead_fails(method: str, prompt: Any) -> None:
     assert ids_of(result) == expected(decoder, prompt, GREEDY)
 
 
+def test_looking_up_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = SpeculativeDecoder(shared_models()[0], tokenizer("gpt2"), "lookup", lookahead=4)
+    draft, countdown = LookupDrafter.draft, Countdown(RuntimeError("boom"), 3)
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        countdown()
+        return draft(self, *arguments)
+
+    monkeypatch.setattr(LookupDrafter, "draft", counted)
+    with pytest.warns(UagWarning, match="drafting failed: RuntimeError: boom"):
+        out = decoder.generate(PROMPT, **GREEDY)
+    assert ids_of(out) == expected(decoder, PROMPT, GREEDY)
+
+
 class Panics:
     """A sequence of the core's, which panics in the call of this number."""
 
@@ -249,7 +264,7 @@ class Panics:
             try:
                 self.countdown()
             except RuntimeError:
-                return lambda _: self.sequence._panic("index out of bounds")
+                return lambda *_: self.sequence._panic("index out of bounds")
         return getattr(self.sequence, name)
 
 
@@ -263,7 +278,13 @@ def test_a_bug_in_the_core_ends_drafting_only(
     start = decoder.bridge.start
     monkeypatch.setattr(decoder.bridge, "start", lambda *ids: Panics(start(*ids), method, 3))
     with pytest.warns(UagWarning, match=r"translation failed: CoreError: .*index out of bounds"):
-        result = decoder.generate(prompt, **options)
+        result = decoder.generate(prompt, **options, trace=True)
+    for out in result if isinstance(result, list) else [result]:
+        history, cuts = out.stats.history, [step.cut for step in out.trace.steps]
+        failed = [at for at, cut in enumerate(cuts) if cut == "failed"]
+        assert failed == ([2] if method == "propose" else [])
+        assert not history[2].drafted_accepted or method == "commit"
+        assert not any(done.drafted for done in history[3:]) and page_of([out])
     assert ids_of(result) == expected(decoder, prompt, options)
 
 

@@ -13,6 +13,7 @@ from uag.lookahead import GoesOn, Lookahead
 from uag.stats import Round, Stats
 
 T = TypeVar("T")
+FAILED = "failed"
 REMEDY = 'to have it raised, warnings.simplefilter("error", uag.UagWarning)'
 
 
@@ -99,7 +100,8 @@ class Assistance:
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """See `_core.Sequence`."""
-        nothing = cast("Proposal", NoProposal([], []))
+        # What was drafted counts as drafted, and is cut off.
+        nothing = cast("Proposal", NoProposal([], [], FAILED if draft_ids or text else ""))
         return self._try("translation", lambda: self._sequence.propose(draft_ids, text), nothing)
 
     def commit(self, target_ids: list[int]) -> Edit:
@@ -108,9 +110,18 @@ class Assistance:
         return self._try("translation", lambda: self._sequence.commit(target_ids), nothing)
 
     @property
+    def target_ids(self) -> list[int]:
+        """See `_core.Sequence`; so are the next two."""
+        return self._sequence.target_ids
+
+    @property
+    def assistant_ids(self) -> list[int]:
+        return self._sequence.assistant_ids
+
+    @property
     def held(self) -> int:
-        """See `_core.Sequence`; sampling by rejection doesn't tell."""
-        return getattr(self._sequence, "held", 0)
+        # Sampling by rejection doesn't tell.
+        return self._try("translation", lambda: getattr(self._sequence, "held", 0), 0)
 
     def _try(self, part: str, ask: Callable[[], T], otherwise: T) -> T:
         if self._stats.assistant_error:
