@@ -8,7 +8,7 @@ TRANSFORMERS ?= transformers==5.23.0
 
 RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test lint docs wheel bench clean
+.PHONY: demo test lint licences docs wheel bench clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
@@ -24,6 +24,10 @@ lint: $(VENV)/.built  ## format, lints, types, stubs
 	$(BIN)/ruff check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m mypy.stubtest uag._core
+
+licences: $(VENV)/.built  ## licences and sources of Rust dependencies; with cargo-deny, advisories too
+	@if cargo deny --version > /dev/null 2>&1; then cargo deny check; \
+	else $(BIN)/python -m pytest -q tests/test_licences.py; fi
 
 docs: $(VENV)/.built  ## the documentation in site/; a warning is an error
 	$(BIN)/zensical build --strict

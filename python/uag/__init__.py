@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uag._core import CoreError as CoreError
     from uag.bridge import Bridge as Bridge
     from uag.chat import Chat as Chat
     from uag.comparison import Comparison as Comparison
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from uag.errors import OptionError as OptionError
     from uag.errors import PromptError as PromptError
     from uag.errors import UagError as UagError
+    from uag.errors import UagWarning as UagWarning
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
     from uag.guesses import Drafter as Drafter
@@ -46,6 +48,7 @@ _HOMES = {
     "Bridge": "bridge",
     "Chat": "chat",
     "Comparison": "comparison",
+    "CoreError": "_core",
     "Drafter": "guesses",
     "Output": "output",
     "SpeculativeDecoder": "decoder",
@@ -55,6 +58,7 @@ _HOMES = {
     "OptionError": "errors",
     "PromptError": "errors",
     "UagError": "errors",
+    "UagWarning": "errors",
     "UnsupportedModelError": "errors",
     "UnsupportedTokenizerError": "errors",
     "Pair": "inspection",

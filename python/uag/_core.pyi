@@ -9,6 +9,7 @@ from typing import final
 
 __all__ = [
     "Bridge",
+    "CoreError",
     "Edit",
     "Found",
     "Proposal",
@@ -24,6 +25,12 @@ class UnsupportedTokenizer(ValueError):  # noqa: N818 # the name in Rust
     """A part of the tokenizer that neither the incremental path nor the fallback can handle.
 
     The message names it.
+    """
+
+class CoreError(RuntimeError):
+    """A bug in the core. The object that raised it is unusable, and says so; others go on.
+
+    A `Sequence` is unusable after any error.
     """
 
 @final

@@ -255,7 +255,11 @@ _in_rows: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 def reads_rows(model: PreTrainedModel) -> bool:
     """Whether the model reads several texts at once as it reads each alone; tried, once."""
     if (known := _in_rows.get(model)) is None:
-        known = _in_rows[model] = _may_read_rows(model) and _try_rows(model)
+        try:
+            known = _may_read_rows(model) and _try_rows(model)
+        except Exception:  # noqa: BLE001 - a model's code may raise anything
+            return False  # for now: what lacks memory may find it the next time
+        _in_rows[model] = known
     return known
 
 
@@ -273,13 +277,10 @@ def _try_rows(model: PreTrainedModel) -> bool:
     texts = ids[:9], ids[9:]
     batch = Batch(model)
     rows = [RowCache(batch) for _ in texts]
-    try:
-        batch.read([Reading(row, text[:-2], 1) for row, text in zip(rows, texts, strict=True)])
-        batch.read([Reading(rows[0], texts[0][-2:-1], 1), Reading(rows[1], ids[:2], 1)])
-        rows[1].rewind(len(texts[1]) - 2)
-        read = batch.read([Reading(rows[0], texts[0][-1:], 1), Reading(rows[1], texts[1][-2:], 2)])
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return False
+    batch.read([Reading(row, text[:-2], 1) for row, text in zip(rows, texts, strict=True)])
+    batch.read([Reading(rows[0], texts[0][-2:-1], 1), Reading(rows[1], ids[:2], 1)])
+    rows[1].rewind(len(texts[1]) - 2)
+    read = batch.read([Reading(rows[0], texts[0][-1:], 1), Reading(rows[1], texts[1][-2:], 2)])
     alone = (RewindableCache(model).read(text, 1)[0] for text in texts)
     return all(map(same_logits, (logits[-1] for logits in read), alone))
 

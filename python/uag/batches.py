@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from uag.assistance import Faults
 from uag.batch import Batch, RowCache, reads_rows
 from uag.cache import ModelCache
 from uag.compiled import Engine
 from uag.in_step import InStep, OfOne
 from uag.lookahead import Lookahead, lookahead_from
 from uag.output import Output, TextStream
+from uag.sharded import is_sharded
 from uag.together import together
 
 TARGET, ASSISTANT = "target", "assistant"
@@ -25,6 +27,8 @@ class Batches:
         self, engines: Mapping[str, Engine], lookahead: int | str | Lookahead, size: int
     ) -> None:
         """For `size` texts at a time, of which one alone is no batch."""
+        # Processes that share a model meet in every pass: one can't go on by itself.
+        self.faults = Faults(raised=any(is_sharded(each.model) for each in engines.values()))
         self._engines = engines
         self._lookahead = lookahead
         self._shared = None if isinstance(lookahead, int | str) else InStep(lookahead, self._rows)

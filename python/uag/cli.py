@@ -13,7 +13,7 @@ from uag.inspect_command import EXAMPLES as INSPECT_EXAMPLES
 from uag.inspect_command import inspect
 from uag.plot_command import EXAMPLES as PLOT_EXAMPLES
 from uag.plot_command import plot
-from uag.terminal import be_quiet, printable, progress_bar
+from uag.terminal import be_quiet, one_line, printable, progress_bar
 
 if TYPE_CHECKING:
     from uag.comparison import Comparison
@@ -74,6 +74,7 @@ Texts = Annotated[
     list[Path] | None, typer.Option("--text", help="A file to draft from; may be repeated.")
 ]
 Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
+Safe = Annotated[bool, typer.Option(help="Read no weights that can run code: pickles.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -90,8 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    line = " ".join(printable(message).split())
-    print(f"uag: {line}", file=sys.stderr)
+    print(f"uag: {one_line(message)}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -149,6 +149,7 @@ def generate(
     device_map: DeviceMap = None,
     compile: Compile = False,
     trust_remote_code: Trust = False,
+    use_safetensors: Safe = True,
     report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
@@ -159,9 +160,9 @@ def generate(
     _check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt
     where = _lookup(assistant, lookup, texts)
-    decoder = _load(
-        target, assistant, where, lookahead, dtype, device_map, compile, trust_remote_code
-    )
+    trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
+    placement = _placement(dtype, device_map)
+    decoder = _load(target, assistant, where, lookahead, compile, **placement, **trust)
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
@@ -251,6 +252,7 @@ def compare(
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
     trust_remote_code: Trust = False,
+    use_safetensors: Safe = True,
     report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
@@ -272,15 +274,14 @@ def compare(
     where = _lookup(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
+    placement = _placement(dtype, device_map)
     if target is None:
-        placement = _placement(dtype, device_map)
         decoder = demo_decoder(
             _lookahead(lookahead), compile=compile, lookup=where or False, **placement
         )
     else:
-        decoder = _load(
-            target, assistant, where, lookahead, dtype, device_map, compile, trust_remote_code
-        )
+        trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
+        decoder = _load(target, assistant, where, lookahead, compile, **placement, **trust)
     with progress_bar() as progress:
         comparison = measure.compare(
             decoder,
@@ -374,10 +375,8 @@ def _load(
     assistant: str | None,
     lookup: "Lookup | None",
     lookahead: str,
-    dtype: str,
-    device_map: str | None,
     compile: bool,
-    trust_remote_code: bool,
+    **options: Any,
 ) -> "SpeculativeDecoder":
     from uag.decoder import SpeculativeDecoder
 
@@ -387,8 +386,7 @@ def _load(
         lookup=lookup or False,
         lookahead=_lookahead(lookahead),
         compile=compile,
-        trust_remote_code=trust_remote_code,
-        **_placement(dtype, device_map),
+        **options,
     )
 
 
@@ -422,5 +420,6 @@ def _described(out: "Output") -> dict[str, Any]:
             "seconds": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
             "engines": stats.engines,
             "compile_seconds": round(stats.compile_seconds, 3),
+            "assistant_error": stats.assistant_error or None,
         },
     }

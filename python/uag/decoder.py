@@ -18,6 +18,7 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from uag._core import Sequence
+from uag.assistance import Assistance
 from uag.auto import Auto
 from uag.batches import ASSISTANT, TARGET, Batches
 from uag.bridge import Bridge, SpecialPairs
@@ -199,6 +200,8 @@ class SpeculativeDecoder:
             trust_remote_code: whether to run Python code that comes with the models.
             assistant_options: in place of `options` for the assistant, such as another device.
             options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
+                Weights that are no safetensors can run code when they are read, and are only read
+                with `use_safetensors=False` (or `None`, transformers' default: either kind).
 
         Raises:
             LoadError: if a model or tokenizer cannot be loaded.
@@ -484,13 +487,20 @@ class SpeculativeDecoder:
         else:
             key = sequence_key(seed, request.target_ids, index)
             draws = self._drawing.begin(key, plan.sampling, target, sequence, stats)
+        assistance = Assistance(
+            lambda: self._drafter(request.assistant_ids, draws.choice, sequence, batches),
+            draws.sequence,
+            batches.new_lookahead(),
+            stats,
+            batches.faults,
+        )
         generation = rounds(
             target,
-            self._drafter(request.assistant_ids, draws.choice, sequence, batches),
-            draws.sequence if kept is None else kept.follow(draws.sequence),
+            assistance,
+            assistance.sequence if kept is None else kept.follow(assistance.sequence),
             verifier(plan.processors, draws.pick),
             plan.stop,
-            batches.new_lookahead(),
+            assistance,
         )
         text = TextDecoder(self.bridge.target)
         text.add(request.target_ids)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import tokenizers
@@ -24,39 +25,58 @@ from uag.errors import (
 from uag.selfcheck import disagreement
 
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
+# Without the first, transformers asks at the terminal; without the second, it reads pickles.
+SAFE = {"trust_remote_code": False, "use_safetensors": True}
+WITH_CODE = (
+    " It does not run unasked: read it, and pass trust_remote_code=True (--trust-remote-code) "
+    "if you trust it"
+)
+PICKLED = (
+    "; weights that are no safetensors can run code when they are read: convert them, or pass "
+    "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
+)
 
 
 def load_model(name: str, **options: Any) -> PreTrainedModel:
     """`AutoModelForCausalLM.from_pretrained(name, **options)`, ready for decoding.
 
+    Nothing that comes with a model runs unless it is asked for: code by `trust_remote_code=True`,
+    weights in pickles by `use_safetensors=False`.
+
     Raises:
-        LoadError: if there is no such model.
+        LoadError: if there is no such model, or no safetensors of it.
     """
+    options = SAFE | options
     try:
         return cast(
             "PreTrainedModel",
             cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
         )
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
+        pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
-            f"cannot load a causal language model from {name!r}: {_first_line(error)}"
+            f"cannot load a causal language model from {name!r}: "
+            f"{_first_line(error)}{PICKLED if pickled else _code_remedy(error)}"
         ) from error
 
 
 def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
-    """`AutoTokenizer.from_pretrained(name, **options)`.
+    """`AutoTokenizer.from_pretrained(name, **options)`; see `load_model` for what may run.
 
     Raises:
         LoadError: if there is no tokenizer there.
     """
     try:
         return cast(
-            "PreTrainedTokenizerBase", cast("Any", AutoTokenizer).from_pretrained(name, **options)
+            "PreTrainedTokenizerBase",
+            cast("Any", AutoTokenizer).from_pretrained(
+                name, **{"trust_remote_code": False} | options
+            ),
         )
     except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
         raise LoadError(
             f"cannot load a tokenizer from {name!r} (it needs a tokenizer.json): "
-            f"{_first_line(error)}"
+            f"{_first_line(error)}{_code_remedy(error)}"
         ) from error
 
 
@@ -86,6 +106,17 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
         )
         return _core.Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
     return core
+
+
+def _code_remedy(error: Exception) -> str:
+    return WITH_CODE if "trust_remote_code" in str(error) else ""
+
+
+def _only_pickled(name: str, error: Exception) -> bool:
+    """Whether a model may be there, but not as safetensors."""
+    if Path(name).is_dir():
+        return any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
+    return "cannot be loaded with `safetensors`" in str(error)
 
 
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:

@@ -33,7 +33,7 @@ def pair_table(pair: Pair, clean: Clean) -> Group:
 
 def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
     """Several assistants for one target, the most promising first."""
-    table = Table("", title=f"assistants for {clean(pairs[0].target.name)}")
+    table = Table("", title=Text(f"assistants for {clean(pairs[0].target.name)}"))
     table.add_column("assistant", min_width=18)
     for title in (
         "speed-up",

@@ -51,7 +51,7 @@ def pipeline(
         compile: likewise.
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
-            `device_map`.
+            `device_map`, `use_safetensors` (see `SpeculativeDecoder.from_pretrained`).
         options: passed to `transformers.pipeline`: `batch_size`, and options of generation.
 
     Raises:

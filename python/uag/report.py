@@ -24,7 +24,7 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
     for way in comparison.ways:
         if way.error is not None:
             kind, message = way.error
-            table.add_row(way.name, kind, *["-"] * (len(COLUMNS) - 1))
+            table.add_row(way.name, Text(clean(kind)), *["-"] * (len(COLUMNS) - 1))
             notes.append(Text(f"{way.name}: {kind}: {clean(message)}"))
             continue
         table.add_row(

@@ -58,6 +58,8 @@ class Stats:
         engines: how "target" and "assistant" run: "compiled", or "eager", and why if they were to
             be compiled.
         compile_seconds: what compiling took, which is also part of the phases it fell in.
+        assistant_error: what failed on the assistant's side, after which the target went on by
+            itself; empty if nothing did.
 
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
@@ -69,6 +71,7 @@ class Stats:
     target_forwards: int = 0
     engines: dict[str, str] = field(default_factory=dict[str, str])
     compile_seconds: float = 0.0
+    assistant_error: str = ""
 
     @property
     def rounds(self) -> int:

@@ -8,13 +8,31 @@ from contextlib import contextmanager
 
 from uag.errors import UagWarning
 
+# Controls; halves of surrogate pairs, which can't be written (a file name may have them).
+COMMANDING = ("Cc", "Cs")
+# What has text run the other way, so that it reads as something else: embeddings, overrides and
+# isolates. Scripts that run that way need none of them.
+TURNING = {*map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))}
+
 
 def printable(text: str) -> str:
-    """The text without characters that would command the terminal."""
-    return "".join(
-        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
-        for character in text
-    )
+    r"""The text without characters that would command the terminal or mislead its reader.
+
+    >>> printable("a\x1b[2J") == "a\ufffd[2J"
+    True
+    """
+    return "".join("\ufffd" if _commands(character) else character for character in text)
+
+
+def one_line(text: str) -> str:
+    """The same for a message."""
+    return " ".join(printable(text).split())
+
+
+def _commands(character: str) -> bool:
+    if character in "\n\t":
+        return False
+    return character in TURNING or unicodedata.category(character) in COMMANDING
 
 
 def be_quiet() -> None:
@@ -27,7 +45,7 @@ def be_quiet() -> None:
     warnings.simplefilter("always", UagWarning)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"uag: warning: {message}", file=sys.stderr)
+        print(f"uag: warning: {one_line(str(message))}", file=sys.stderr)
 
     warnings.showwarning = show
 

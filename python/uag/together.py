@@ -57,10 +57,12 @@ class _Row(greenlet):
         self.caches: set[Any] = set()
         self._seconds, self._since = 0.0, 0.0
 
-    def go_on(self, *answer: Tensor) -> Any:
-        """Run until it waits, or has its result."""
+    def go_on(self, *answer: Tensor | Exception) -> Any:
+        """Run until it waits, or has its result; an error is raised where it waited."""
         self._since = perf_counter()
         try:
+            if answer and isinstance(answer[0], Exception):
+                return self.throw(answer[0])
             return self.switch(*answer)
         finally:
             self.spend(perf_counter() - self._since)
@@ -93,14 +95,15 @@ def together(
     """The results of tasks that run at the same time, at most `size` of them.
 
     While a task waits for one of the first `readers`, those behind it in the list are not asked:
-    drafts are completed before they are verified. An error in a task or a pass ends all of them.
+    drafts are completed before they are verified. An error in a pass is raised in the tasks that
+    waited for it; one that a task doesn't handle ends all of them.
     """
     results: dict[int, T] = {}
     to_come = deque(enumerate(tasks))
     waiting: dict[_Row, Reading] = {}
     numbers: dict[_Row, int] = {}
 
-    def go_on(row: _Row, *answer: Tensor) -> None:
+    def go_on(row: _Row, *answer: Tensor | Exception) -> None:
         result = row.go_on(*answer)
         if not row.dead:
             waiting[row] = result
@@ -135,7 +138,11 @@ def _read(
     """One pass, after which those that waited for it go on."""
     chosen = reader.choose(asking)
     start = perf_counter()
-    answers = reader.read(chosen)
+    answers: Sequence[Tensor | Exception]
+    try:
+        answers = reader.read(chosen)
+    except Exception as error:  # noqa: BLE001 - it is raised where the tasks wait
+        answers = [error] * len(chosen)
     share = (perf_counter() - start) / len(chosen)
     rows = {id(reading): row for row, reading in waiting.items()}
     for reading, answer in zip(chosen, answers, strict=True):

@@ -21,7 +21,7 @@ class Step:
         candidates: target ids that they translate to, and text that was looked up; a few at the
             end may not have been read.
         draft_ends: for each candidate, how many drafted ids its bytes reach into.
-        cut: why the candidates end before the draft does (`_core.Proposal.cut`).
+        cut: why the candidates end before the draft does (`_core.Proposal.cut`, or "failed").
         held: bytes at the end of the text that the assistant's ids left out before the round.
         tokens: target ids emitted.
         dropped: assistant ids that did not stay: of the draft, and of the text before it.

@@ -10,6 +10,7 @@ const CAUSES = {
 };
 const CUTS = {
   special: "The draft was cut at a special token without a counterpart.",
+  failed: "The draft could not be translated; from here on the target goes on by itself.",
   "no text": "The draft was cut at an id that stands for no text.",
   mismatch: "The draft does not begin with the rest of the character that the target has begun.",
   "not representable": "The target's vocabulary can't spell the draft.",

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod convert;
+mod guard;
 mod lookup;
 mod sequence;
 mod tokenizer;
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::convert::UnsupportedTokenizer;
+    #[pymodule_export]
+    use crate::guard::CoreError;
     #[pymodule_export]
     use crate::lookup::{Found, Search, Texts};
     #[pymodule_export]

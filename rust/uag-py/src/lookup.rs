@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
+use crate::guard::{Fragile, guarded};
 use crate::sequence::Sequence;
 
 #[pyclass(frozen, module = "uag._core")]
@@ -22,65 +23,80 @@ impl Texts {
     const LIMIT: usize = uag::Texts::LIMIT;
 
     #[new]
-    fn new(limit: usize) -> Self {
-        Self(Mutex::new(uag::Texts::new(limit)))
+    fn new(limit: usize) -> PyResult<Self> {
+        guarded(|| Ok(Self(Mutex::new(uag::Texts::new(limit)))))
     }
 
     // Whoever waits for the lock must not hold the GIL, which the holder might want.
-    fn remember(&self, py: Python, text: &[u8]) -> bool {
-        py.detach(|| self.lock().remember(text))
+    fn remember(&self, py: Python, text: &[u8]) -> PyResult<bool> {
+        py.detach(|| guarded(|| Ok(self.lock().remember(text))))
     }
 
-    fn search(&self, py: Python) -> Search {
-        Search { search: uag::Search::new(py.detach(|| self.lock().trees())), read: 0 }
-    }
-
-    #[getter]
-    fn texts(&self, py: Python) -> Vec<Vec<u8>> {
-        py.detach(|| self.lock().iter().map(<[u8]>::to_vec).collect())
+    fn search(&self, py: Python) -> PyResult<Search> {
+        let search = || Ok(uag::Search::new(self.lock().trees()));
+        Ok(Search { search: Fragile::new(py.detach(|| guarded(search))?), read: 0 })
     }
 
     #[getter]
-    fn bytes(&self, py: Python) -> usize {
-        py.detach(|| self.lock().bytes())
+    fn texts(&self, py: Python) -> PyResult<Vec<Vec<u8>>> {
+        py.detach(|| guarded(|| Ok(self.lock().iter().map(<[u8]>::to_vec).collect())))
     }
 
     #[getter]
-    fn memory(&self, py: Python) -> usize {
-        py.detach(|| self.lock().memory())
+    fn bytes(&self, py: Python) -> PyResult<usize> {
+        py.detach(|| guarded(|| Ok(self.lock().bytes())))
+    }
+
+    #[getter]
+    fn memory(&self, py: Python) -> PyResult<usize> {
+        py.detach(|| guarded(|| Ok(self.lock().memory())))
     }
 }
 
 #[pyclass(module = "uag._core")]
 pub(crate) struct Search {
-    search: uag::Search,
+    search: Fragile<uag::Search>,
     /// How many ids of a sequence it has read.
     read: usize,
 }
 
 #[pymethods]
 impl Search {
-    fn append(&mut self, py: Python, data: &[u8]) {
-        py.detach(|| self.search.append([data]));
+    fn append(&mut self, py: Python, data: &[u8]) -> PyResult<()> {
+        let Self { search, .. } = self;
+        py.detach(|| {
+            search.change(|search| {
+                search.append([data]);
+                Ok(())
+            })
+        })
     }
 
-    fn follow(&mut self, py: Python, sequence: &Sequence) {
-        py.detach(|| self.search.append(sequence.0.texts_from(self.read)));
-        self.read = sequence.0.target_ids().len();
+    fn follow(&mut self, py: Python, sequence: &Sequence) -> PyResult<()> {
+        let (sequence, Self { search, read }) = (sequence.0.get()?, self);
+        py.detach(|| {
+            search.change(|search| {
+                search.append(sequence.texts_from(*read));
+                Ok(())
+            })
+        })?;
+        *read = sequence.target_ids().len();
+        Ok(())
     }
 
-    fn find(&self, limit: usize, min_match: usize) -> Found {
-        Found(self.search.find(limit, min_match))
+    fn find(&self, limit: usize, min_match: usize) -> PyResult<Found> {
+        let search = self.search.get()?;
+        guarded(|| Ok(Found(search.find(limit, min_match))))
     }
 
     #[getter]
-    fn text(&self) -> &[u8] {
-        self.search.text()
+    fn text(&self) -> PyResult<&[u8]> {
+        Ok(self.search.get()?.text())
     }
 
     #[getter]
-    fn memory(&self) -> usize {
-        self.search.memory()
+    fn memory(&self) -> PyResult<usize> {
+        Ok(self.search.get()?.memory())
     }
 }
 

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use uag::{Cause, Cut};
 
 use crate::convert::{Ids, error};
+use crate::guard::{Fragile, guarded};
 use crate::tokenizer::Tokenizer;
 
 #[pyclass(frozen, module = "uag._core")]
@@ -14,47 +15,55 @@ pub(crate) struct Bridge(Arc<uag::Bridge>);
 #[pymethods]
 impl Bridge {
     #[new]
-    fn new(target: &Tokenizer, assistant: &Tokenizer, special_pairs: Vec<(u32, u32)>) -> Self {
-        Self(Arc::new(uag::Bridge::new(Arc::clone(&target.0), Arc::clone(&assistant.0), &special_pairs)))
+    fn new(target: &Tokenizer, assistant: &Tokenizer, special_pairs: Vec<(u32, u32)>) -> PyResult<Self> {
+        let (target, assistant) = (Arc::clone(&target.0), Arc::clone(&assistant.0));
+        guarded(|| Ok(Self(Arc::new(uag::Bridge::new(target, assistant, &special_pairs)))))
     }
 
     fn start(&self, py: Python, target_ids: Ids, assistant_ids: Ids) -> PyResult<Sequence> {
-        py.detach(|| self.0.start(&target_ids.0, &assistant_ids.0)).map(Sequence).map_err(error)
+        let start = || self.0.start(&target_ids.0, &assistant_ids.0).map_err(error);
+        Ok(Sequence(Fragile::new(py.detach(|| guarded(start))?)))
     }
 }
 
 #[pyclass(module = "uag._core")]
-pub(crate) struct Sequence(pub(crate) uag::Sequence);
+pub(crate) struct Sequence(pub(crate) Fragile<uag::Sequence>);
 
 #[pymethods]
 impl Sequence {
     // A round takes microseconds: less than giving the GIL away and taking it back.
     #[pyo3(signature = (draft_ids, text = None))]
     fn propose(&mut self, draft_ids: Ids, text: Option<&[u8]>) -> PyResult<Proposal> {
-        self.0.propose_then(&draft_ids.0, text.unwrap_or_default()).map(Proposal).map_err(error)
+        let text = text.unwrap_or_default();
+        self.0.change_or_lose(|sequence| sequence.propose_then(&draft_ids.0, text).map(Proposal).map_err(error))
     }
 
     fn commit(&mut self, target_ids: Ids) -> PyResult<Edit> {
-        self.0.commit(&target_ids.0).map(Edit).map_err(error)
+        self.0.change_or_lose(|sequence| sequence.commit(&target_ids.0).map(Edit).map_err(error))
     }
 
     #[getter]
-    fn target_ids(&self) -> &[u32] {
-        self.0.target_ids()
+    fn target_ids(&self) -> PyResult<&[u32]> {
+        Ok(self.0.get()?.target_ids())
     }
 
-    fn __len__(&self) -> usize {
-        self.0.target_ids().len()
-    }
-
-    #[getter]
-    fn assistant_ids(&self) -> &[u32] {
-        self.0.assistant_ids()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.0.get()?.target_ids().len())
     }
 
     #[getter]
-    fn held(&self) -> usize {
-        self.0.held()
+    fn assistant_ids(&self) -> PyResult<&[u32]> {
+        Ok(self.0.get()?.assistant_ids())
+    }
+
+    #[getter]
+    fn held(&self) -> PyResult<usize> {
+        Ok(self.0.get()?.held())
+    }
+
+    /// Panics as a bug in the core would: for tests of what becomes of it.
+    fn _panic(&mut self, words: &str) -> PyResult<()> {
+        self.0.change_or_lose(|_| panic!("{words}"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::convert::error;
+use crate::guard::{Fragile, guarded};
 
 /// The real tokenizer as a Python callable: `text -> [(id, start, end)]` in characters.
 struct Callback(Py<PyAny>);
@@ -31,12 +32,13 @@ impl Tokenizer {
     #[new]
     #[pyo3(signature = (json, encode = None, slow_reason = None))]
     fn new(py: Python, json: &str, encode: Option<Py<PyAny>>, slow_reason: Option<String>) -> PyResult<Self> {
-        let tokenizer = py.detach(|| match (encode, slow_reason) {
+        let read = || match (encode, slow_reason) {
             (Some(encode), Some(reason)) => uag::Tokenizer::through(json, Box::new(Callback(encode)), reason),
             (Some(encode), None) => uag::Tokenizer::with_fallback(json, Box::new(Callback(encode))),
             (None, _) => uag::Tokenizer::from_json(json),
-        });
-        Ok(Self(Arc::new(tokenizer.map_err(error)?)))
+        };
+        let tokenizer = py.detach(|| guarded(|| read().map_err(error)))?;
+        Ok(Self(Arc::new(tokenizer)))
     }
 
     #[getter]
@@ -59,68 +61,71 @@ impl Tokenizer {
         self.0.family()
     }
 
-    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
-        self.0.token_bytes(id)
+    fn token_bytes(&self, id: u32) -> PyResult<Option<&[u8]>> {
+        guarded(|| Ok(self.0.token_bytes(id)))
     }
 
-    fn is_special(&self, id: u32) -> bool {
-        self.0.is_special(id)
+    fn is_special(&self, id: u32) -> PyResult<bool> {
+        guarded(|| Ok(self.0.is_special(id)))
     }
 
     fn encode(&self, py: Python, data: &[u8]) -> PyResult<Vec<u32>> {
-        py.detach(|| {
+        let encode = || {
             let mut stream = uag::Stream::new(Arc::clone(&self.0), true);
             stream.append(data).map_err(error)?;
             Ok(stream.ids(0).collect())
-        })
+        };
+        py.detach(|| guarded(encode))
     }
 }
 
 #[pyclass(module = "uag._core")]
-pub(crate) struct Stream(uag::Stream);
+pub(crate) struct Stream(Fragile<uag::Stream>);
 
 #[pymethods]
 impl Stream {
     #[new]
     #[pyo3(signature = (tokenizer, at_start = true))]
-    fn new(tokenizer: &Tokenizer, at_start: bool) -> Self {
-        Self(uag::Stream::new(Arc::clone(&tokenizer.0), at_start))
+    fn new(tokenizer: &Tokenizer, at_start: bool) -> PyResult<Self> {
+        guarded(|| Ok(Self(Fragile::new(uag::Stream::new(Arc::clone(&tokenizer.0), at_start)))))
     }
 
     fn append(&mut self, data: &[u8]) -> PyResult<usize> {
-        self.0.append(data).map_err(error)
+        self.0.change(|stream| stream.append(data).map_err(error))
     }
 
     fn truncate(&mut self, length: usize) -> PyResult<usize> {
-        self.0.truncate(length).map_err(error)
+        self.0.change(|stream| stream.truncate(length).map_err(error))
     }
 
     #[getter]
-    fn ids(&self) -> Vec<u32> {
-        self.0.ids(0).collect()
+    fn ids(&self) -> PyResult<Vec<u32>> {
+        let stream = self.0.get()?;
+        guarded(|| Ok(stream.ids(0).collect()))
     }
 
     #[getter]
-    fn ends(&self) -> Vec<usize> {
-        (0..self.0.count()).map(|i| self.0.token(i).1).collect()
+    fn ends(&self) -> PyResult<Vec<usize>> {
+        let stream = self.0.get()?;
+        guarded(|| Ok((0..stream.count()).map(|i| stream.token(i).1).collect()))
     }
 
     #[getter]
-    fn text(&self) -> &[u8] {
-        self.0.text()
+    fn text(&self) -> PyResult<&[u8]> {
+        Ok(self.0.get()?.text())
     }
 
     #[getter]
-    fn held(&self) -> &[u8] {
-        self.0.held()
+    fn held(&self) -> PyResult<&[u8]> {
+        Ok(self.0.get()?.held())
     }
 
     #[getter]
-    fn exact(&self) -> bool {
-        self.0.exact()
+    fn exact(&self) -> PyResult<bool> {
+        Ok(self.0.get()?.exact())
     }
 
-    fn __len__(&self) -> usize {
-        self.0.len()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.0.get()?.len())
     }
 }
