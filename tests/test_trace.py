@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+import transformers
 import uag
 from fakes import PAIRS, PROMPT, ScriptedDecoder, random_model, telling, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from uag.curves import by_confidence, by_position, judged, plain_seconds
+from uag.curves import by_confidence, by_position, plain_seconds
 from uag.stats import Round
 from uag.trace import Trace
 
@@ -118,7 +119,7 @@ def test_the_curves_count_every_judged_id_once(history: list[Round]) -> None:
         if index < done.drafted_accepted
         or (index == done.drafted_accepted and done.accepted < done.candidates)
     ]
-    assert len(seen) == sum(map(judged, history))
+    assert len(seen) == sum(done.judged for done in history)
     places = by_position(history)
     assert [(rate.tried, rate.true) for rate in places] == [
         (
@@ -150,3 +151,28 @@ def test_texts_that_were_looked_up_are_among_the_candidates() -> None:
     for step, done in zip(out.trace.steps, out.stats.history, strict=True):
         assert step.tokens[: done.accepted] == step.candidates[: done.accepted]
         assert step.draft == [] and len(step.candidates) >= done.candidates
+
+
+def test_a_streamer_leaves_the_trace() -> None:
+    pair = decoder("gpt2", "llama2", lookahead=3)
+    heard: list[int] = []
+
+    class Streamer(transformers.generation.streamers.BaseStreamer):
+        def put(self, value: Any) -> None:
+            heard.extend(value.flatten().tolist())
+
+        def end(self) -> None:
+            pass
+
+    out = pair.generate(PROMPT, max_new_tokens=20, trace=True, streamer=Streamer())
+    assert heard == [*out.trace.target.prompt, *out.token_ids]
+    assert len(out.trace.steps) == out.stats.rounds
+
+
+def test_a_stream_that_was_read_half_way_is_finished_whole() -> None:
+    pair = decoder("gpt2", "llama2", lookahead=3)
+    expected = pair.generate(PROMPT, max_new_tokens=20)
+    stream = uag.SpeculativeDecoder.stream(pair, PROMPT, max_new_tokens=20)
+    next(stream)
+    out = stream.finish()
+    assert (out.text, out.token_ids) == (expected.text, expected.token_ids)

@@ -155,7 +155,7 @@ class Auto:
         """Tokens a second of the last so many rounds with a draft."""
         if len(self._window) < TELLING:
             return self._best()[1]
-        tokens, seconds = (sum(each) for each in zip(*list(self._window)[-rounds:], strict=True))
+        tokens, seconds = _sums(list(self._window)[-rounds:])
         return tokens / seconds if seconds else 0.0
 
     def _overall_rate(self) -> float:
@@ -163,14 +163,14 @@ class Auto:
         plain = self.costs.plain
         if plain is None:
             return 0.0
-        tokens, seconds = (sum(each) for each in zip(*self._recent, strict=True))
+        tokens, seconds = _sums(self._recent)
         return max(tokens / seconds if seconds else 0.0, 1 / plain)
 
     def _usual_draft(self) -> tuple[float, float]:
         """Tokens and seconds of a round with a draft of the assistant."""
         if not self._window:
             return 1 + self.first.mean(), self.costs.draft(1) + self.costs.verification(2)
-        tokens, seconds = (sum(each) for each in zip(*self._window, strict=True))
+        tokens, seconds = _sums(self._window)
         return tokens / len(self._window), seconds / len(self._window)
 
     def _best(self, *, certain: bool = False) -> tuple[int, float]:
@@ -222,9 +222,7 @@ class Auto:
             self.costs.verified(done.width, rest)
 
     def _learn_acceptance(self, done: Round) -> None:
-        # The first rejected one tells too. Where none was, those beyond weren't tried.
-        rejected = done.accepted < done.candidates
-        for index in range(min(done.drafted_accepted + rejected, done.drafted)):
+        for index in range(done.judged):
             calibration = self.calibration(index)
             confidence = done.confidences[index] if done.confidences else calibration.mean()
             calibration.observe(confidence, accepted=index < done.drafted_accepted)
@@ -232,6 +230,12 @@ class Auto:
             calibration.forget()
         self._candidates = DECAY * self._candidates + done.candidates
         self._drafted = DECAY * self._drafted + done.drafted
+
+
+def _sums(rounds: Iterable[tuple[int, float]]) -> tuple[int, float]:
+    """Of tokens, and of seconds."""
+    tokens, seconds = zip(*rounds, strict=True)
+    return sum(tokens), sum(seconds)
 
 
 class _Draft:

@@ -101,7 +101,7 @@ class Costs:
         Beyond the widest known it is taken not to rise, until a draft has tried it.
         """
         widths, seconds = self._widths, self._seconds
-        if not widths[1:] or width >= widths[-1]:
+        if not widths or width >= widths[-1]:
             return seconds[-1] if seconds else 0.0
         if width <= widths[0]:
             return seconds[0]

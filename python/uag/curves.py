@@ -32,21 +32,11 @@ class Rate:
         self.true += came_true
 
 
-def judged(done: Round) -> int:
-    """How many drafted ids the target judged: those accepted, and the first that is not.
-
-    >>> judged(Round([7, 8], accepted=1, drafted=5, drafted_accepted=1, candidates=4, seconds={}))
-    2
-    """
-    rejected = done.accepted < done.candidates
-    return min(done.drafted_accepted + rejected, done.drafted)
-
-
 def by_position(rounds: Sequence[Round]) -> list[Rate]:
     """For each place in a draft, how often an id behind accepted ones was accepted too."""
     rates: list[Rate] = []
     for done in rounds:
-        for index in range(judged(done)):
+        for index in range(done.judged):
             if index == len(rates):
                 rates.append(Rate())
             rates[index].count(came_true=index < done.drafted_accepted)
@@ -57,7 +47,7 @@ def by_confidence(rounds: Sequence[Round]) -> list[Rate]:
     """The same for each tenth of the assistant's probability of the id; empty if never asked."""
     rates = [Rate() for _ in range(BINS)]
     for done in rounds:
-        for index, confidence in enumerate(done.confidences[: judged(done)]):
+        for index, confidence in enumerate(done.confidences[: done.judged]):
             at = min(int(confidence * BINS), BINS - 1)
             rates[at].count(came_true=index < done.drafted_accepted)
     return rates if any(rate.tried for rate in rates) else []

@@ -294,9 +294,6 @@ class SpeculativeDecoder:
         check_limits({"batch_size": batch_size})
         given = prompts or [cast("Prompt", prompt)]
         requests = self._requests(given, num_return_sequences, seed, options, trace=trace)
-        if streamer is not None:
-            check_one(len(requests))
-            put_prompt(streamer, requests[0].target_ids)
         outputs = self._finish(requests, seed, batch_size, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
@@ -401,12 +398,15 @@ class SpeculativeDecoder:
             _Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
             for ids, plan in zip(rows.prompts, rows.plans, strict=True)
         ]
-        heard = call.get("streamer")  # it has the prompt
-        if heard is None and streamer is not None:
-            check_one(len(requests))
-            put_prompt(streamer, rows.prompts[0])
-        # As many at a time as transformers would take.
-        return rows.output(self._finish(requests, seed, len(requests), streamer or heard))
+        heard = call.get("streamer")
+        outputs = self._finish(
+            requests,
+            seed,
+            len(requests),  # as many at a time as transformers would take
+            streamer or heard,
+            has_prompt=heard is not None,
+        )
+        return rows.output(outputs)
 
     def _finish(
         self,
@@ -414,13 +414,20 @@ class SpeculativeDecoder:
         seed: int | None,
         batch_size: int,
         streamer: BaseStreamer | None,
+        *,
+        has_prompt: bool = False,
     ) -> list[Output]:
+        """All of them; `has_prompt`: whether the streamer has got it from transformers."""
+        if streamer is not None:
+            check_one(len(requests))
         batches = self._batches(min(batch_size, len(requests)))
         texts = self._texts(requests, seed, batches)
-        if streamer is not None:
-            check_one(len(texts))
-            return [feed(streamer, texts[0], WholeCharacters(self.bridge.target, texts[0].prompt))]
-        return batches.finish(texts)
+        if streamer is None:
+            return batches.finish(texts)
+        (text,) = texts
+        if not has_prompt:
+            put_prompt(streamer, text.prompt)
+        return [feed(streamer, text, WholeCharacters(self.bridge.target, text.prompt))]
 
     def _requests(
         self,

@@ -62,16 +62,20 @@ class TextStream(Iterator[str]):
         self.prompt = prompt
         self.trace = trace
         self._pieces = _pieces(rounds, text)
+        self._given: list[str] = []
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        self._given.append(piece := next(self._pieces))
+        return piece
 
     def finish(self) -> Output:
-        """All of it, if none has been read yet."""
-        return Output("".join(self), self.stats.token_ids, self.seed, self.stats, self.trace)
+        """All of it, with what has been read before."""
+        for _ in self:
+            pass
+        return Output("".join(self._given), self.stats.token_ids, self.seed, self.stats, self.trace)
 
 
 def _pieces(rounds: Iterator[Round], text: TextDecoder) -> Iterator[str]:

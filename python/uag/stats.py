@@ -43,6 +43,20 @@ class Round:
     draft_seconds: list[float] = field(default_factory=list[float])
 
     @property
+    def judged(self) -> int:
+        """How many drafted ids the target judged: those accepted, and the first that is not.
+
+        Where none was rejected, those beyond weren't tried.
+
+        >>> Round(
+        ...     [7, 8], accepted=1, drafted=5, drafted_accepted=1, candidates=4, seconds={}
+        ... ).judged
+        2
+        """
+        rejected = self.accepted < self.candidates
+        return min(self.drafted_accepted + rejected, self.drafted)
+
+    @property
     def looked_up_accepted(self) -> int:
         """How many of `looked_up` agreed with the target."""
         return max(0, self.drafted_accepted - (self.drafted - self.looked_up))

@@ -40,17 +40,15 @@ class WholeCharacters:
 
 def feed(streamer: BaseStreamer, text: TextStream, characters: WholeCharacters) -> Output:
     """A text to its end; the streamer, which has the prompt, gets its ids a round at a time."""
-    pieces: list[str] = []
     seen = 0
-    for piece in text:
-        pieces.append(piece)
+    for _ in text:
         rounds = text.stats.history[seen:]
         seen += len(rounds)
         _put(streamer, characters.add([id for done in rounds for id in done.tokens]))
     rest = [id for done in text.stats.history[seen:] for id in done.tokens]
     _put(streamer, characters.add(rest) + characters.end())
     streamer.end()
-    return Output("".join(pieces), text.stats.token_ids, text.seed, text.stats)
+    return text.finish()
 
 
 def check_one(texts: int) -> None:

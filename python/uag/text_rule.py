@@ -49,8 +49,7 @@ class TextRule:
 
     def learn(self, done: Round) -> None:
         """Hear what became of ids that were looked up."""
-        rejected = done.accepted < done.candidates
-        for index in range(min(done.drafted_accepted + rejected, done.drafted)):
+        for index in range(done.judged):
             accepted = index < done.drafted_accepted
             self._calibration(index).observe(done.confidences[index], accepted=accepted)
 
