@@ -21,6 +21,7 @@ from rich.table import Table
 from uag import SpeculativeDecoder
 from uag.cli import demo_decoder
 from uag.lm import id_list
+from uag.lookahead import named_lookahead
 from uag.measure import PROMPTS
 
 
@@ -65,7 +66,7 @@ def main(
 ) -> None:
     """Print a table."""
     torch.set_num_threads(threads)
-    ahead = int(lookahead) if lookahead.isdigit() else lookahead
+    ahead = named_lookahead(lookahead)
     if target is None:
         decoder = demo_decoder(ahead)
     else:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from uag import Round, SpeculativeDecoder
-from uag.lookahead import GoesOn
+from uag.lookahead import GoesOn, named_lookahead
 
 MOST = 20
 
@@ -62,7 +62,7 @@ def way(name: str) -> "int | str | Sure":
     """The `lookahead=` that a name stands for."""
     if name.startswith("sure"):
         return Sure(float(name.removeprefix("sure")))
-    return int(name) if name.isdigit() else name
+    return named_lookahead(name)
 
 
 def main(

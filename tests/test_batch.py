@@ -1,5 +1,7 @@
 """Texts that are decoded together are those that each prompt gives alone."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle
 from random import Random
@@ -35,6 +37,18 @@ def pair(
         model = model.double()
     small = telling(random_model("llama", assistant, num_hidden_layers=1, **wide), assistant)
     return SpeculativeDecoder(model, target, small.double(), assistant, **options)
+
+
+@contextmanager
+def passes(model: PreTrainedModel) -> Generator[list[tuple[int, int]]]:
+    """The shape of each forward pass: rows, and ids of each."""
+    shapes: list[tuple[int, int]] = []
+
+    def add(_: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        shapes.append(tuple(named["input_ids"].shape))
+
+    with model.register_forward_pre_hook(add, with_kwargs=True):
+        yield shapes
 
 
 def prompts(decoder: SpeculativeDecoder) -> list[list[int]]:
@@ -127,13 +141,9 @@ def test_an_assistant_that_reads_alone_drafts_for_a_batch(architecture: str) -> 
 def test_as_one_text_ends_the_next_begins(batch_size: int) -> None:
     decoder = pair(lookahead=3)
     given = prompts(decoder)
-    widths: list[int] = []
-    handle = decoder.model.register_forward_pre_hook(
-        lambda _, _inputs, named: widths.append(len(named["input_ids"])), with_kwargs=True
-    )
-    outs = decoder.generate(given, max_new_tokens=10, batch_size=batch_size)
-    handle.remove()
-    assert max(widths) == batch_size
+    with passes(decoder.model) as shapes:
+        outs = decoder.generate(given, max_new_tokens=10, batch_size=batch_size)
+    assert max(rows for rows, _ in shapes) == batch_size
     assert [out.token_ids for out in outs] == [
         plain_ids(decoder.model, ids, max_new_tokens=10) for ids in given
     ]
@@ -141,15 +151,10 @@ def test_as_one_text_ends_the_next_begins(batch_size: int) -> None:
 
 def test_a_text_that_ends_leaves_the_batch() -> None:
     decoder = pair(lookahead=2)
-    rows: list[int] = []
-    handle = decoder.model.register_forward_pre_hook(
-        lambda _, _inputs, named: rows.append(len(named["input_ids"])), with_kwargs=True
-    )
     first = plain_ids(decoder.model, decoder.tokenizer("The")["input_ids"], max_new_tokens=1)
-    rows.clear()
-    decoder.generate(["The", PROMPT], max_new_tokens=30, eos_token_id=first[0])
-    handle.remove()
-    assert rows[0] == 2 and rows[-1] == 1
+    with passes(decoder.model) as shapes:
+        decoder.generate(["The", PROMPT], max_new_tokens=30, eos_token_id=first[0])
+    assert shapes[0][0] == 2 and shapes[-1][0] == 1
 
 
 def test_a_compiled_decoder_reads_batches_as_they_are() -> None:
@@ -190,13 +195,9 @@ def test_long_prompts_are_read_in_pieces() -> None:
     decoder = pair()
     long = (decoder.tokenizer(STORY * 100)["input_ids"])[: 2 * PIECE + 7]
     assert reads_rows(decoder.model)
-    widths: list[int] = []
-    handle = decoder.model.register_forward_pre_hook(
-        lambda _, _inputs, named: widths.append(named["input_ids"].shape[1]), with_kwargs=True
-    )
-    outs = decoder.generate([long, PROMPT], max_new_tokens=4)
-    handle.remove()
-    assert widths[:2] == [PIECE, PIECE]
+    with passes(decoder.model) as shapes:
+        outs = decoder.generate([long, PROMPT], max_new_tokens=4)
+    assert [width for _, width in shapes[:2]] == [PIECE, PIECE]
     assert outs[0].token_ids == plain_ids(decoder.model, long, max_new_tokens=4)
 
 

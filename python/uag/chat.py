@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError, warn_once
-from uag.hf import AnyTokenizer, backend_of, open_prompt_ids
+from uag.hf import AnyTokenizer, open_prompt_ids, special_ids
 
 Message = Mapping[str, Any]
 
@@ -148,13 +148,8 @@ def turn_end(tokenizer: AnyTokenizer) -> int | None:
         return None
     behind = text.rpartition(REPLY)[2]
     ids = _ids(own, behind.lstrip()) if behind.strip() else []
-    special = set(own.all_special_ids) | _special_ids(own)
+    special = set(own.all_special_ids) | special_ids(own)
     return ids[0] if ids and ids[0] in special else None
-
-
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    added: dict[int, Any] = backend_of(tokenizer).get_added_tokens_decoder()
-    return {id for id, token in added.items() if token.special}
 
 
 def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer) -> None:

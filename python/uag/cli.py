@@ -197,9 +197,10 @@ def demo(
     from rich.console import Console
 
     from uag import measure
+    from uag.lookahead import named_lookahead
     from uag.report import comparison_table, story
 
-    decoder = demo_decoder(_lookahead(lookahead))
+    decoder = demo_decoder(named_lookahead(lookahead))
     console = Console(highlight=False)
     out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
     console.print(story(printable(prompt), out, decoder.bridge.target, printable))
@@ -267,6 +268,7 @@ def compare(
     from rich.console import Console
 
     from uag import measure
+    from uag.lookahead import named_lookahead
     from uag.promptfile import read_prompts
     from uag.report import comparison_table
 
@@ -277,7 +279,7 @@ def compare(
     placement = _placement(dtype, device_map)
     if target is None:
         decoder = demo_decoder(
-            _lookahead(lookahead), compile=compile, lookup=where or False, **placement
+            named_lookahead(lookahead), compile=compile, lookup=where or False, **placement
         )
     else:
         trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
@@ -379,12 +381,13 @@ def _load(
     **options: Any,
 ) -> "SpeculativeDecoder":
     from uag.decoder import SpeculativeDecoder
+    from uag.lookahead import named_lookahead
 
     return SpeculativeDecoder.from_pretrained(
         target,
         None if assistant == "lookup" else assistant,
         lookup=lookup or False,
-        lookahead=_lookahead(lookahead),
+        lookahead=named_lookahead(lookahead),
         compile=compile,
         **options,
     )
@@ -392,13 +395,6 @@ def _load(
 
 def _placement(dtype: str, device_map: str | None) -> dict[str, Any]:
     return {"dtype": dtype} | ({} if device_map is None else {"device_map": device_map})
-
-
-def _lookahead(option: str) -> int | str:
-    try:
-        return int(option)
-    except ValueError:
-        return option
 
 
 def _described(out: "Output") -> dict[str, Any]:

@@ -248,6 +248,12 @@ def has_learned_positions(model: PreTrainedModel) -> bool:
     )
 
 
+def special_ids(tokenizer: AnyTokenizer) -> set[int]:
+    """The ids of special tokens."""
+    added = backend_of(tokenizer).get_added_tokens_decoder()
+    return {id for id, token in added.items() if token.special}
+
+
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:
     """The ids that end a text, the main one first: the model's defaults, else the tokenizer's."""
     configured = cast(

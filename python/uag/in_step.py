@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from uag.auto import Auto
-from uag.lookahead import GoesOn, Lookahead
-from uag.sharded import Agreed
+from uag.lookahead import GoesOn, Lookahead, Sharing
 from uag.stats import Round
 
 
@@ -38,7 +36,7 @@ class InStep:
     def after(self, last: _Decision | None) -> _Decision:
         """The decision of the round behind the `last` one; the first to ask brings it about."""
         if self._decision is None or self._decision is last:
-            if isinstance(self.lookahead, Auto | Agreed):
+            if isinstance(self.lookahead, Sharing):
                 self.lookahead.share(self._rows())
             self._decision = _Decision(self.lookahead.next_k())
         return self._decision

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.guesses import Drafter
 from uag.hf import AnyTokenizer, load_model, load_tokenizer
+from uag.lookahead import named_lookahead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,8 +94,7 @@ class AssistedLM(HFLM):
             harness.tokenizer,
             assistant,
             cast("AnyTokenizer | None", tokenizer),
-            # A number comes as text from the command line.
-            lookahead=int(lookahead) if str(lookahead).isdigit() else lookahead,
+            lookahead=named_lookahead(lookahead),
         )
 
     def _model_generate(

@@ -37,6 +37,15 @@ class Lookahead(Protocol):
         ...
 
 
+@runtime_checkable
+class Sharing(Lookahead, Protocol):
+    """A lookahead that measures what passes cost, and wants to know how many texts share them."""
+
+    def share(self, rows: int) -> None:
+        """So many texts share each pass from now on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Draft the same number of ids in every round.
@@ -103,11 +112,14 @@ class Heard:
     """A lookahead of whose rounds `auto` hears too, as it judges what is looked up."""
 
     lookahead: Lookahead
-    auto: Lookahead
+    auto: Sharing
 
     def start(self) -> None:
         self.lookahead.start()
         self.auto.start()
+
+    def share(self, rows: int) -> None:
+        self.auto.share(rows)
 
     def next_k(self) -> int:
         return self.lookahead.next_k()
@@ -118,6 +130,18 @@ class Heard:
     def update(self, done: Round) -> None:
         self.lookahead.update(done)
         self.auto.update(done)
+
+
+def named_lookahead(option: int | str) -> int | str:
+    """A `lookahead=` option that came as text, such as from a command line.
+
+    >>> named_lookahead("5"), named_lookahead("auto")
+    (5, 'auto')
+    """
+    try:
+        return int(option)
+    except ValueError:
+        return option
 
 
 def lookahead_from(option: "int | str | Lookahead") -> Lookahead:

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from uag.comparison import PLAIN
 from uag.errors import FileError
+from uag.files import read_file
+from uag.lookahead import named_lookahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,7 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
     """
     results: list[Result] = []
     for path in paths:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise FileError(f"{path} is no UTF-8 text: {error}") from error
-        except OSError as error:
-            raise FileError(
-                f"cannot read results from {path}: {error.strerror or error}"
-            ) from error
+        text = read_file(path, "results")
         found = [
             _result(line, f"{path}, line {number}")
             for number, line in enumerate(text.splitlines(), start=1)
@@ -76,7 +71,7 @@ def _result(line: str, place: str) -> Result:
         plain = next(way["speeds"] for way in ways if way["name"] == PLAIN)
         return Result(
             pair=_pair(found["target"], found["assistant"]),
-            lookahead=_lookahead(found["lookahead"]),
+            lookahead=named_lookahead(found["lookahead"]),
             temperature=float(found.get("temperature") or 0),
             speedups={
                 str(way["name"]): _speedup(way["speeds"], plain)
@@ -94,13 +89,6 @@ def _pair(target: str | None, assistant: str | None) -> str:
     if target is None or assistant is None:
         return "demo pair"
     return f"{PurePath(target).name} <- {PurePath(assistant).name}"
-
-
-def _lookahead(option: int | str) -> int | str:
-    try:
-        return int(option)
-    except ValueError:
-        return option
 
 
 def _speedup(speeds: list[float], plain: list[float]) -> Speedup:

@@ -8,6 +8,7 @@ from typing import cast
 
 from uag import _core
 from uag.errors import FileError
+from uag.files import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,7 @@ def read_text(path: Path) -> dict[str, str]:
     Raises:
         FileError: if it can't be read, is no UTF-8, or is empty.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path} is no UTF-8 text: {error}") from error
-    except OSError as error:
-        raise FileError(f"cannot read a text from {path}: {error.strerror or error}") from error
+    text = read_file(path, "a text")
     if not text.strip():
         raise FileError(f"{path} has no text to compare tokenizers on; give another file")
     return {path.name: text}

@@ -11,8 +11,7 @@ from typing import Any, cast
 import torch.distributed
 from transformers import PreTrainedModel
 
-from uag.auto import Auto
-from uag.lookahead import GoesOn
+from uag.lookahead import GoesOn, Sharing
 from uag.stats import Round
 
 
@@ -29,7 +28,7 @@ def is_sharded(model: object) -> bool:
 class Agreed:
     """What "auto" stands for where processes share a model: the first one's times count for all."""
 
-    def __init__(self, lookahead: Auto, model: PreTrainedModel) -> None:
+    def __init__(self, lookahead: Sharing, model: PreTrainedModel) -> None:
         self._lookahead = lookahead
         mesh: Any = getattr(model, "_device_mesh", None)
         names = getattr(mesh, "mesh_dim_names", None) or ()
@@ -39,7 +38,6 @@ class Agreed:
         self._lookahead.start()
 
     def share(self, rows: int) -> None:
-        """See `Auto`."""
         self._lookahead.share(rows)
 
     def next_k(self) -> int:

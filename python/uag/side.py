@@ -10,7 +10,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from uag import _core
 from uag.errors import LoadError
-from uag.hf import AnyTokenizer, backend_of, core_tokenizer, load_tokenizer, prefix_ids
+from uag.hf import AnyTokenizer, backend_of, core_tokenizer, load_tokenizer, prefix_ids, special_ids
 from uag.sizes import Size, size_of
 
 Source = str | Path | AnyTokenizer
@@ -186,8 +186,6 @@ def _specials(
         if "eos" not in roles.setdefault(id, []):
             roles[id].append("eos")
     backend = backend_of(tokenizer)
-    added = backend.get_added_tokens_decoder()
-    marked = {id for id, token in added.items() if token.special}
-    for id in sorted(marked | set(roles)):
+    for id in sorted(special_ids(tokenizer) | set(roles)):
         content = backend.id_to_token(id) or str(id)
         yield Special(id, content, tuple(roles.get(id, ())), content in template)

@@ -1,0 +1,19 @@
+"""Files that a user names."""
+
+from pathlib import Path
+
+from uag.errors import FileError
+
+
+def read_file(path: Path, what: str) -> str:
+    """A whole UTF-8 file, of which `what` is to be had.
+
+    Raises:
+        FileError: if it can't be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is no UTF-8 text: {error}") from error
+    except OSError as error:
+        raise FileError(f"cannot read {what} from {path}: {error.strerror or error}") from error
