@@ -28,6 +28,15 @@ pub(crate) struct Search {
     pub(crate) clear: usize,
 }
 
+/// A find that was dropped: no other begins inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) start: usize,
+    end: usize,
+    /// It, and those before it, depend on `text[..examined]` only.
+    pub(crate) examined: usize,
+}
+
 #[derive(Debug)]
 struct Entry {
     id: u32,
@@ -55,6 +64,9 @@ pub(crate) struct Matcher {
     pub(crate) longest: usize,
     any_lstrip: bool,
 }
+
+/// A decision about a token looks at so many bytes behind it at most: one character.
+pub(crate) const BEHIND: usize = 4;
 
 impl Matcher {
     /// `spelling` turns a token's content into the bytes to look for.
@@ -102,10 +114,24 @@ impl Matcher {
     }
 
     /// The first token in `text[from..]`. `stretch`: where the last token before it ended; `start`:
-    /// where the text begins. The end of `text` counts as the end of all text.
-    pub(crate) fn find(&self, text: &[u8], from: usize, stretch: usize, start: usize) -> Search {
+    /// where the text begins. The end of `text` counts as the end of all text. `dropped` are the finds
+    /// before `from` that were dropped, and then those before the one that is found.
+    pub(crate) fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        stretch: usize,
+        start: usize,
+        dropped: &mut Vec<Dropped>,
+    ) -> Search {
         let mut clear = OPEN;
         let mut at = from;
+        while let Some(last) = dropped.pop_if(|last| last.end > at) {
+            // The search must not begin inside it.
+            if last.start < at {
+                at = last.start.max(stretch).max(start);
+            }
+        }
         while let Some(skip) = text[at.min(text.len())..].iter().position(|&b| self.first[b as usize]) {
             at += skip;
             let (found, walked) = self.walk(text, at);
@@ -120,6 +146,9 @@ impl Matcher {
             let before = entry.single_word && ends_in_word(&text[start.min(at)..at]);
             let after = entry.single_word && end < text.len() && starts_with_word(&text[end..]);
             if entry.special || before || after {
+                let examined = if after { walked.max(end + BEHIND) } else { walked };
+                let examined = examined.max(dropped.last().map_or(0, |last| last.examined));
+                dropped.push(Dropped { start: at, end, examined: examined.min(text.len()) });
                 at = end;
                 continue;
             }
@@ -128,7 +157,7 @@ impl Matcher {
             let looks_on = (entry.rstrip || entry.single_word) && stop == text.len();
             let open = clear <= at || walked == OPEN || looks_on;
             // Beyond its own bytes a find has looked at one character at most.
-            let examined = if open { OPEN } else { walked.max((stop + 4).min(text.len())) };
+            let examined = if open { OPEN } else { walked.max((stop + BEHIND).min(text.len())) };
             return Search { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
         }
         let clear = clear.min(text.len());
@@ -204,7 +233,7 @@ mod tests {
     }
 
     fn find(tokens: &[AddedToken], text: &str) -> Search {
-        Matcher::new(tokens.iter(), |c| c.as_bytes().to_vec()).find(text.as_bytes(), 0, 0, 0)
+        Matcher::new(tokens.iter(), |c| c.as_bytes().to_vec()).find(text.as_bytes(), 0, 0, 0, &mut Vec::new())
     }
 
     #[test]

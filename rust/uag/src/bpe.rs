@@ -12,11 +12,15 @@
 //! Hence prefixes of `S(text)` are `S` of their own bytes, and two such sequences may be glued where
 //! the pair at the seam passes.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use rustc_hash::FxHashMap;
 
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json;
+use crate::tokenizer::MAX_SPELLING;
 use crate::utf8;
 
 /// One token of an encoding: its id and where it ends.
@@ -56,6 +60,10 @@ struct Whole {
     ids: FxHashMap<Box<[u8]>, u32>,
     longest: usize,
 }
+
+/// More symbols than this are merged by a queue, as scanning is quadratic in them: long tokens, or merges of which each
+/// depends on the next.
+const SCANNED: usize = 200;
 
 /// No merge: sorts after every rank.
 const NONE: u32 = u32::MAX;
@@ -165,25 +173,69 @@ impl Bpe {
         symbols.clear();
         self.split(text, start, end, symbols);
         for i in 0..symbols.len().saturating_sub(1) {
-            self.rate(symbols, i);
+            self.rate(symbols, i, i + 1);
         }
-        // A scan for the least rank beats a heap at the lengths of words and windows (up to some 60).
-        while let Some(at) = least(symbols) {
-            let next = symbols[at + 1];
-            symbols[at] = Symbol { id: symbols[at].merged, end: next.end, rank: NONE, merged: 0 };
-            symbols.remove(at + 1);
-            self.rate(symbols, at);
-            if at > 0 {
-                self.rate(symbols, at - 1);
-            }
+        if symbols.len() <= SCANNED {
+            self.scan(symbols);
+        } else {
+            self.queue(symbols);
         }
         out.extend(symbols.iter().map(|s| Token { id: s.id, end: s.end }));
     }
 
-    /// Looks up the merge of symbol `at` with the one after it.
+    /// Merges rated symbols. A scan for the least rank beats a heap at the lengths of words and windows (up to some 60).
+    fn scan(&self, symbols: &mut Vec<Symbol>) {
+        while let Some(at) = least(symbols) {
+            let next = symbols.remove(at + 1);
+            symbols[at] = Symbol { id: symbols[at].merged, end: next.end, rank: NONE, merged: 0 };
+            self.rate(symbols, at, at + 1);
+            if at > 0 {
+                self.rate(symbols, at - 1, at);
+            }
+        }
+    }
+
+    /// The same for many: a queue of pairs, in which one may have become another by the time it is its turn.
+    fn queue(&self, symbols: &mut Vec<Symbol>) {
+        let count = symbols.len();
+        let mut next: Vec<usize> = (1..=count).collect();
+        let mut before: Vec<usize> = (0..count).map(|at| at.saturating_sub(1)).collect();
+        let pair = |symbols: &[Symbol], at: usize| {
+            let rank = symbols[at].rank;
+            (rank != NONE).then_some(Reverse((rank, at)))
+        };
+        let mut pairs: BinaryHeap<_> = (0..count).filter_map(|at| pair(symbols, at)).collect();
+        while let Some(Reverse((rank, at))) = pairs.pop() {
+            if symbols[at].rank != rank {
+                continue;
+            }
+            let right = next[at];
+            symbols[at] = Symbol { id: symbols[at].merged, end: symbols[right].end, rank: NONE, merged: 0 };
+            symbols[right].rank = NONE;
+            next[at] = next[right];
+            if let Some(before) = before.get_mut(next[at]) {
+                *before = at;
+            }
+            self.rate(symbols, at, next[at]);
+            pairs.extend(pair(symbols, at));
+            if at > 0 {
+                self.rate(symbols, before[at], at);
+                pairs.extend(pair(symbols, before[at]));
+            }
+        }
+        let mut kept = 0;
+        let mut at = 0;
+        while at < count {
+            symbols[kept] = symbols[at];
+            (kept, at) = (kept + 1, next[at]);
+        }
+        symbols.truncate(kept);
+    }
+
+    /// Looks up the merge of symbol `at` with the `next` one, which may be past the end.
     #[inline]
-    fn rate(&self, symbols: &mut [Symbol], at: usize) {
-        let merge = symbols.get(at + 1).and_then(|next| self.merges.get(&key(symbols[at].id, next.id)));
+    fn rate(&self, symbols: &mut [Symbol], at: usize, next: usize) {
+        let merge = symbols.get(next).and_then(|next| self.merges.get(&key(symbols[at].id, next.id)));
         let symbol = &mut symbols[at];
         (symbol.rank, symbol.merged) = merge.map_or((NONE, 0), |m| (m.rank, m.id));
     }
@@ -248,6 +300,9 @@ fn merge_table(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<FxHash
         joined.clear();
         joined.push_str(left);
         joined.push_str(right);
+        if joined.len() > MAX_SPELLING && joined.chars().count() > MAX_SPELLING {
+            return unsupported("model", format!("merge {rank} makes a token of more than {MAX_SPELLING} characters"));
+        }
         let id = |token: &str| match ids.get(token) {
             Some(&id) => Ok(id),
             None => unsupported("model", format!("merge {rank} needs token {token:?}, which has no id")),
@@ -300,4 +355,35 @@ fn char_atoms(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<Atoms> 
     };
     let unknown = model.unk_token.as_deref().and_then(|unk| ids.get(unk).copied());
     Ok(Atoms::Chars { chars, fallback, unknown, fuse_unknown: model.fuse_unk })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the merges, cyclic ones too.
+        #[test]
+        fn a_queue_merges_as_a_scan_does(
+            merges in prop::collection::vec((0..6u32, 0..6u32, 0..6u32), 0..20),
+            ids in prop::collection::vec(0..4u32, 0..80),
+        ) {
+            let merges = merges.iter().enumerate();
+            let merges = merges.map(|(rank, &(left, right, id))| (key(left, right), Merge { rank: rank as u32, id }));
+            let atoms = Atoms::Bytes(Box::new([None; 256]));
+            let bpe = Bpe { atoms, merges: merges.collect(), whole: None, cuts_before_spaces: false };
+            let ends = ids.iter().zip(1..);
+            let mut scanned: Vec<_> = ends.map(|(&id, end)| Symbol { id, end, rank: NONE, merged: 0 }).collect();
+            for at in 0..scanned.len() {
+                bpe.rate(&mut scanned, at, at + 1);
+            }
+            let mut queued = scanned.clone();
+            bpe.scan(&mut scanned);
+            bpe.queue(&mut queued);
+            let tokens = |symbols: &[Symbol]| symbols.iter().map(|s| (s.id, s.end)).collect::<Vec<_>>();
+            prop_assert_eq!(tokens(&queued), tokens(&scanned));
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub mod bytes;
 mod charsmap;
 mod error;
 mod json;
+mod nfc;
 mod pieces;
 mod search;
 mod sequence;

@@ -315,7 +315,8 @@ impl Sequence {
                 special = Some(id);
                 break;
             }
-            let first = assistant.stream.is_empty() && draft_ends.is_empty();
+            // Of its ids: the text may have begun with an unfinished character, which has none.
+            let first = assistant.stream.count() == 0 && draft_ends.is_empty();
             let Some(text) = assistant.stream.bytes_of(id, first) else {
                 cut = if bridge.assistant.is_special(id) { Cut::Special } else { Cut::NoText };
                 break;

@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::added::{Hit, OPEN};
+use crate::added::{BEHIND, Dropped, Hit, OPEN};
 use crate::bpe::Token;
 use crate::bytes;
 use crate::error::{Error, Result};
+use crate::nfc;
 use crate::pieces::{Kind, Resume};
 use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
 use crate::unigram::Lattice;
 use crate::utf8;
 use crate::window::Window;
-use unicode_normalization::char::canonical_combining_class;
 
 /// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
 const LONG: usize = 48;
@@ -57,6 +57,8 @@ pub struct Stream {
     pieces: Vec<Piece>,
     /// Per set of added tokens: none begins before this that isn't among the pieces.
     clear: [usize; 2],
+    /// Per set: what was found, but is text.
+    dropped: [Vec<Dropped>; 2],
     /// The first character of the text that makes it one that the tokenizer would change.
     unfaithful: usize,
     /// In the first piece before which the tokenizer would put a space that the text doesn't have.
@@ -92,6 +94,7 @@ impl Stream {
             tokens: Vec::new(),
             pieces: Vec::new(),
             clear: [0; 2],
+            dropped: Default::default(),
             unfaithful: OPEN,
             unspaced: OPEN,
             window: Window::default(),
@@ -257,6 +260,7 @@ impl Stream {
         self.lattice.clip(0);
         self.complete = 0;
         self.clear = [0; 2];
+        self.dropped = Default::default();
         let fast = matches!(self.tokenizer.path, Path::Fast(_));
         let space = fast
             && self.at_start
@@ -291,8 +295,11 @@ impl Stream {
             self.unspaced = OPEN;
         }
         self.lattice.clip(keep);
-        for (clear, added) in self.clear.iter_mut().zip(&fast.added) {
-            *clear = (*clear).min(keep.saturating_sub(added.longest));
+        for ((clear, dropped), added) in self.clear.iter_mut().zip(&mut self.dropped).zip(&fast.added) {
+            *clear = (*clear).min(keep.saturating_sub(added.longest + BEHIND));
+            while let Some(popped) = dropped.pop_if(|dropped| dropped.examined > keep) {
+                *clear = (*clear).min(popped.start);
+            }
         }
         // From the end: a binary search through a long context would be a cache miss a step.
         let stale = self.tokens.iter().rev().take_while(|token| token.end as usize > common).count();
@@ -338,19 +345,26 @@ impl Stream {
     /// Pieces depend on those before them, so what they have looked at never falls.
     fn push(&mut self, mut piece: Piece) {
         piece.examined = piece.examined.max(self.pieces.last().map_or(0, |before| before.examined));
+        for dropped in &self.dropped {
+            let inside = dropped.partition_point(|dropped| dropped.start < piece.end);
+            piece.examined = piece.examined.max(dropped[..inside].last().map_or(0, |dropped| dropped.examined));
+        }
         self.pieces.push(piece);
     }
 
     /// The next added token at or after `at`, and where one that isn't there yet might begin.
     fn next_added(&mut self, fast: &Fast, at: usize, stretch: usize) -> (Option<Hit>, usize) {
-        let text = &self.text[..self.complete];
-        let lead = self.lead.max(at);
-        let raw = fast.added[0].find(text, self.clear[0].max(lead).min(text.len()), stretch, self.lead);
+        let Self { text, lead, clear, dropped: [raw_dropped, dropped], .. } = self;
+        let text = &text[..self.complete];
+        let from = clear[0].max(*lead).max(at).min(text.len());
+        let raw = fast.added[0].find(text, from, stretch, *lead, raw_dropped);
         let limit = raw.hit.map_or(text.len(), |hit| hit.start);
-        let normal = fast.added[1].find(&text[..limit], self.clear[1].max(at).min(limit), stretch, stretch);
-        self.clear = [raw.clear, normal.clear];
+        let from = clear[1].max(at).min(limit);
+        let normal = fast.added[1].find(&text[..limit], from, stretch, stretch, dropped);
+        // Those of the second kind lie between those of the first.
+        *clear = [raw.clear, normal.clear.min(raw.clear)];
         let hit = match (normal.hit, raw.hit) {
-            // It lies between tokens of the first kind, so it depends on where those are.
+            // So it depends on where those are.
             (Some(hit), _) if hit.end > raw.clear => Some(Hit { examined: OPEN, ..hit }),
             (Some(hit), Some(other)) if hit.examined == OPEN => Some(Hit { examined: other.examined, ..hit }),
             (hit, other) => hit.or(other),
@@ -386,14 +400,22 @@ impl Stream {
         if new.is_ascii() {
             return;
         }
-        let found = match std::str::from_utf8(new) {
-            Err(error) => Some(start + error.valid_up_to()),
-            Ok(new) if fast.metaspace => new.find(bytes::METASPACE).map(|at| start + at),
-            // Below U+0300 nothing composes.
-            Ok(new) if fast.nfc && new.bytes().any(|b| b >= 0xCC) => not_nfc(text, start),
-            Ok(_) => None,
+        let (valid, broken) = match std::str::from_utf8(new) {
+            Ok(valid) => (valid, OPEN),
+            Err(error) => {
+                let valid = std::str::from_utf8(&new[..error.valid_up_to()]).unwrap_or("");
+                (valid, start + valid.len())
+            }
         };
-        self.unfaithful = self.unfaithful.min(found.unwrap_or(OPEN));
+        let changed = if fast.metaspace {
+            valid.find(bytes::METASPACE).map(|at| start + at)
+        } else if fast.nfc && valid.bytes().any(|b| b >= 0xCC) {
+            // Below U+0300 nothing composes.
+            nfc::first_change(&text[..start + valid.len()], start)
+        } else {
+            None
+        };
+        self.unfaithful = self.unfaithful.min(changed.unwrap_or(broken));
     }
 
     fn encode_slowly(&mut self, encode: &dyn Encode) -> Result<usize> {
@@ -423,28 +445,4 @@ impl Stream {
         self.tokens = tokens;
         Ok(stable)
     }
-}
-
-/// The character at or after `start` with which `text` stops being in NFC.
-fn not_nfc(text: &[u8], start: usize) -> Option<usize> {
-    let mut from = start;
-    while from > 0 {
-        from = utf8::before(text, from);
-        if utf8::char_at(text, from).0.is_none_or(|c| canonical_combining_class(c) == 0) {
-            break;
-        }
-    }
-    let Ok(new) = std::str::from_utf8(&text[from..]) else { return Some(start) };
-    if unicode_normalization::is_nfc(new) {
-        return None;
-    }
-    // A character composes with the last starter before it, or with what stands between.
-    let mut starter = 0;
-    new.char_indices().find_map(|(at, c)| {
-        let composed = !unicode_normalization::is_nfc(&new[starter..at + c.len_utf8()]);
-        if canonical_combining_class(c) == 0 {
-            starter = at;
-        }
-        composed.then_some(from + at)
-    })
 }

@@ -14,8 +14,14 @@ use crate::pieces::Pieces;
 use crate::unigram::Unigram;
 use crate::vocab::Vocab;
 
-/// Ids above this are taken for damage in the file, not for a vocabulary.
+/// Ids above this are taken for damage in the file, not for a vocabulary; so are more ids without a token than
+/// `MAX_GAPS`, for which a file of a few bytes would make tables of any size.
 const MAX_ID: u32 = 1 << 24;
+const MAX_GAPS: usize = 1 << 20;
+
+/// The most bytes of an added token or a Unigram model's piece, and the most characters of what merges make, on the
+/// incremental path: a text is read again by so much at each of its bytes. The longest known is one of 512 spaces.
+pub(crate) const MAX_SPELLING: usize = 1024;
 
 /// The real tokenizer, for what the incremental path can't do.
 pub trait Encode: Send + Sync {
@@ -134,6 +140,10 @@ impl Tokenizer {
         if normalizer.prepends && spec.added_tokens.iter().any(|t| t.normalized && !t.special) {
             return unsupported("added_tokens", "normalized tokens behind a Prepend normalizer");
         }
+        if let Some(token) = spec.added_tokens.iter().find(|token| token.content.len() > MAX_SPELLING) {
+            let reason = format!("id {} is {} bytes long, of at most {MAX_SPELLING}", token.id, token.content.len());
+            return unsupported("added_tokens", reason);
+        }
         let added = [
             Matcher::new(spec.added_tokens.iter().filter(|t| !normalized(t)), |c| c.as_bytes().to_vec()),
             Matcher::new(spec.added_tokens.iter().filter(normalized), |c| {
@@ -188,6 +198,9 @@ impl Tokenizer {
 }
 
 fn parse(text: &str) -> Result<Spec<'_>> {
+    if text.len() > u32::MAX as usize {
+        return Err(Error::Json(format!("{} bytes are more than {}", text.len(), u32::MAX)));
+    }
     serde_json::from_str(text).map_err(|error| Error::Json(error.to_string()))
 }
 
@@ -435,7 +448,11 @@ fn vocab(spec: &Spec, spelling: &Spelling) -> Result<Vocab> {
     if size > MAX_ID {
         return unsupported("model", format!("token id {} is beyond {MAX_ID}", size - 1));
     }
+    if size as usize > entries.len() + MAX_GAPS {
+        let reason = format!("token id {} of only {} tokens: {MAX_GAPS} ids may have none", size - 1, entries.len());
+        return unsupported("model", reason);
+    }
     let starts = std::iter::once(0).chain(entries.iter().map(|e| e.1));
     let tokens = starts.zip(&entries).map(|(start, &(id, end, special))| (id, &data[start..end], special));
-    Ok(Vocab::new(size as usize, tokens))
+    Ok(Vocab::new(tokens))
 }

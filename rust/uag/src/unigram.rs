@@ -10,6 +10,7 @@ use crate::bpe::Token;
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json::{self, VocabSpec};
+use crate::tokenizer::MAX_SPELLING;
 use crate::utf8;
 
 /// What the library takes off the least score for a character outside the vocabulary.
@@ -76,6 +77,9 @@ impl Unigram {
             (false, _) => None,
         };
         let longest = pieces.keys().map(|piece| piece.len()).max().unwrap_or(0);
+        if longest > MAX_SPELLING {
+            return unsupported("model", format!("a piece of {longest} bytes, of at most {MAX_SPELLING}"));
+        }
         Ok(Self { pieces, longest, unknown, unknown_score: least - UNKNOWN_PENALTY, fallback })
     }
 

@@ -24,21 +24,18 @@ pub struct Vocab {
 impl Vocab {
     /// Collects `(id, bytes, special)`, in any order; a later entry for the same id wins, as it does
     /// where an added token takes the id of a token of the model.
-    pub fn new<'a>(size: usize, tokens: impl Iterator<Item = (u32, &'a [u8], bool)>) -> Self {
-        let mut by_id: Vec<Option<(&[u8], bool)>> = vec![None; size];
-        for (id, bytes, special) in tokens {
-            by_id[id as usize] = Some((bytes, special));
-        }
+    pub fn new<'a>(tokens: impl Iterator<Item = (u32, &'a [u8], bool)>) -> Self {
+        let mut tokens: Vec<_> = tokens.collect();
+        tokens.sort_by_key(|(id, ..)| *id);
         let mut vocab = Self::default();
-        for entry in by_id {
-            vocab.roles.push(match entry {
-                None => Role::Missing,
-                Some((_, true)) => Role::Special,
-                Some((bytes, false)) => {
-                    vocab.data.extend_from_slice(bytes);
-                    Role::Text
-                }
-            });
+        for entries in tokens.chunk_by(|(left, ..), (right, ..)| left == right) {
+            let Some(&(id, bytes, special)) = entries.last() else { continue };
+            vocab.ends.resize(id as usize, vocab.data.len() as u32);
+            vocab.roles.resize(id as usize, Role::Missing);
+            if !special {
+                vocab.data.extend_from_slice(bytes);
+            }
+            vocab.roles.push(if special { Role::Special } else { Role::Text });
             vocab.ends.push(vocab.data.len() as u32);
         }
         vocab

@@ -1,5 +1,8 @@
 //! Small tokenizers written by hand, and the textbook way to merge.
 
+// Each of the tests uses some of it.
+#![allow(dead_code)]
+
 use serde_json::{Value, json};
 
 /// `picks` chooses pairs among the tokens so far; every pair becomes a merge and its token.
@@ -21,11 +24,11 @@ fn grow(vocab: &mut Vec<String>, letters: &[String], picks: &[(usize, usize)]) -
     merges
 }
 
-fn ids(vocab: &[String]) -> Value {
+pub(crate) fn ids(vocab: &[String]) -> Value {
     vocab.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect::<serde_json::Map<_, _>>().into()
 }
 
-fn added(first: usize) -> Value {
+pub(crate) fn added(first: usize) -> Value {
     let token = |id: usize, content: &str, special: bool| {
         json!({"id": id, "content": content, "special": special, "normalized": false,
                "lstrip": false, "rstrip": false, "single_word": false})
