@@ -6,9 +6,13 @@ BIN = $(VENV)/bin
 TORCH ?= torch==2.11.0
 TRANSFORMERS ?= transformers==5.23.0
 
-RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find rust \( -name '*.rs' -o -name Cargo.toml \) -not -path 'rust/uag/fuzz/*')
+# How long each target is fuzzed.
+MINUTES ?= 5
+FUZZ = rust/uag/fuzz
 
-.PHONY: demo test lint licences docs wheel bench clean
+.PHONY: demo test lint licences docs wheel bench fuzz clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
@@ -19,6 +23,7 @@ test: $(VENV)/.built  ## all tests, Rust and Python
 
 lint: $(VENV)/.built  ## format, lints, types, stubs
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -39,8 +44,16 @@ bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=fol
 	$(BIN)/python -m pytest benches --tokenizers $(TOKENIZERS) --corpus $(CORPUS) --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds
 
+fuzz:  ## hostile tokenizers, streams and lookups, MINUTES each; needs a nightly compiler and cargo-fuzz
+	@for target in tokenizer_json:16384 streams:400 lookup:500; do \
+		name=$${target%:*}; mkdir -p $(FUZZ)/found/$$name; \
+		cargo +nightly fuzz run --fuzz-dir $(FUZZ) $$name $(FUZZ)/found/$$name $(FUZZ)/corpus/$$name -- \
+			-max_total_time=$$(($(MINUTES) * 60)) -max_len=$${target#*:} -dict=$(FUZZ)/tokenizer_json.dict \
+			-rss_limit_mb=1024 -malloc_limit_mb=128 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) dist site target
+	rm -rf $(VENV) dist site target $(FUZZ)/target
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -3,72 +3,14 @@
 // Counts are small.
 #![allow(clippy::cast_precision_loss)]
 
-use std::cmp::Ordering;
+#[path = "common/lookup.rs"]
+mod reference;
+
 use std::time::Instant;
 
 use proptest::prelude::*;
+use reference::check;
 use uag::{Search, Texts};
-
-/// How long the text's longest suffix is that occurs earlier where a token ends, or in another text, and
-/// where: `(text, position behind it)`; text 0 is the growing one. What starts within the longest end that is repeated anywhere is itself a repetition, and doesn't count.
-fn naive(texts: &[Vec<u8>], is_end: &[bool]) -> (usize, Vec<(usize, usize)>) {
-    let anywhere = longest(&texts[..1], |_, _, _| true);
-    let repeated = texts[0].len() - anywhere.0;
-    let own = longest(&texts[..1], |_, start, end| is_end[end] && start < repeated);
-    let other = longest(texts, |text, _, _| text > 0);
-    match own.0.cmp(&other.0) {
-        Ordering::Less => other,
-        Ordering::Equal => (own.0, [own.1, other.1].concat()),
-        Ordering::Greater => own,
-    }
-}
-
-fn longest(texts: &[Vec<u8>], counts: impl Fn(usize, usize, usize) -> bool) -> (usize, Vec<(usize, usize)>) {
-    let own = &texts[0];
-    for length in (1..=own.len()).rev() {
-        let suffix = &own[own.len() - length..];
-        let places: Vec<(usize, usize)> = texts
-            .iter()
-            .enumerate()
-            .flat_map(|(index, text)| {
-                let ends = length..=text.len() - usize::from(index == 0).min(text.len());
-                ends.filter(|&end| &text[end - length..end] == suffix).map(move |end| (index, end)).collect::<Vec<_>>()
-            })
-            .filter(|&(text, end)| counts(text, end - length, end))
-            .collect();
-        if !places.is_empty() {
-            return (length, places);
-        }
-    }
-    (0, Vec::new())
-}
-
-/// Checks every byte against those that stand behind the places that agree so far.
-fn check(texts: &[Vec<u8>], is_end: &[bool], found: &uag::Found, limit: usize) {
-    let (length, mut places) = naive(texts, is_end);
-    assert_eq!(found.matched, length);
-    if length == 0 {
-        assert!(found.bytes.is_empty());
-        return;
-    }
-    let next = |(text, end): (usize, usize), so_far: &[u8]| {
-        let at = end + so_far.len();
-        let text_bytes = &texts[text];
-        text_bytes.get(at).copied().or_else(|| (text == 0).then(|| so_far[at - text_bytes.len()]))
-    };
-    for (index, (&byte, &share)) in found.bytes.iter().zip(&found.shares).enumerate() {
-        let so_far = &found.bytes[..index];
-        let votes: Vec<u8> = places.iter().filter_map(|&place| next(place, so_far)).collect();
-        let count = |byte: u8| votes.iter().map(|&vote| usize::from(vote == byte)).sum::<usize>();
-        // Which of equals is the oldest is tested by itself.
-        assert!(votes.iter().all(|&other| count(other) <= count(byte)), "{index} {votes:?}");
-        assert!((share - count(byte) as f32 / votes.len() as f32).abs() < 1e-6);
-        places.retain(|&place| next(place, so_far) == Some(byte));
-    }
-    if found.bytes.len() < limit.min(32 * length + 96) {
-        assert!(places.iter().all(|&place| next(place, &found.bytes).is_none()));
-    }
-}
 
 /// Bytes of a few letters repeat themselves; now and then one is any byte but that between texts.
 fn text(longest: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -98,7 +40,7 @@ proptest! {
             texts[0].extend(token);
             is_end.resize(texts[0].len(), false);
             is_end.push(true);
-            check(&texts, &is_end, &search.find(limit, 1), limit);
+            check(&texts, &is_end, &search.find(limit, 1), limit, 1);
         }
     }
 
