@@ -334,9 +334,11 @@ impl Sequence {
             bytes.extend_from_slice(text);
         }
         target.put(&bytes[known..])?;
-        let exact = target.agree == target.ends.len() && target.stream.exact();
         let fresh = target.ends.is_empty();
         let found = target.stream.continuation(target.committed, fresh)?;
+        // Tokens without bytes are part of neither.
+        let all = target.stream.count() <= target.ends.len() + found.tokens.len();
+        let exact = target.agree == target.ends.len() && target.stream.exact() && all;
         let mut proposal = Proposal { ids: Vec::new(), draft_ends: Vec::new(), exact: exact && !found.forced, cut };
         let mut drafted = 0;
         let mut end = target.committed;

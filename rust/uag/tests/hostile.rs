@@ -181,3 +181,28 @@ fn a_token_is_found_once_the_special_one_around_it_is_cut() {
         assert_eq!(stream.ids(0).collect::<Vec<_>>(), expected);
     }
 }
+
+/// A tokenizer may give tokens that stand for no text: what leaves them out is not exact.
+#[test]
+fn tokens_without_bytes_are_not_overlooked() {
+    struct Trailing;
+
+    impl Encode for Trailing {
+        fn encode(&self, text: &str) -> Result<Vec<Token>, String> {
+            let end = text.len() as u32;
+            Ok(text
+                .bytes()
+                .zip(1..)
+                .map(|(id, end)| Token { id: id.into(), end })
+                .chain([Token { id: 5, end }])
+                .collect())
+        }
+    }
+
+    let json = byte_level(&["a"], &[], false, true);
+    let tokenizer = Arc::new(Tokenizer::through(&json, Box::new(Trailing), "asked for").expect("read"));
+    let plain = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
+    let mut sequence = Arc::new(Bridge::new(tokenizer, plain, &[])).start(&[97], &[97]).expect("short");
+    let proposal = sequence.propose(&[]).expect("short");
+    assert_eq!((&proposal.ids[..], proposal.exact), (&[][..], false), "the tokenizer gives 97 and 5");
+}
