@@ -113,7 +113,8 @@ def test_where_drafts_never_pay_it_is_nearly_plain(world: World) -> None:
     assert world.speed(auto, 200) > 0.95
     # On the next text it knows more.
     assert world.speed(auto, 200) > 0.97
-    assert world.speed(auto, 2000) > 0.99
+    # Drafting is tried again and again, for one part in a hundred of the time.
+    assert world.speed(auto, 2000) > 0.98
 
 
 def test_without_early_stops_a_length_is_chosen_beforehand() -> None:

@@ -9,11 +9,15 @@ from uag.stats import Round
 from uag.text_rule import TextRule
 
 LONGEST = 20
-# Rounds with drafts that count for how fast drafting is, and how many tell; fewer are a matter of
-# luck, and the estimates say more.
-WINDOW, TELLING = 32, 16
-# Plain rounds until drafting is tried again: at first, and at most.
-SHORT_PAUSE, LONG_PAUSE = 8, 128
+# Rounds with drafts that tell how fast drafting is; fewer are a matter of luck, and the estimates
+# say more.
+TELLING = 64
+# Rounds of any kind that tell how fast a text comes.
+RECENT = 32
+# Plain rounds until drafting is tried again: as many as keep what drafts in vain cost to these
+# parts of the time, at first and in the end; at least and at most so many.
+VAIN_AT_FIRST, IN_VAIN = 0.2, 0.01
+SHORT_PAUSE, LONG_PAUSE = 4, 128
 # Rounds with drafts until the cost of a plain one is measured again.
 STALE = 64
 # Where drafting is this many times as fast, the cost of a plain round is of no interest.
@@ -44,12 +48,14 @@ class Auto:
         self._stops_early = stops_early
         # Of recent rounds of any kind, and of those with a draft of the assistant: tokens emitted,
         # and what such a round usually takes.
-        self._recent: deque[tuple[int, float]] = deque(maxlen=WINDOW)
-        self._window: deque[tuple[int, float]] = deque(maxlen=WINDOW)
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
+        self._window: deque[tuple[int, float]] = deque(maxlen=TELLING)
         # Of drafted ids and the candidates they became; as if some had become one each.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
         self._pays = True
-        self._wait, self._pause = 0, SHORT_PAUSE
+        self._wait, self._pause = 0, 0
+        # Plain rounds that the last draft of the assistant cost beyond what it brought.
+        self._lost = 0.0
         # Rounds since one in which the assistant wasn't asked, and since one without candidates.
         self._since_plain, self._since_one = 0, 0
         # Whether this round drafts, and the one before did.
@@ -96,6 +102,8 @@ class Auto:
         elif done.drafted:
             self._learn_acceptance(done)
             self._window.append((len(done.tokens), usual))
+            plain = self.costs.plain
+            self._lost = max(0.0, usual / plain - len(done.tokens)) if plain else 0.0
 
     def reach(self, confidences: Iterable[float]) -> list[float]:
         """Of looked-up ids with such confidences, those of the ones to draft."""
@@ -151,11 +159,11 @@ class Auto:
         """Target ids that a drafted id stands for."""
         return self._candidates / self._drafted
 
-    def _drafting_rate(self, rounds: int = WINDOW) -> float:
-        """Tokens a second of the last so many rounds with a draft."""
+    def _drafting_rate(self) -> float:
+        """Tokens a second of rounds with a draft."""
         if len(self._window) < TELLING:
             return self._best()[1]
-        tokens, seconds = _sums(list(self._window)[-rounds:])
+        tokens, seconds = _sums(self._window)
         return tokens / seconds if seconds else 0.0
 
     def _overall_rate(self) -> float:
@@ -208,11 +216,15 @@ class Auto:
         plain = self.costs.plain
         if plain is None:
             return
-        self._pays = self._drafting_rate(TELLING) >= 1 / plain
+        self._pays = self._drafting_rate() >= 1 / plain
         if self._pays:
-            self._pause = SHORT_PAUSE
+            self._pause = 0
         else:
-            self._wait, self._pause = self._pause, min(2 * self._pause, LONG_PAUSE)
+            shortest, longest = (
+                min(max(SHORT_PAUSE, round(self._lost / part)), LONG_PAUSE)
+                for part in (VAIN_AT_FIRST, IN_VAIN)
+            )
+            self._wait = self._pause = min(max(2 * self._pause, shortest), longest)
 
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:
