@@ -510,3 +510,12 @@ def test_pipelines_of_something_else() -> None:
         uag.pipeline()
     with pytest.raises(OptionError, match="assistant_tokenizer is missing"):
         uag.pipeline(model=decoder().model, tokenizer=padded(), assistant_model=decoder().model)
+
+
+@given(ids=st.lists(st.integers(3, 400), min_size=1, max_size=12))
+def test_a_streamer_gets_a_prompt_that_ends_within_a_character_once(ids: list[int]) -> None:
+    puts = Puts()
+    out = decoder().generate(ids, max_new_tokens=6, streamer=puts)
+    prompt, *values = puts.values
+    assert prompt[0].tolist() == ids
+    assert torch.cat(values).tolist() == out.token_ids

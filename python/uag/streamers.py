@@ -21,6 +21,7 @@ class WholeCharacters:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held: list[int] = []
         self.add(prompt)
+        self._held = []  # the streamer has them, though the last may have begun a character
 
     def add(self, ids: list[int]) -> list[int]:
         """The ids, with those held back so far, up to the last that completes a character."""
