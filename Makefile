@@ -5,6 +5,9 @@ BIN = $(VENV)/bin
 # Installed first and pinned: the registry's newest may be another several gigabytes.
 TORCH ?= torch==2.11.0
 TRANSFORMERS ?= transformers==5.23.0
+# What `make dist` builds for, as torch's own wheels; and the Pythons of `make smoke`.
+MANYLINUX ?= manylinux_2_28
+PYTHONS ?= 3.11 3.12 3.13
 
 RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find rust \( -name '*.rs' -o -name Cargo.toml \) -not -path 'rust/uag/fuzz/*')
@@ -37,8 +40,28 @@ licences: $(VENV)/.built  ## licences and sources of Rust dependencies; with car
 docs: $(VENV)/.built  ## the documentation in site/; a warning is an error
 	$(BIN)/zensical build --strict
 
-wheel: $(VENV)/.built  ## a release wheel in dist/
+wheel: $(VENV)/.built  ## a release wheel for this machine, and the sources, in dist/; checked
+	rm -rf dist
 	$(BIN)/maturin build --release --locked --out dist
+	$(BIN)/maturin sdist --out dist
+	$(MAKE) contents
+
+dist: $(VENV)/.built  ## the same, with a wheel for any Linux whose glibc is MANYLINUX's or newer
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --locked --zig --compatibility $(MANYLINUX) --out dist
+	$(BIN)/maturin sdist --out dist
+	$(MAKE) contents
+
+contents: $(VENV)/.built  ## what is in dist/: files, SBOM, stable ABI, metadata
+	$(BIN)/python tests/contents.py dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/abi3audit --strict dist/*.whl
+	$(BIN)/twine check --strict dist/*
+
+smoke: $(VENV)/.built  ## each of dist/ in an empty environment of each of PYTHONS: the smoke test
+	set -e; for python in $(PYTHONS); do for built in $(CURDIR)/dist/*; do \
+		$(BIN)/uv run --isolated --no-project --python $$python --with $(TORCH) --with $(TRANSFORMERS) \
+			--with $$built tests/smoke.py; done; done
 
 bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=folder
 	$(BIN)/python -m pytest benches --tokenizers $(TOKENIZERS) --corpus $(CORPUS) --benchmark-sort=name \
