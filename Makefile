@@ -15,7 +15,7 @@ RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml \
 MINUTES ?= 5
 FUZZ = rust/uag/fuzz
 
-.PHONY: demo test lint licences docs wheel bench fuzz clean
+.PHONY: demo test lint licences docs wheel dist contents smoke bench fuzz clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo

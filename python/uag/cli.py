@@ -77,10 +77,10 @@ Trust = Annotated[bool, typer.Option(help="Run code that comes with the models."
 Safe = Annotated[bool, typer.Option(help="Read no weights that can run code: pickles.")]
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main(arguments: Sequence[str] | None = None, command: typer.Typer = app) -> NoReturn:
     """Run the command line: exit status 0 if all went well, 1 for a failure, 2 for wrong usage."""
     try:
-        app(args=None if arguments is None else list(arguments))
+        command(args=None if arguments is None else list(arguments))
     except UagError as error:
         _fail(str(error))
     except BrokenPipeError:

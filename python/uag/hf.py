@@ -96,7 +96,7 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
     except _core.UnsupportedTokenizer:
         return _core.Tokenizer(json, _encoder(json))
     # Reading the tokenizer a second time costs up to a second: the original answers if it may.
-    plain = _plain_copy(json) if _shortens(backend) else backend
+    plain = plain_copy(json) if _shortens(backend) else backend
     if (text := disagreement(core, plain)) is not None:
         warnings.warn(
             f"the fast path disagrees with the tokenizer on {text!r}; "
@@ -138,7 +138,7 @@ def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
 
 def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
     """Plain encoding with offsets, through a copy that parses no special tokens in the text."""
-    copy = _plain_copy(json)
+    copy = plain_copy(json)
 
     def encode(text: str) -> list[tuple[int, int, int]]:
         encoding = copy.encode(text, add_special_tokens=False)
@@ -150,11 +150,17 @@ def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
     return encode
 
 
-def _plain_copy(json: str) -> tokenizers.Tokenizer:
+def plain_copy(json: str) -> tokenizers.Tokenizer:
+    """A copy that encodes a text by itself, alike every time.
+
+    To it special tokens in the text are text; nothing is cut off, padded or left to chance.
+    """
     copy = tokenizers.Tokenizer.from_str(json)
     copy.encode_special_tokens = True
     copy.no_truncation()
     copy.no_padding()
+    if getattr(copy.model, "dropout", None):
+        cast("Any", copy.model).dropout = None
     return copy
 
 

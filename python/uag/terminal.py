@@ -51,14 +51,14 @@ def be_quiet() -> None:
 
 
 @contextmanager
-def progress_bar() -> Generator[Callable[[int, int], None]]:
+def progress_bar(doing: str = "timing") -> Generator[Callable[[int, int], None]]:
     """A function to call with what is done and what there is to do; shown if somebody watches."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("timing")
+        task = bar.add_task(doing)
 
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

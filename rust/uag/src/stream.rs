@@ -317,10 +317,16 @@ impl Stream {
                 if scan.kind == Kind::Unspaced {
                     self.unspaced = self.unspaced.min(piece.start);
                 }
-                if scan.kind == Kind::Silent {
+                // The space is put before text, and an added token at its start is none.
+                let lead_alone = limit <= self.lead && hit.is_some();
+                if scan.kind == Kind::Silent || lead_alone {
                     self.tokens.truncate(piece.first);
                     stable = stable.min(piece.first);
                 } else {
+                    if piece.stretch > 0 && piece.start == piece.stretch && self.gets_space(piece.start) {
+                        // One that the text here can't hold.
+                        self.unspaced = self.unspaced.min(piece.start);
+                    }
                     stable = stable.min(self.encode_piece(fast, piece.start..scan.end, piece.first));
                 }
                 self.push(Piece { end: scan.end, examined, resume: scan.resume, ..piece });
@@ -332,14 +338,19 @@ impl Stream {
                 self.tokens.push(Token { id: hit.id, end: hit.end as u32 });
                 self.push(Piece { end: hit.end, examined: hit.examined, added: true, ..piece });
                 piece = Piece::new(hit.end, hit.end, self.tokens.len());
-                if matches!(self.tokenizer.prefix, Prefix::Always | Prefix::UnlessSpace) {
-                    // The next stretch would get a space of its own, which the text here can't hold.
-                    self.unspaced = self.unspaced.min(hit.end - 1);
-                }
             }
         }
         self.tokens.truncate(piece.first);
         stable.min(piece.first)
+    }
+
+    /// Whether the tokenizer puts a space before the text from `at` on, which follows an added token.
+    fn gets_space(&self, at: usize) -> bool {
+        match self.tokenizer.prefix {
+            Prefix::None | Prefix::FirstUnlessSpace => false,
+            Prefix::UnlessSpace => self.text[at] != b' ',
+            Prefix::Always => true,
+        }
     }
 
     /// Pieces depend on those before them, so what they have looked at never falls.
@@ -359,6 +370,8 @@ impl Stream {
         let from = clear[0].max(*lead).max(at).min(text.len());
         let raw = fast.added[0].find(text, from, stretch, *lead, raw_dropped);
         let limit = raw.hit.map_or(text.len(), |hit| hit.start);
+        // Only a normalizer's space is there when tokens are looked for in the normalised text.
+        let at = if self.tokenizer.prefix == Prefix::Always { at } else { at.max(*lead) };
         let from = clear[1].max(at).min(limit);
         let normal = fast.added[1].find(&text[..limit], from, stretch, stretch, dropped);
         // Those of the second kind lie between those of the first.

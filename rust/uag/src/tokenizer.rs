@@ -260,7 +260,7 @@ impl Normalizer {
                 self.nfc = true;
                 Ok(())
             }
-            Some("Prepend") if value["prepend"] == "▁" && !self.replaces_spaces => {
+            Some("Prepend") if value["prepend"] == "▁" && !self.prepends && !self.replaces_spaces => {
                 self.prepends = true;
                 Ok(())
             }
@@ -323,7 +323,9 @@ fn pieces_and_prefix(spec: &Spec, normalizer: &Normalizer) -> Result<(Pieces, Pr
             }
         }
         // After normalisation there is no space left to split at.
-        Some("Split") if normalizer.replaces_spaces && value["pattern"]["String"] == " " => {
+        Some("Split")
+            if normalizer.replaces_spaces && value["pattern"]["String"] == " " && value["invert"] != true =>
+        {
             Ok((Pieces::Stretch, own_prefix))
         }
         None if value.is_null() && normalizer.replaces_spaces => Ok((Pieces::Stretch, own_prefix)),

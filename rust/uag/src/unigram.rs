@@ -101,7 +101,8 @@ impl Unigram {
         self.extend(text, end, lattice);
         // Walk back until an old boundary is met: the best way to it is what it was.
         let mut found: Vec<Token> = Vec::new();
-        let mut at = end;
+        let unknown = |at: usize| lattice.nodes[at - start].id.is_none_or(|id| id == self.unknown);
+        let (mut at, mut behind) = (end, false);
         loop {
             while out.len() > first && out[out.len() - 1].end as usize > at {
                 out.pop();
@@ -113,17 +114,25 @@ impl Unigram {
                 break;
             }
             let node = lattice.nodes[at - start];
-            match (node.id, &self.fallback) {
+            let before = node.start as usize;
+            match (node.id.filter(|&id| id != self.unknown), &self.fallback) {
                 (Some(id), _) => found.push(Token { id, end: at as u32 }),
                 (None, Some(fallback)) => {
-                    let spelled = (node.start as usize..at).rev();
-                    found.extend(spelled.map(|i| Token { id: fallback[text[i] as usize], end: i as u32 + 1 }));
+                    // The unknown token's own name is that token where nothing unknown is beside it.
+                    let lone = node.id.is_some() && !behind && !(before > start && unknown(before));
+                    if lone {
+                        found.push(Token { id: self.unknown, end: at as u32 });
+                    } else {
+                        let byte = |i| Token { id: fallback[text[i] as usize], end: i as u32 + 1 };
+                        found.extend((before..at).rev().map(byte));
+                    }
                 }
                 (None, None) => match found.last_mut() {
                     Some(next) if next.id == self.unknown => {} // fused: it starts earlier, ends the same
                     _ => found.push(Token { id: self.unknown, end: at as u32 }),
                 },
             }
+            behind = unknown(at);
             at = node.start as usize;
         }
         let unchanged = out.len();

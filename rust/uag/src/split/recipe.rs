@@ -105,7 +105,8 @@ const MINICPM: &str =
 pub(super) fn from_json(value: &Value) -> Result<Splitter, String> {
     let pattern = |recipe| Ok(Splitter::Pattern(Pattern(recipe)));
     match value.get("type").and_then(Value::as_str) {
-        _ if value.is_null() => Ok(Splitter::Whole),
+        // Not even the bytes become letters of the vocabulary.
+        _ if value.is_null() => Err("pre_tokenizer: none, where tokens spell bytes".to_owned()),
         Some("ByteLevel") => match stage(value, true)? {
             Stage::ByteLevel { gpt2: true } => pattern(Recipe::Gpt2),
             _ => Ok(Splitter::Whole),
