@@ -21,17 +21,15 @@ def quick(cell: Cell) -> bool:
 
 
 def test_a_sample_of_cells_is_lossless() -> None:
-    outcomes = [run(cell) for cell in islice(filter(quick, more(0, tuple(trained()))), 8)]
+    outcomes = [run(cell) for cell in islice(filter(quick, more(0, tuple(trained()))), 16)]
     assert not [(str(each.cell), each.difference) for each in outcomes if each.difference]
     counts = counted(outcomes)
     assert 0 < counts["accepted"] < counts["candidates"]
-    assert counts["idle"] <= 3
+    assert counts["idle"] <= 5
 
 
 def test_a_sample_of_refusals_is_as_documented() -> None:
     cells = list(filter(quick, refused(0, tuple(trained()))))
-    # Through `model.generate` transformers may take the name of a cache away before uag sees it.
-    cells = [cell for cell in cells if cell.call != "custom_generate"]
     causes = {refusals(cell)[0][1]: cell for cell in cells}
     assert len(causes) > 8
     for cell in causes.values():

@@ -405,8 +405,6 @@ def _inputs(cell: Cell, prompts: list[list[int]], options: dict[str, Any]) -> di
     longest = max(map(len, prompts))
     padded = cell.call == "custom_generate" and cell.processor != "none"
     width = [longest if padded else len(prompt) for prompt in prompts]
-    if not padded and cell.call != "custom_generate":
-        longest = 0
     rows = [
         [0] * (size - len(prompt)) + prompt for prompt, size in zip(prompts, width, strict=True)
     ]

@@ -72,7 +72,7 @@ def _words(tokenizer: AnyTokenizer) -> list[int]:
     ids = [id for id in ids if texts[id].strip()]
     Random(0).shuffle(ids)
     found: list[int] = []
-    for id in sorted(ids, key=lambda id: -len(texts[id])):
+    for id in sorted(ids, key=lambda each: -len(texts[each])):
         pairs = [(id, id), *((other, id) for other in found), *((id, other) for other in found)]
         if all(spelled(*pair) for pair in pairs):
             found.append(id)
