@@ -146,14 +146,8 @@ def makes_sense(cell: Cell) -> bool:
         # transformers says itself how many rows there are and how many are decoded at a time.
         or (custom and cell.texts == "fewer")
         or (custom and cell.texts == "rows" and cell.draws == "greedy")
-        # In transformers itself: logits of a padded row are NaN; stop strings need the other
-        # decoder.
-        or (
-            custom
-            and cell.target == "gemma2"
-            and cell.texts in SEVERAL
-            and cell.processor != "none"
-        )
+        # In transformers itself logits of padded rows are NaN, and these stop strings an error.
+        or (custom and cell.target == "gemma2" and cell.texts in SEVERAL)
         or (cell.tokenizer == "wordpiece" and cell.end == "stop")
         # transformers has no such cache for these.
         or (custom and cell.target in RECURRENT and cell.cache not in (OWN, "dynamic"))

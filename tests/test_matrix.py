@@ -21,11 +21,11 @@ def quick(cell: Cell) -> bool:
 
 
 def test_a_sample_of_cells_is_lossless() -> None:
-    outcomes = [run(cell) for cell in islice(filter(quick, more(0, tuple(trained()))), 16)]
+    outcomes = [run(cell) for cell in islice(filter(quick, more(0, tuple(trained()))), 8)]
     assert not [(str(each.cell), each.difference) for each in outcomes if each.difference]
     counts = counted(outcomes)
     assert 0 < counts["accepted"] < counts["candidates"]
-    assert counts["idle"] <= 5
+    assert counts["idle"] <= 3
 
 
 def test_a_sample_of_refusals_is_as_documented() -> None:
