@@ -17,7 +17,11 @@ Spec = dict[str, Any]
 @cache
 def serialised(base: str) -> str:
     """A sound tokenizer's JSON: with added tokens, so that there is something to tamper with."""
-    raw = unigram() if base == "unigram" else fakes.TOKENIZERS[base.split("+")[0]]().backend_tokenizer
+    raw = (
+        unigram()
+        if base == "unigram"
+        else fakes.TOKENIZERS[base.removesuffix("+metaspace")]().backend_tokenizer
+    )
     if base.endswith("+metaspace"):
         raw.normalizer = None  # type: ignore[assignment]
         raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
@@ -122,7 +126,12 @@ def both(*changes: Callable[[Spec], None]) -> Callable[[Spec], None]:
 
 SPLIT = ("pre_tokenizer", "pretokenizers", 0)
 LEVEL = ("pre_tokenizer", "pretokenizers", 1)
-BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+BYTE_LEVEL = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": True,
+}
 NFC, NFKC = {"type": "NFC"}, {"type": "NFKC"}
 REPLACE = {"type": "Replace", "pattern": {"String": "e"}, "content": "a"}
 SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
@@ -178,10 +187,17 @@ TAMPERINGS = [
         spaces_replaced=put("normalizer", value=SPACES),
         prepended=put("normalizer", value=PREPEND),
         several=put("normalizer", value={"type": "Sequence", "normalizers": [NFC, STRIP]}),
-        decoder_of_words=put("decoder", value={"type": "WordPiece", "prefix": "##", "cleanup": True}),
+        decoder_of_words=put(
+            "decoder", value={"type": "WordPiece", "prefix": "##", "cleanup": True}
+        ),
         decoder_of_spaces=put(
             "decoder",
-            value={"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+            value={
+                "type": "Metaspace",
+                "replacement": "▁",
+                "prepend_scheme": "always",
+                "split": True,
+            },
         ),
         decoder_that_fuses=put("decoder", value={"type": "Fuse"}),
         decoder_in_two_steps=put(
@@ -189,7 +205,12 @@ TAMPERINGS = [
             value={
                 "type": "Sequence",
                 "decoders": [
-                    {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+                    {
+                        "type": "ByteLevel",
+                        "add_prefix_space": True,
+                        "trim_offsets": True,
+                        "use_regex": True,
+                    },
                     {"type": "Strip", "content": "H", "start": 1, "stop": 0},
                 ],
             },
@@ -222,10 +243,10 @@ TAMPERINGS = [
         prepended_twice=put(
             "normalizer", value={"type": "Sequence", "normalizers": [PREPEND, PREPEND, SPACES]}
         ),
-        prepended_last_=put("normalizer", value={"type": "Sequence", "normalizers": [SPACES, PREPEND]}),
-        nfkc=put(
-            "normalizer", value={"type": "Sequence", "normalizers": [NFKC, PREPEND, SPACES]}
+        prepended_last_=put(
+            "normalizer", value={"type": "Sequence", "normalizers": [SPACES, PREPEND]}
         ),
+        nfkc=put("normalizer", value={"type": "Sequence", "normalizers": [NFKC, PREPEND, SPACES]}),
         added_normalized=added("xyz", normalized=True),
         added_special=added("xyz", special=True),
         byte_fallback=put("model", "byte_fallback", value=False),
@@ -234,15 +255,30 @@ TAMPERINGS = [
         ),
         split_at_spaces_=put(
             "pre_tokenizer",
-            value={"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated", "invert": False},
+            value={
+                "type": "Split",
+                "pattern": {"String": " "},
+                "behavior": "Isolated",
+                "invert": False,
+            },
         ),
         split_at_spaces_inverted=put(
             "pre_tokenizer",
-            value={"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": True},
+            value={
+                "type": "Split",
+                "pattern": {"String": " "},
+                "behavior": "Removed",
+                "invert": True,
+            },
         ),
         split_at_letters=put(
             "pre_tokenizer",
-            value={"type": "Split", "pattern": {"String": "e"}, "behavior": "Isolated", "invert": False},
+            value={
+                "type": "Split",
+                "pattern": {"String": "e"},
+                "behavior": "Isolated",
+                "invert": False,
+            },
         ),
         decoder_strips_nothing_=lambda spec: spec["decoder"]["decoders"].pop(),
         decoder_without_spaces=lambda spec: spec["decoder"]["decoders"].pop(0),
@@ -264,7 +300,9 @@ TAMPERINGS = [
         scores=scores,
         no_unknown_=put("model", "unk_id", value=None),
         prepend_never=put("pre_tokenizer", "pretokenizers", 1, "prepend_scheme", value="never"),
-        no_word_split=lambda spec: put("pre_tokenizer", value=spec["pre_tokenizer"]["pretokenizers"][1])(spec),
+        no_word_split=lambda spec: put(
+            "pre_tokenizer", value=spec["pre_tokenizer"]["pretokenizers"][1]
+        )(spec),
         nfkc=put("normalizer", value=NFKC),
         added_single_word=added("xyz", single_word=True),
     ),

@@ -18,6 +18,8 @@ from uag.text import TextBytes
 OF_WORDS = ("WordPiece", "WordLevel", "BPE")
 # How far into a text a draft is tried, and how far it goes, in characters.
 PROMPT, DRAFT = 400, 120
+# How often a growing text is cut back.
+BACK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Laws:
         looks = 3 * size / max(1, len(data))
         while stream.text != data:
             before = stream.ids if draw.random() < looks else None
-            if len(stream) and draw.random() < 0.05:
+            if len(stream) and draw.random() < BACK:
                 stable = stream.truncate(len(stream) - draw.randrange(min(len(stream), 40) + 1))
             else:
                 piece = data[len(stream) : len(stream) + draw.randint(1, 2 * size)]

@@ -114,7 +114,7 @@ def differential(
         for file in files:
             show(len(rows), len(files))
             name = file.parent.resolve().name
-            if file.parent != folder and file != folder:
+            if folder not in (file.parent, file):
                 name = str(file.parent.relative_to(folder))
             rows.append(_compared(name, file, documents, size, seed))
     if as_json:
@@ -180,7 +180,16 @@ def _print(rows: list[Row], size: int, seed: int) -> None:
     console = Console(highlight=False)
     title = f"the core and tokenizers {tokenizers.__version__}, {size:,} bytes each, seed {seed}"
     table = Table("tokenizer", "family", "path", title=title)
-    for column in ("texts", "MB", "tokens", "changed", "unclaimed", "special", "different", "seconds"):
+    for column in (
+        "texts",
+        "MB",
+        "tokens",
+        "changed",
+        "unclaimed",
+        "special",
+        "different",
+        "seconds",
+    ):
         table.add_column(column, justify="right")
     for row in rows:
         found = row.tally

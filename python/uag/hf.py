@@ -160,7 +160,7 @@ def plain_copy(json: str) -> tokenizers.Tokenizer:
     copy.no_truncation()
     copy.no_padding()
     if getattr(copy.model, "dropout", None):
-        cast("Any", copy.model).dropout = None
+        copy.model.dropout = None
     return copy
 
 

@@ -16,6 +16,8 @@ KINDS = (".txt", ".md", ".json", ".jsonl", ".xz", ".gz")
 # Longer texts are cut: a tokenizer without pieces takes far longer on them, and shows no more.
 LONGEST = 20_000
 JOINTS = ("", "", " ", "  ", "\n", "\n\n", "\t", ". ")
+# How often something strange is put into a text, how often it is one of the spices, and all of it.
+SPICED, OWN, WHOLE = 0.5, 0.6, 0.8
 # From where characters are drawn: ASCII, Latin, every script, symbols and pictures.
 PLANES = ((0x20, 0x7F), (0xA0, 0x2FF), (0x300, 0xD7FF), (0xE000, 0xFFFD), (0x1F000, 0x1FAFF))
 
@@ -122,7 +124,7 @@ def stretches(
             start = draw.randrange(len(document) - length + 1)
             pieces += [document[start : start + length], draw.choice(JOINTS)]
         text = "".join(pieces[:-1])
-        if draw.random() < 0.5:
+        if draw.random() < SPICED:
             for _ in range(draw.randint(1, 3 + len(text) // 100)):
                 at = draw.randrange(len(text) + 1)
                 text = text[:at] + _spice(draw, spices) + text[at:]
@@ -131,8 +133,8 @@ def stretches(
 
 
 def _spice(draw: Random, spices: Sequence[str]) -> str:
-    if spices and draw.random() < 0.6:
+    if spices and draw.random() < OWN:
         spice = draw.choice(spices)
-        return spice if draw.random() < 0.8 else spice[: draw.randrange(len(spice) + 1)]
+        return spice if draw.random() < WHOLE else spice[: draw.randrange(len(spice) + 1)]
     plane = draw.choice(PLANES)
     return "".join(chr(draw.randint(*plane)) for _ in range(draw.randint(1, 5)))

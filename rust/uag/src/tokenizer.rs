@@ -323,9 +323,7 @@ fn pieces_and_prefix(spec: &Spec, normalizer: &Normalizer) -> Result<(Pieces, Pr
             }
         }
         // After normalisation there is no space left to split at.
-        Some("Split")
-            if normalizer.replaces_spaces && value["pattern"]["String"] == " " && value["invert"] != true =>
-        {
+        Some("Split") if normalizer.replaces_spaces && value["pattern"]["String"] == " " && value["invert"] != true => {
             Ok((Pieces::Stretch, own_prefix))
         }
         None if value.is_null() && normalizer.replaces_spaces => Ok((Pieces::Stretch, own_prefix)),
