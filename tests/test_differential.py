@@ -10,7 +10,8 @@ import pytest
 import tokenizers
 from tampered import TAMPERINGS, Tampering, serialised
 from tokenizers import AddedToken, pre_tokenizers
-from uag import _core, cli, hf
+from transformers import PreTrainedTokenizerFast
+from uag import SpeculativeDecoder, _core, bridge, cli, hf
 from uag.differences import Laws, shrink
 from uag.differential import app
 from uag.samples import sample_texts
@@ -202,3 +203,28 @@ def test_a_tokenizer_that_is_not_what_it_was_read_as_is_found(tampering: Tamperi
     if tampering.harmless:
         texts = list(stretches(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
         assert not Laws(core, raw).compare(texts).differences
+
+
+@pytest.mark.parametrize("name", ["merges reversed", "ids exchanged", "another known pattern"])
+def test_ids_stay_the_targets_own_where_a_misreading_is_missed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the docs say of that which the self-check can't find."""
+    (one,) = (one for one in TAMPERINGS if (one.base, one.name) == ("llama3", name))
+    raw = tokenizers.Tokenizer.from_str(serialised("llama3"))
+    target = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", bos_token="<begin>")
+    sound = fakes.tokenizer("gpt2")
+    models = [
+        fakes.telling(fakes.random_model("llama", tokenizer), tokenizer)
+        for tokenizer in (target, sound)
+    ]
+    misread = {id(target): _core.Tokenizer(one.json)}
+    read = hf.core_tokenizer
+    monkeypatch.setattr(
+        bridge, "core_tokenizer", lambda tokenizer: misread.get(id(tokenizer)) or read(tokenizer)
+    )
+    decoder = SpeculativeDecoder(models[0], target, models[1], sound, lookahead=4)
+    out = decoder.generate(fakes.PROMPT, max_new_tokens=40)
+    assert decoder.bridge.target is misread[id(target)] and out.stats.candidates > 0
+    ids = target(fakes.PROMPT)["input_ids"]
+    assert out.token_ids == fakes.plain_ids(models[0], ids, max_new_tokens=40)
