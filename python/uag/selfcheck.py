@@ -46,9 +46,9 @@ CONTEXTS = ("a{0}", "{0} b", "  {0}", "a {0} b", "a{0}b", "{0}{0}  {0}\n{0}\n b"
 def disagreement(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None:
     """A text that the two treat differently, if there is one among those tried.
 
-    A text's ids are compared where the core claims that they are the tokenizer's, and everywhere
-    what the two decode the tokenizer's ids to. Texts with special tokens in
-    them are passed over, since the core never parses them.
+    A text's ids are compared where the core claims that they are the tokenizer's, and what the two
+    decode the tokenizer's ids to, but for an unknown token, which says nothing of its text. Texts
+    with special tokens in them are passed over, since the core never parses them.
     """
     added = tokenizer.get_added_tokens_decoder()
     for id, token in added.items():
@@ -70,7 +70,8 @@ def disagreement(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None
         if stream.exact and stream.ids != expected:
             return text
         spelled = TextBytes(core).add(expected).decode(errors="replace")
-        if passed.isdisjoint(expected) and not spells(spelled, decoded, space):
+        known = all(id in added or core.token_bytes(id) is not None for id in expected)
+        if known and passed.isdisjoint(expected) and not spells(spelled, decoded, space):
             return text
     return _behind_special(core, tokenizer)
 
