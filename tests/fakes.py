@@ -85,6 +85,23 @@ def byte_level(split: str, vocabulary: int, *, begin: bool = False) -> PreTraine
     )
 
 
+def unigram(vocabulary: int, specials: tuple[str, ...] = ("<unk>",)) -> tokenizers.Tokenizer:
+    """Unigram as T5's, but for a normalizer; the first of `specials` is the unknown token."""
+    raw = tokenizers.Tokenizer(models.Unigram())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    raw.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary,
+        unk_token=specials[0],
+        special_tokens=[*specials],
+        show_progress=False,
+    )
+    raw.train_from_iterator(TEXT.splitlines(), trainer)
+    return raw
+
+
 def sentencepiece_style(vocabulary: int) -> PreTrainedTokenizerFast:
     """BPE without a split, a space before every text, byte fallback: as Llama-2."""
     specials = [

@@ -8,8 +8,7 @@ from functools import cache
 from typing import Any
 
 import fakes
-import tokenizers
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, pre_tokenizers
 
 Spec = dict[str, Any]
 
@@ -18,7 +17,7 @@ Spec = dict[str, Any]
 def serialised(base: str) -> str:
     """A sound tokenizer's JSON: with added tokens, so that there is something to tamper with."""
     raw = (
-        unigram()
+        fakes.unigram(120)
         if base == "unigram"
         else fakes.TOKENIZERS[base.removesuffix("+metaspace")]().backend_tokenizer
     )
@@ -29,22 +28,6 @@ def serialised(base: str) -> str:
     if base in ("gpt2", "llama3"):
         raw.add_tokens([AddedToken("   ", normalized=True)])
     return raw.to_str()
-
-
-def unigram() -> tokenizers.Tokenizer:
-    """As T5's, but for a normalizer."""
-    raw = tokenizers.Tokenizer(models.Unigram())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
-    )
-    raw.decoder = decoders.Metaspace()
-    raw.train_from_iterator(
-        fakes.TEXT.splitlines(),
-        trainers.UnigramTrainer(
-            vocab_size=120, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
-        ),
-    )
-    return raw
 
 
 @dataclass(frozen=True)
@@ -142,6 +125,14 @@ PADDED = {
     "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None,
     "pad_id": 0, "pad_type_id": 0, "pad_token": "<end>",
 }  # fmt: skip
+
+
+def split_at(
+    text: str, behavior: str = "Isolated", *, invert: bool = False
+) -> Callable[[Spec], None]:
+    """Another pre-tokenizer: a split at a text."""
+    split = {"type": "Split", "pattern": {"String": text}, "behavior": behavior, "invert": invert}
+    return put("pre_tokenizer", value=split)
 
 
 def of(base: str, **changes: Callable[[Spec], None]) -> list[Tampering]:
@@ -253,33 +244,9 @@ TAMPERINGS = [
         fused=both(
             put("model", "byte_fallback", value=False), put("model", "fuse_unk", value=True)
         ),
-        split_at_spaces_=put(
-            "pre_tokenizer",
-            value={
-                "type": "Split",
-                "pattern": {"String": " "},
-                "behavior": "Isolated",
-                "invert": False,
-            },
-        ),
-        split_at_spaces_inverted=put(
-            "pre_tokenizer",
-            value={
-                "type": "Split",
-                "pattern": {"String": " "},
-                "behavior": "Removed",
-                "invert": True,
-            },
-        ),
-        split_at_letters=put(
-            "pre_tokenizer",
-            value={
-                "type": "Split",
-                "pattern": {"String": "e"},
-                "behavior": "Isolated",
-                "invert": False,
-            },
-        ),
+        split_at_spaces_=split_at(" "),
+        split_at_spaces_inverted=split_at(" ", "Removed", invert=True),
+        split_at_letters=split_at("e"),
         decoder_strips_nothing_=lambda spec: spec["decoder"]["decoders"].pop(),
         decoder_without_spaces=lambda spec: spec["decoder"]["decoders"].pop(0),
         decoder_without_bytes=lambda spec: spec["decoder"]["decoders"].pop(1),

@@ -59,17 +59,7 @@ def test_a_stream_has_the_ids_of_its_whole_text(
 
 
 def test_t5_style_unigram_is_incremental_where_its_normalizer_changes_nothing() -> None:
-    raw = tokenizers.Tokenizer(models.Unigram())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
-    )
-    raw.decoder = decoders.Metaspace()
-    raw.train_from_iterator(
-        fakes.TEXT.splitlines(),
-        trainers.UnigramTrainer(
-            vocab_size=120, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
-        ),
-    )
+    raw = fakes.unigram(120)
     core = _core.Tokenizer(raw.to_str())
     assert (core.fast, core.family) == (True, "Unigram")
     line = fakes.TEXT.replace("\n", " ").strip() + " 😀😀 zzz  two  spaces "

@@ -378,7 +378,7 @@ def expected(
     texts depend on drafts, from the same decoder, one text at a time, whose models keep no states.
     """
     stop = {"tokenizer": pair.tokenizer} if "stop_strings" in options else {}
-    inputs = _inputs(cell, prompts, options)
+    inputs = _inputs(cell, prompts)
     alone = {name: value[row : row + 1] for name, value in inputs.items()}
     width = alone["input_ids"].shape[1]
     if cell.draws == "greedy":
@@ -399,9 +399,8 @@ def expected(
     return [out[0, width:].tolist()]
 
 
-def _inputs(cell: Cell, prompts: list[list[int]], options: dict[str, Any]) -> dict[str, Tensor]:
+def _inputs(cell: Cell, prompts: list[list[int]]) -> dict[str, Tensor]:
     """As transformers takes rows: padded on the left, where processors see that."""
-    del options
     longest = max(map(len, prompts))
     padded = cell.call == "custom_generate" and cell.processor != "none"
     width = [longest if padded else len(prompt) for prompt in prompts]

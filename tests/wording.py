@@ -17,16 +17,7 @@ MOST = 48
 
 def unigram() -> PreTrainedTokenizerFast:
     """As T5's."""
-    raw = tokenizers.Tokenizer(models.Unigram())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
-    )
-    raw.decoder = decoders.Metaspace()
-    specials = [UNKNOWN, END]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=150, unk_token=UNKNOWN, special_tokens=specials, show_progress=False
-    )
-    raw.train_from_iterator(fakes.TEXT.splitlines(), trainer)
+    raw = fakes.unigram(150, (UNKNOWN, END))
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END, unk_token=UNKNOWN)
 
 
