@@ -25,6 +25,7 @@ from tokenizers import (
     trainers,
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.cache_utils import CacheLayerMixin
 from uag._core import Tokenizer
 from uag.decoder import SpeculativeDecoder
 from uag.draft import Draft
@@ -241,14 +242,21 @@ def random_model(
     return model
 
 
+def cache_in(named: dict[str, Any]) -> Any:
+    """The cache in what a model is called with, if there is one that knows how long it is."""
+    past: Any = named.get("cache", named.get("past_key_values"))
+    counted = past is not None and any(isinstance(at, CacheLayerMixin) for at in past.layers)
+    return past if counted else None
+
+
 def telling(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """Make the model tell a fixed story, with what its weights say at every fifth position."""
     story: list[int] = tokenizer(PROMPT + " " + TEXT)["input_ids"]
 
     def nudge(_: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-        if "past_key_values" not in named:
+        if (past := cache_in(named)) is None:
             return
-        shape, end = output.logits.shape[:2], named["past_key_values"].get_seq_length()
+        shape, end = output.logits.shape[:2], past.get_seq_length()
         places = torch.arange(end - shape[1], end)[None].expand(shape)
         # Where several texts are read at once, each has positions of its own.
         for text, row in product(*map(range, shape)):

@@ -53,6 +53,34 @@ def test_any_rewinding_and_reading_gives_what_reading_at_once_gives(architecture
     assert str(engine) == "compiled" and engine.seconds > 0
 
 
+def adds(_: Any, inputs: Any, output: Any) -> None:
+    """A forward hook."""
+    output.logits[..., 7] += 30
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_models_that_differ_in_hooks_only_are_compiled_apart(first: bool) -> None:
+    for hooked in (first, not first):
+        model = random_model("llama", VOCABULARY)
+        if hooked:
+            model.register_forward_hook(adds)
+        lm = reader(model, Engine(model, "eager"))
+        for added in ([1, 2, 3], [4], [5]):
+            lm.append(added)
+            check(lm, model, 1)
+
+
+def test_a_hook_of_a_compiled_model_is_heard() -> None:
+    model = random_model("llama", VOCABULARY)
+    lm = reader(model, Engine(model, "eager"))
+    for added in ([1, 2, 3], [4], [5]):
+        lm.append(added)
+        check(lm, model, 1)
+    with model.register_forward_hook(adds):
+        lm.append([6])
+        check(lm, model, 1)
+
+
 def test_a_full_buffer_grows_and_the_next_text_has_it() -> None:
     model = random_model("llama", VOCABULARY)
     engine = Engine(model, "eager")

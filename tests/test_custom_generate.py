@@ -28,8 +28,10 @@ from transformers import (
 )
 from transformers.generation import BaseStreamer
 from uag import OptionError, PromptError, SpeculativeDecoder
+from uag.cache import cache_name
 
 TARGET = "gpt2"
+CACHE = cache_name(random_model("llama", tokenizer(TARGET)))
 
 
 @cache
@@ -444,7 +446,7 @@ def test_another_models_decoder() -> None:
         ({"do_sample": True, "temperature": float("inf")}, "temperature=inf is out of range"),
         ({"seed": -1, "do_sample": True}, "seed=-1"),
         ({"streamer": Puts()}, "a streamer hears one text, but there are 2"),
-        ({"past_key_values": transformers.DynamicCache()}, "keeps its own caches"),
+        ({CACHE: transformers.DynamicCache()}, "keeps its own caches"),
         ({"position_ids": torch.zeros(2, 5, dtype=torch.long)}, "position_ids: only the usual"),
     ],
     ids=str,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import uag
-from fakes import PROMPT, ScriptedDecoder, plain_ids, random_model, telling, tokenizer
+from fakes import PROMPT, ScriptedDecoder, cache_in, plain_ids, random_model, telling, tokenizer
 from transformers import PreTrainedModel
 from uag import Fixed, Heuristic, SpeculativeDecoder
 from uag.prompt import assistant_ids
@@ -76,7 +76,7 @@ def test_a_multi_byte_character_is_never_split() -> None:
 
     def tell(_: object, __: object, named: dict[str, Any], output: Any) -> None:
         output.logits.zero_()
-        end = named["past_key_values"].get_seq_length()
+        end = cache_in(named).get_seq_length()
         for row in range(output.logits.shape[1]):
             output.logits[0, row, story[end - output.logits.shape[1] + row + 1]] = 1
 

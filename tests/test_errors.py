@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 import torch
 import transformers
-from fakes import PROMPT, random_model, tokenizer
+from fakes import PROMPT, cache_in, random_model, tokenizer
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 from uag import (
     Bridge,
@@ -243,7 +243,7 @@ def test_nan_logits(do_sample: bool, sound: int, sampling: str) -> None:
     model = random_model("llama", target)
 
     def spoil(_: object, __: object, named: dict[str, Any], output: Any) -> None:
-        if named["past_key_values"].get_seq_length() > len(target(PROMPT)["input_ids"]) + sound:
+        if cache_in(named).get_seq_length() > len(target(PROMPT)["input_ids"]) + sound:
             output.logits[:] = torch.nan
 
     hook = model.register_forward_hook(spoil, with_kwargs=True)

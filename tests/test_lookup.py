@@ -6,7 +6,17 @@ from typing import Any, cast
 
 import pytest
 import torch
-from fakes import PAIRS, PROMPT, TEXT, TOKENIZERS, plain_ids, random_model, telling, tokenizer
+from fakes import (
+    PAIRS,
+    PROMPT,
+    TEXT,
+    TOKENIZERS,
+    cache_in,
+    plain_ids,
+    random_model,
+    telling,
+    tokenizer,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import run
@@ -30,9 +40,9 @@ def looping(name: str, unit: str = " the dog ran off.") -> tuple[PreTrainedModel
     ids: list[int] = words(unit, add_special_tokens=False)["input_ids"]
 
     def nudge(_: Any, inputs: Any, named: dict[str, Any], output: Any) -> None:
-        if "past_key_values" not in named:
+        if (past := cache_in(named)) is None:
             return
-        rows, end = output.logits.shape[1], named["past_key_values"].get_seq_length()
+        rows, end = output.logits.shape[1], past.get_seq_length()
         for row, position in enumerate(range(end - rows, end)):
             output.logits[:, row, ids[position % len(ids)]] += 40 if position % 23 else 0
 

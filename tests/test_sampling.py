@@ -9,9 +9,10 @@ from fakes import PAIRS, PROMPT, ScriptedDecoder, plain_ids, random_model, telli
 from hypothesis import given
 from hypothesis import strategies as st
 from test_lossless import READS_TOGETHER
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel
 from uag import SpeculativeDecoder
 from uag._core import Tokenizer
+from uag.cache import cache_name
 from uag.cli import demo_decoder
 from uag.noise import digest, gumbel, step_keys
 from uag.sampling import TokenNames, draft_factor, sequence_key
@@ -127,8 +128,9 @@ def reference_ids(
     for _ in range(length):
         read = torch.tensor([ids])
         with torch.inference_mode():
-            cache = model(input_ids=read[:, :-1], use_cache=True).past_key_values
-            logits = model(input_ids=read[:, -1:], past_key_values=cache).logits[:, -1]
+            past = DynamicCache(config=model.config)
+            model(input_ids=read[:, :-1], **{cache_name(model): past})
+            logits = model(input_ids=read[:, -1:], **{cache_name(model): past}).logits[:, -1]
         scores = processors(read, logits.clone())[0].tolist()
         drawn = [
             score + noise(key, position, int(names.keys[id])) for id, score in enumerate(scores)

@@ -21,6 +21,7 @@ from uag.cache import (
     PlacedCache,
     RewindableCache,
     attention_of,
+    cache_name,
     keeps_logits,
     parameters_of,
     same_logits,
@@ -128,6 +129,7 @@ class Batch:
     def __init__(self, model: PreTrainedModel) -> None:
         """A batch without texts."""
         self._model = model
+        self._cache_name = cache_name(model)
         self._keeps_logits = keeps_logits(model)
         self._windows = _windows(model)
         self._additive = attention_of(model) == "eager"
@@ -166,11 +168,15 @@ class Batch:
             [pad(reading.ids, (width - len(reading.ids), 0)) for reading in readings]
         )
         mask = self._mask(positions, self._layers[0].places.end)
-        options: dict[str, Any] = {"position_ids": positions, "attention_mask": mask}
+        options: dict[str, Any] = {
+            self._cache_name: self._past,
+            "position_ids": positions,
+            "attention_mask": mask,
+        }
         if self._keeps_logits:
             options["logits_to_keep"] = max(reading.positions for reading in readings)
         logits = cast("Any", self._model)(
-            input_ids=block, past_key_values=self._past, use_cache=True, return_dict=True, **options
+            input_ids=block, use_cache=True, return_dict=True, **options
         ).logits
         for row, reading in zip(rows, readings, strict=True):
             row.length += len(reading.ids)

@@ -65,8 +65,10 @@ def attention_of(model: PreTrainedModel) -> str:
 
 
 def cache_name(model: PreTrainedModel) -> str:
-    """What the model calls its cache argument."""
-    return "cache_params" if "cache_params" in parameters_of(model) else "past_key_values"
+    """What the model calls its cache argument; "cache" from transformers 5.24 on."""
+    parameters = parameters_of(model)
+    names = (name for name in ("cache_params", "past_key_values", "cache") if name in parameters)
+    return next(names, "past_key_values")
 
 
 def keeps_logits(model: PreTrainedModel) -> bool:

@@ -19,7 +19,14 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from uag.cache import ModelCache, PlacedCache, RewindableCache, keeps_logits, text_config
+from uag.cache import (
+    ModelCache,
+    PlacedCache,
+    RewindableCache,
+    cache_name,
+    keeps_logits,
+    text_config,
+)
 from uag.errors import OptionError, UagWarning
 from uag.hf import context_window
 
@@ -29,6 +36,12 @@ WIDTHS = (1, 4, 8, 16, 32)
 LEAST = 256
 # Of shapes, for torch.compile, which gives up on a function with many; of a model's window.
 NO_LIMIT = 2**31 - 1
+# A hook that comes later is heard, too: torch.compile leaves hooks unguarded otherwise.
+COMPILING = {
+    "recompile_limit": NO_LIMIT,
+    "accumulated_recompile_limit": NO_LIMIT,
+    "skip_nnmodule_hook_guards": False,
+}
 NOT_ASKED = "not asked for"
 
 
@@ -121,6 +134,7 @@ class Engine:
         # A padded block must not go where a model may have no positions.
         self.window = context_window(model) or NO_LIMIT
         self.model = model
+        self._cache_name = cache_name(model)
         self._keeps_logits = keeps_logits(model)
         self._free: list[Buffers] = []
         self._shapes: set[tuple[int, int]] = set()
@@ -132,6 +146,9 @@ class Engine:
             def forward(**inputs: Any) -> Tensor:
                 return cast("Any", model)(**inputs).logits
 
+            # What is compiled is kept by code: models that differ in what guards leave out would
+            # share it.
+            forward.__code__ = forward.__code__.replace()
             self._compiled = cast("Any", torch).compile(
                 forward, fullgraph=True, dynamic=False, backend=backend, **settings
             )
@@ -181,7 +198,7 @@ class Engine:
     def _inputs(self, ids: Tensor, buffers: Buffers) -> dict[str, Any]:
         return {
             "input_ids": ids[None],
-            "past_key_values": buffers.past,
+            self._cache_name: buffers.past,
             "use_cache": True,
             "return_dict": True,
         }
@@ -191,7 +208,7 @@ class Engine:
         start = perf_counter()
         config = cast("Any", import_module("torch._dynamo.config"))
         try:
-            with config.patch(recompile_limit=NO_LIMIT, accumulated_recompile_limit=NO_LIMIT):
+            with config.patch(**COMPILING):
                 logits = cast("Tensor", self._compiled(**inputs))
         except RuntimeError as error:
             # torch.compile names the backend first, and then what it said.

@@ -17,7 +17,7 @@ from uag.options import UNSUPPORTED, check_limits, refuse
 
 # What transformers prepares for its own loop, or the models do not need.
 PREPARED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep"}
-CACHES = {"past_key_values", "cache_params"}
+CACHES = {"past_key_values", "cache_params", "cache"}
 # Values that a prepared config has by default, and what this method can do after all.
 FINE = {
     "num_return_sequences",  # transformers has repeated the rows
