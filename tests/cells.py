@@ -143,6 +143,8 @@ def makes_sense(cell: Cell) -> bool:
         or (cell.other == OWN and cell.target not in REAL)
         # How far "auto" drafts depends on the clock, and the text on how far is drafted.
         or (cell.by_rejection and (cell.lookahead == "auto" or cell.lookup == "beside"))
+        # A `Lookahead` given by the user is shared by texts, and so hangs on who else is there.
+        or (cell.by_rejection and cell.lookahead == "wild" and cell.texts in SEVERAL)
         # transformers says itself how many rows there are and how many are decoded at a time.
         or (custom and cell.texts == "fewer")
         or (custom and cell.texts == "rows" and cell.draws == "greedy")
@@ -151,8 +153,9 @@ def makes_sense(cell: Cell) -> bool:
         or (cell.tokenizer == "wordpiece" and cell.end == "stop")
         # transformers has no such cache for these.
         or (custom and cell.target in RECURRENT and cell.cache not in (OWN, "dynamic"))
-        # transformers needs another package for one, and forgets that the other was asked for.
-        or (custom and cell.cache in ("quantized", "hybrid"))
+        # transformers needs another package for one, forgets that another was asked for, and makes
+        # the others itself before it asks for ids, which it can on a GPU only.
+        or (custom and cell.cache in ("quantized", "hybrid", "offloaded", "offloaded_static"))
     )  # fmt: skip
 
 
