@@ -5,6 +5,8 @@ BIN = $(VENV)/bin
 # Installed first and pinned: the registry's newest may be another several gigabytes.
 TORCH ?= torch==2.11.0
 TRANSFORMERS ?= transformers==5.23.0
+# A package that only tests need, and that does not go with these.
+WITHOUT ?=
 # What `make dist` builds for, as torch's own wheels; and the Pythons of `make smoke`.
 MANYLINUX ?= manylinux_2_28
 PYTHONS ?= 3.11 3.12 3.13
@@ -83,6 +85,7 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install -q --upgrade "pip>=25.1"
 	$(BIN)/pip install -q "$(TORCH)"
 	$(BIN)/pip install -q "$(TRANSFORMERS)" --group dev
+	$(if $(WITHOUT),$(BIN)/pip uninstall -q -y $(WITHOUT))
 	touch $@
 
 # The Python sources are used where they are; only the extension has to be built.
