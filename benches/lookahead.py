@@ -82,7 +82,8 @@ def main(
     )
     parts = first.model, first.tokenizer, first.assistant, first.assistant_tokenizer
     decoders = {"plain": SpeculativeDecoder(first.model, first.tokenizer)} | {
-        name: SpeculativeDecoder(*parts, lookahead=way(name)) for name in ways.split(",")
+        name: SpeculativeDecoder(*parts, lookahead=way(name), lookup=False)
+        for name in ways.split(",")
     }
     texts = story_openings(stories, prompts)
     sums = {name: Sums() for name in decoders}

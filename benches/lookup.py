@@ -2,17 +2,20 @@
 
     python benches/lookup.py replay TOKENIZER PROMPTS CODE
     python benches/lookup.py decode STORIES TARGET [--assistant FOLDER]
+    python benches/lookup.py nothing TARGET [--assistant FOLDER]
 
 `replay` needs no model: a reference output is taken to be what the target says, and tokens per
 forward pass follow from how much of each draft agrees with it. PROMPTS is a folder with
 Spec-Bench's `spec_bench_dev.jsonl` and `HumanEval.jsonl.gz`; CODE is a file of which parts are
 copied with a change. `decode` runs a real target of stories: on texts that it repeats, on long
-ones, on new ones, and beside an assistant; all outputs are compared.
+ones, on new ones, and beside an assistant; all outputs are compared. `nothing` has the target draw
+at a high temperature, so that nothing repeats: what looking up in vain costs.
 """
 
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -206,12 +209,10 @@ def decode(
             AutoTokenizer.from_pretrained(assistant, trust_remote_code=True),
         ]
         for name, lookahead in (("5", 5), ("auto", "auto")):
-            decoders[f"assistant, {name}"] = SpeculativeDecoder(
-                model, tokenizer, *pair, lookahead=lookahead
-            )
-            decoders[f"both, {name}"] = SpeculativeDecoder(
-                model, tokenizer, *pair, lookahead=lookahead, lookup=True
-            )
+            for who, lookup in (("assistant", False), ("both", True)):
+                decoders[f"{who}, {name}"] = SpeculativeDecoder(
+                    model, tokenizer, *pair, lookahead=lookahead, lookup=lookup
+                )
     ways: dict[str, Callable[[list[int], int], tuple[list[int], int]]] = {
         "generate": hugging_face(model, {}),
         "prompt lookup": hugging_face(model, {"prompt_lookup_num_tokens": IDS}),
@@ -248,6 +249,76 @@ def decode(
                 f"{geometric_mean(speeds[name]):.0f}", f"{relative:.2f}",
             )  # fmt: skip
         table.add_section()
+    Console().print(table)
+
+
+@app.command()
+def nothing(
+    target: Path,
+    assistant: Path | None = None,
+    temperature: float = 2.0,
+    seeds: Annotated[int, typer.Option(help="Texts, each drawn in every way in turn.")] = 8,
+    runs: Annotated[int, typer.Option(help="Runs of each, of which the best counts.")] = 3,
+    length: int = 200,
+    threads: int = 1,
+    dtype: str = "float32",
+) -> None:
+    """Texts in which nothing repeats, drawn plainly and with what looks for it in vain."""
+    torch.set_num_threads(threads)
+    load: dict[str, Any] = {"dtype": dtype, "trust_remote_code": True}
+    first = SpeculativeDecoder.from_pretrained(
+        str(target), None if assistant is None else str(assistant), **load
+    )
+    pair: list[Any] = [first.model, first.tokenizer]
+    decoders = {
+        "plain": SpeculativeDecoder(*pair),
+        "lookup": SpeculativeDecoder(*pair, "lookup"),
+    }
+    if assistant:
+        pair += [first.assistant, first.assistant_tokenizer]
+        decoders["assistant"] = SpeculativeDecoder(*pair, lookup=False)
+        decoders["both"] = first
+    drawn: dict[str, Any] = {
+        "do_sample": True, "temperature": temperature, "top_k": 0, "min_new_tokens": length,
+        "max_new_tokens": length,
+    }  # fmt: skip
+    ids = torch.tensor([first.tokenizer("Once upon a time")["input_ids"]])
+    best: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
+    stats = {name: Counter[str]() for name in decoders}
+    for seed in range(-1, seeds):  # the first is for what the models and "auto" begin with
+        seconds: dict[str, list[float]] = {name: [] for name in best}
+        texts: set[str] = set()
+        for _ in range(runs):
+            start = perf_counter()
+            first.model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=0, **drawn)
+            seconds["generate"].append(perf_counter() - start)
+            for name, decoder in decoders.items():
+                start = perf_counter()
+                out = decoder.generate(ids[0].tolist(), seed=seed + 1, **drawn)
+                seconds[name].append(perf_counter() - start)
+                texts.add(out.text)
+                if seed >= 0:
+                    stats[name] += Counter(
+                        drafted=out.stats.drafted,
+                        looked=out.stats.looked_up,
+                        right=out.stats.accepted,
+                    )
+        # In half precision wider passes round otherwise.
+        assert len(texts) == 1 or dtype != "float32", "the text for a seed depends on who drafts"
+        if seed >= 0:
+            for name, each in seconds.items():
+                best[name].append(min(each))
+    table = Table("way", "tokens/s", "x generate", "x plain", "drafted", "looked up", "accepted")
+    for name, times in best.items():
+        ratios = [
+            geometric_mean([a / b for a, b in zip(best[base], times, strict=True)])
+            for base in ("generate", "plain")
+        ]
+        done = stats.get(name, {})
+        table.add_row(
+            name, f"{length * seeds / sum(times):.0f}", *(f"{ratio:.3f}" for ratio in ratios),
+            *(str(done.get(key, "-")) for key in ("drafted", "looked", "right")),
+        )  # fmt: skip
     Console().print(table)
 
 

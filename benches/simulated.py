@@ -69,7 +69,7 @@ def main(
         "plain": lambda: SpeculativeDecoder(model, words),
         "lookup, auto": lambda: SpeculativeDecoder(model, words, "lookup"),
         "assistant, 5": lambda: SpeculativeDecoder(model, words, *pair, lookahead=5),
-        "assistant, auto": lambda: SpeculativeDecoder(model, words, *pair),
+        "assistant, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=False),
         "both, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=True),
     }
     table = Table("text", *ways, title=f"x plain, {costs}")

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -365,6 +366,37 @@ def test_mistakes(make: Any, message: str) -> None:
         make()
 
 
+def test_the_text_drafts_beside_a_model_unless_said_otherwise() -> None:
+    model, words = looping("gpt2")
+    small = tokenizer("qwen2")
+    pair = model, words, random_model("llama", small, num_hidden_layers=1), small
+    assert SpeculativeDecoder(*pair).lookup is not None
+    # A number counts the assistant's ids.
+    for lookahead in (5, "heuristic", Auto()):
+        assert SpeculativeDecoder(*pair, lookahead=lookahead).lookup is None
+        assert SpeculativeDecoder(*pair, lookahead=lookahead, lookup=True).lookup is not None
+    assert SpeculativeDecoder(*pair, lookup=False).lookup is None
+    assert SpeculativeDecoder(model, words).lookup is None
+    # A drafter of the user's is asked alone.
+    guess = SimpleNamespace(propose=lambda *_: b"")
+    assert SpeculativeDecoder(model, words, cast("Any", guess)).lookup is None
+
+
+def test_by_default_a_text_that_repeats_drafts_for_itself() -> None:
+    """Passes of any width take the same here, so what the text promises is always worth more."""
+    model, words = looping("gpt2")
+    small = tokenizer("qwen2")
+    decoder = SpeculativeDecoder(model, words, random_model("llama", small), small)
+    decoder.generate(REPEATING, max_new_tokens=8)  # the cost of a plain pass
+    costs = cast("Any", decoder)._auto.costs
+    for width in range(1, 80):
+        for _ in range(20):
+            costs.verified(width, 1.0)
+    out = decoder.generate(REPEATING, max_new_tokens=60)
+    assert out.token_ids == plain_ids(model, words(REPEATING)["input_ids"], max_new_tokens=60)
+    assert out.stats.looked_up_accepted > 0
+
+
 def test_options_that_cannot_be_lookups() -> None:
     model, words = looping("gpt2")
     with pytest.raises(UagError, match="the assistant is a str"):
@@ -398,8 +430,13 @@ def test_the_command_looks_up(
     text = tmp_path / "text.txt"
     text.write_text(STORY)
     plain = run(capsys, "generate", "--target", folder, "-n", "30", PROMPT)
-    for extra in (["--assistant", "lookup"], ["--lookup"], ["--text", str(text)]):
+    ways = ["--assistant", "lookup"], ["--lookup"], ["--no-lookup"], ["--text", str(text)]
+    for extra in ways:
         assert run(capsys, "generate", "--target", folder, *extra, "-n", "30", PROMPT) == plain
+    contradiction = ["--no-lookup", "--text", str(text)]
+    status, _, err = run(capsys, "generate", "--target", folder, *contradiction, PROMPT)
+    assert status == 2
+    assert "leave one out" in err
     status, _, err = run(capsys, "generate", "--target", folder, "--text", "/no/file", PROMPT)
     assert (status, err.count("\n")) == (1, 1)
     assert "cannot read /no/file" in err

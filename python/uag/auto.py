@@ -104,6 +104,8 @@ class Auto:
             self._window.append((len(done.tokens), usual))
             plain = self.costs.plain
             self._lost = max(0.0, usual / plain - len(done.tokens)) if plain else 0.0
+        else:
+            self._drafts = False  # there is nothing new to judge by
 
     def reach(self, confidences: Iterable[float]) -> list[float]:
         """Of looked-up ids with such confidences, those of the ones to draft."""

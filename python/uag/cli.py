@@ -68,7 +68,8 @@ Report = Annotated[
     typer.Option(help="Also write a page that shows every round, to open in a browser."),
 ]
 LookUp = Annotated[
-    bool, typer.Option("--lookup", help="Draft from the text so far too, beside the assistant.")
+    bool | None,
+    typer.Option(help="Whether the text so far drafts too; as a rule, with lookahead auto."),
 ]
 Texts = Annotated[
     list[Path] | None, typer.Option("--text", help="A file to draft from; may be repeated.")
@@ -125,7 +126,7 @@ def generate(
         str | None,
         typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
     ] = None,
-    lookup: LookUp = False,
+    lookup: LookUp = None,
     texts: Texts = None,
     max_new_tokens: Length = 128,
     lookahead: Guesses = "auto",
@@ -229,7 +230,7 @@ def compare(
         str | None,
         typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
     ] = None,
-    lookup: LookUp = False,
+    lookup: LookUp = None,
     texts: Texts = None,
     prompts: Annotated[
         Path | None,
@@ -279,7 +280,7 @@ def compare(
     placement = _placement(dtype, device_map)
     if target is None:
         decoder = demo_decoder(
-            named_lookahead(lookahead), compile=compile, lookup=where or False, **placement
+            named_lookahead(lookahead), compile=compile, lookup=where, **placement
         )
     else:
         trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
@@ -299,7 +300,7 @@ def compare(
         settings = {
             "target": target,
             "assistant": assistant,
-            "lookup": where is not None,
+            "lookup": decoder.lookup is not None,
             "dtype": str(decoder.model.dtype).removeprefix("torch."),
             "device": str(decoder.model.device),
             "threads": torch.get_num_threads(),
@@ -357,10 +358,14 @@ def demo_decoder(lookahead: int | str, **options: Any) -> "SpeculativeDecoder":
         )
 
 
-def _lookup(assistant: str | None, beside: bool, files: list[Path] | None) -> "Lookup | None":
-    """What to look up in, if anything."""
-    if not (beside or files or assistant == "lookup"):
-        return None
+def _lookup(
+    assistant: str | None, beside: bool | None, files: list[Path] | None
+) -> "Lookup | bool | None":
+    """What to look up in, if anything; `None` if that is not said."""
+    if not (files or assistant == "lookup"):
+        return beside
+    if beside is False:
+        raise typer.BadParameter("--no-lookup, but there is a text to draft from: leave one out")
     from uag.lookup import Lookup
 
     texts: list[bytes] = []
@@ -375,7 +380,7 @@ def _lookup(assistant: str | None, beside: bool, files: list[Path] | None) -> "L
 def _load(
     target: str,
     assistant: str | None,
-    lookup: "Lookup | None",
+    lookup: "Lookup | bool | None",
     lookahead: str,
     compile: bool,
     **options: Any,
@@ -386,7 +391,7 @@ def _load(
     return SpeculativeDecoder.from_pretrained(
         target,
         None if assistant == "lookup" else assistant,
-        lookup=lookup or False,
+        lookup=lookup,
         lookahead=named_lookahead(lookahead),
         compile=compile,
         **options,

@@ -86,7 +86,8 @@ class SpeculativeDecoder:
         assistant_tokenizer: its fast tokenizer. A `Drafter` that proposes text, or ids of the
             target's, needs none.
         lookup: a `Lookup`, or `True` for the text so far, to draft from beside an assistant: each
-            draft is of the one that promises more.
+            draft is of the one that promises more. By default the text so far, beside a model and
+            with lookahead "auto"; `False` for the assistant alone.
         lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
             cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
             `Lookahead`.
@@ -118,7 +119,7 @@ class SpeculativeDecoder:
         assistant: PreTrainedModel | Drafter | Lookup | str | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
-        lookup: Lookup | bool = False,
+        lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
@@ -128,7 +129,7 @@ class SpeculativeDecoder:
         lookahead_from(lookahead)
         self.model = model
         self.tokenizer = tokenizer
-        assistant, self.lookup = _by_kind(assistant, lookup)
+        assistant, self.lookup = _by_kind(assistant, lookup, lookahead)
         self.assistant = assistant
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
         self.assistant_tokenizer = (
@@ -175,7 +176,7 @@ class SpeculativeDecoder:
         target: str,
         assistant: str | Lookup | None,
         *,
-        lookup: Lookup | bool = False,
+        lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
@@ -590,12 +591,17 @@ def _name(model: object) -> str:
 
 
 def _by_kind(
-    assistant: PreTrainedModel | Drafter | Lookup | str | None, lookup: Lookup | bool
+    assistant: PreTrainedModel | Drafter | Lookup | str | None,
+    lookup: Lookup | bool | None,
+    lookahead: int | str | Lookahead,
 ) -> tuple[PreTrainedModel | Drafter | None, Lookup | None]:
     """The assistant but for texts, and what to look up in."""
     if not isinstance(assistant, Lookup) and assistant != LOOKUP:
+        if lookup is None:
+            # A number counts the assistant's ids; "auto" knows when the text promises more.
+            lookup = lookahead == "auto" and isinstance(assistant, PreTrainedModel)
         return cast("PreTrainedModel | Drafter | None", assistant), lookup_from(lookup)
-    if lookup is not False:
+    if lookup:
         raise OptionError("both assistant and lookup are lookups; give one, with all texts")
     return None, lookup_from(assistant)
 

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, pairwise
 from math import prod
 
-from uag._core import Found, Search, Sequence, Tokenizer
+from uag._core import Search, Sequence, Tokenizer
 from uag.draft import Draft
 from uag.drafter import Drafter
 from uag.lookahead import GoesOn
 
 # Bytes to look up for each target id wanted: few tokens are longer.
 BYTES_PER_ID = 8
+# Ids to look up before all: where nothing repeats, as good as always, they are seen to be unlikely.
+NEAR = 4
 # A match of so many bytes is right as often as wrong, where nothing else is known.
 EVEN_MATCH = 8
 
@@ -48,21 +50,38 @@ class LookupDrafter:
         del goes_on  # the chances of all are known at once
         self._search.follow(self._sequence)
         k = k if self._longest is None else self._longest
-        found = self._search.find(BYTES_PER_ID * k, self._min_match)
-        if not found.data:
-            return Draft()
-        ids = self._sequence.propose([], found.data).ids
-        ends = [*accumulate(len(self._tokenizer.token_bytes(id) or b"") for id in ids)]
-        if found.limited and len(ends) > 1:
-            # It ends anywhere, in the midst of a token perhaps.
-            del ends[-1]
-        chosen = self._reach(_chances(found, ends[:k]))
+        ends: list[int] = []
+        chosen = self._reach(self._chances(k, ends))
         if not chosen:
             return Draft()
-        return Draft(text=found.data[: ends[len(chosen) - 1]], confidences=chosen)
+        text = self._search.find(ends[len(chosen) - 1], self._min_match).data
+        return Draft(text=text, confidences=chosen)
 
     def apply(self, keep: int, feed: list[int]) -> None:
         """Nothing: the text is read off the sequence."""
+
+    def _chances(self, k: int, ends: list[int]) -> Iterator[float]:
+        """The chance of each of up to `k` ids, if those before it are right; `ends` hears its end.
+
+        That is how many of the places agree on it, and less where little matched.
+        """
+        for wanted in (min(NEAR, k), k):
+            found = self._search.find(BYTES_PER_ID * wanted, self._min_match)
+            # One more than wanted, as the last may be dropped.
+            ids = self._sequence.propose([], found.data).ids[: wanted + 1]
+            known = [*accumulate(len(self._tokenizer.token_bytes(id) or b"") for id in ids)]
+            # A limit may be in the midst of a token; but of a whole draft something must be left.
+            if found.limited and len(known) > (wanted == k):
+                del known[-1]
+            start = ends[-1] if ends else 0
+            further = [end for end in known if end > start][: wanted - len(ends)]
+            shares, matched = found.shares, found.matched
+            for start, end in pairwise([start, *further]):
+                ends.append(end)
+                context = matched + start
+                yield prod(shares[start:end]) * context / (context + EVEN_MATCH)
+            if not found.limited:
+                return
 
 
 class TextsFirst:
@@ -82,14 +101,3 @@ class TextsFirst:
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._assistant.apply(keep, feed)
-
-
-def _chances(found: Found, ends: list[int]) -> Iterator[float]:
-    """The chance of each id that ends there, if those before it are right.
-
-    That is how many of the places agree on it, and less where little matched.
-    """
-    shares, matched = found.shares, found.matched
-    for start, end in pairwise([0, *ends]):
-        context = matched + start
-        yield prod(shares[start:end]) * context / (context + EVEN_MATCH)
