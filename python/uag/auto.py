@@ -60,11 +60,16 @@ class Auto:
         self._since_plain, self._since_one = 0, 0
         # Whether this round drafts, and the one before did.
         self._drafts, self._behind_draft = False, False
+        # Whether the pass before was over one id: behind a wider one it takes longer.
+        self._behind_one = False
         self._texts = 0
 
     def share(self, rows: int) -> None:
         """So many texts share each pass from now on; seconds are those of one text's part."""
-        self.costs = self._costs.setdefault(rows.bit_length(), Costs())
+        kind = rows.bit_length()
+        if kind not in self._costs:
+            self._costs[kind] = Costs()
+        self.costs = self._costs[kind]
 
     def start(self) -> None:
         """A text begins: what did not pay on the last one is tried again."""
@@ -81,7 +86,10 @@ class Auto:
             self._judge()
         k = self._choose()
         self._wait = max(0, self._wait - 1)
-        self._since_plain = self._since_plain + 1 if k else 0
+        if k:
+            self._since_plain += 1
+        elif self._behind_one:
+            self._since_plain = 0
         self._drafts, self._behind_draft = k > 0, self._drafts
         return k
 
@@ -90,11 +98,17 @@ class Auto:
 
     def update(self, done: Round) -> None:
         self._learn_costs(done)
+        self._behind_one = done.width == 1
         by_assistant = done.drafted - done.looked_up
         usual = self.costs.draft(by_assistant) if by_assistant else 0.0
         usual += self.costs.verification(done.width)
         self._recent.append((len(done.tokens), usual))
         self._since_one = self._since_one + 1 if done.candidates else 0
+        if "verify" in done.seconds:
+            # Before there is a draft, its phase still counts as reading the prompt.
+            looking = sum(done.seconds.get(phase, 0.0) for phase in READING)
+            tokens = done.accepted if done.looked_up else 0
+            self.texts.took(tokens, looking - sum(done.draft_seconds), self.costs.plain)
         if done.looked_up:
             self.texts.learn(done)
             # The assistant has not read what was emitted.
@@ -109,8 +123,11 @@ class Auto:
 
     def reach(self, confidences: Iterable[float]) -> list[float]:
         """Of looked-up ids with such confidences, those of the ones to draft."""
-        plain, rate = self.costs.plain, self._overall_rate()
-        if plain is None or (self._since_one >= STALE and rate < CLEARLY / plain):
+        plain = self.costs.plain
+        if plain is None or not self.texts.due():
+            return []
+        rate = self._overall_rate()
+        if self._since_one >= STALE and rate < CLEARLY / plain:
             return []
         chosen, _ = self.texts.best(confidences, rate, self.costs)
         if not chosen:
@@ -233,7 +250,8 @@ class Auto:
             self.costs.drafted(done.draft_seconds, behind_draft=self._behind_draft)
         if "verify" in done.seconds:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in READING)
-            self.costs.verified(done.width, rest)
+            if done.width > 1 or self._behind_one or self.costs.plain is None:
+                self.costs.verified(done.width, rest)
 
     def _learn_acceptance(self, done: Round) -> None:
         for index in range(done.judged):

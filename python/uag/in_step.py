@@ -24,6 +24,8 @@ class InStep:
     def __init__(self, lookahead: Lookahead, rows: Callable[[], int]) -> None:
         """`rows`: how many texts are under way."""
         self.lookahead = lookahead
+        # Asked once: to look for a protocol's methods takes as long as all else here.
+        self._sharing = lookahead if isinstance(lookahead, Sharing) else None
         self._rows = rows
         self._decision: _Decision | None = None
 
@@ -36,8 +38,8 @@ class InStep:
     def after(self, last: _Decision | None) -> _Decision:
         """The decision of the round behind the `last` one; the first to ask brings it about."""
         if self._decision is None or self._decision is last:
-            if isinstance(self.lookahead, Sharing):
-                self.lookahead.share(self._rows())
+            if self._sharing is not None:
+                self._sharing.share(self._rows())
             self._decision = _Decision(self.lookahead.next_k())
         return self._decision
 

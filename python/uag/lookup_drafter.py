@@ -73,10 +73,10 @@ class LookupDrafter:
             # A limit may be in the midst of a token; but of a whole draft something must be left.
             if found.limited and len(known) > (wanted == k):
                 del known[-1]
-            start = ends[-1] if ends else 0
-            further = [end for end in known if end > start][: wanted - len(ends)]
+            seen = ends[-1] if ends else 0
+            further = [end for end in known if end > seen][: wanted - len(ends)]
             shares, matched = found.shares, found.matched
-            for start, end in pairwise([start, *further]):
+            for start, end in pairwise([seen, *further]):
                 ends.append(end)
                 context = matched + start
                 yield prod(shares[start:end]) * context / (context + EVEN_MATCH)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from uag.calibration import Calibration
+from uag.calibration import DECAY, Calibration
 from uag.costs import Costs
 from uag.stats import Round
 
@@ -12,6 +12,10 @@ LONGEST_TEXT = 64
 SELDOM = 0.03
 # What a wider pass costs is known roughly: a draft has to gain so many times as much.
 MARGIN = 1.25
+# Where nothing repeats, looking up in vain takes at most this part of the time.
+IN_VAIN = 0.01
+# Tokens that a look-up has brought, on the average; at first, as if it had been so many.
+AT_FIRST = 0.25
 
 
 class TextRule:
@@ -19,6 +23,35 @@ class TextRule:
 
     def __init__(self) -> None:
         self._first, self._later = Calibration(), Calibration()
+        self._brought = AT_FIRST
+        # Rounds until the next look-up, and whether this round had one.
+        self._wait = 0
+        self._looked = False
+
+    def due(self) -> bool:
+        """Whether to look up in this round."""
+        self._looked = self._wait == 0
+        self._wait -= not self._looked
+        return self._looked
+
+    def took(self, tokens: int, seconds: float, plain: float | None) -> None:
+        """What the round's look-up brought, and took; a plain round takes `plain` seconds.
+
+        Where that is more than it brings, as where passes take a millisecond and nothing repeats,
+        there is one in several rounds.
+
+        >>> rule = TextRule()
+        >>> for _ in range(200):
+        ...     if rule.due(): rule.took(0, 0.05, 1.0)
+        >>> [rule.due() for _ in range(6)].count(True)
+        1
+        """
+        if not self._looked or not plain:
+            return
+        self._brought = DECAY * self._brought + (1 - DECAY) * tokens
+        price = seconds / plain
+        if self._brought < price:
+            self._wait = int(price / IN_VAIN)
 
     def best(
         self, confidences: Iterable[float], rate: float, costs: Costs
