@@ -174,3 +174,28 @@ def test_wider_passes_than_any_so_far_are_worth_a_try() -> None:
     for width, seconds in ((1, 1.0), (2, 1.1), (4, 1.9)) * 2:
         costs.verified(width, seconds)
     assert costs.verification(30) == costs.verification(4) == 1.9
+
+
+def test_a_plain_pass_is_timed_behind_another() -> None:
+    """Behind a wider one it takes longer, which would have drafts seem to pay."""
+    auto = Auto()
+    auto.start()
+    width = 1
+    for _ in range(1000):
+        k = min(auto.next_k(), 4)
+        seconds = 1.3 if k or width > 1 else 1.0
+        width = 1 + k
+        auto.update(
+            Round(
+                tokens=[0] * (2 if k else 1),
+                accepted=min(k, 1),
+                drafted=k,
+                drafted_accepted=min(k, 1),
+                candidates=k,
+                width=width,
+                seconds={"draft": 0.15 * k, "verify": seconds},
+                confidences=[0.5] * k,
+                draft_seconds=[0.15] * k,
+            )
+        )
+    assert auto.costs.plain == 1.0

@@ -1,6 +1,7 @@
 """Drafting from texts: the output stays, the store is sound, and it drafts where texts repeat."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -254,6 +255,43 @@ def test_long_drafts_are_drafted_where_they_are_right() -> None:
 
 def test_where_texts_mislead_it_is_nearly_plain() -> None:
     assert simulated(Auto(), right=0.02, found=1.0, rounds=2000) > 0.98
+
+
+def test_where_passes_are_short_it_looks_less_often_until_that_brings_something() -> None:
+    """A pass of 1, and a look-up that takes a twentieth of it."""
+    auto = Auto()
+
+    def looked_up(accepted: int, rounds: int) -> float:
+        """The part of the rounds in which it looks up, and drafts two ids if any are right."""
+        looks = 0
+        for _ in range(rounds):
+            asked = False
+
+            def confidences() -> Iterator[float]:
+                nonlocal asked
+                asked = True
+                yield from [0.9, 0.9] if accepted else []
+
+            drafted = len(auto.reach(confidences()))
+            looks += asked
+            auto.update(
+                Round(
+                    tokens=[0] * (1 + accepted * bool(drafted)),
+                    accepted=accepted * bool(drafted),
+                    drafted=drafted,
+                    drafted_accepted=accepted * bool(drafted),
+                    candidates=drafted,
+                    seconds={"draft": 0.05 * asked, "verify": 1.0},
+                    looked_up=drafted,
+                    confidences=[0.9, 0.9][:drafted],
+                )
+            )
+        return looks / rounds
+
+    shares = [looked_up(accepted, 300) for accepted in (0, 0, 2, 2)]
+    # Once in six rounds costs a hundredth.
+    assert shares[1] < 0.2
+    assert shares[3] > 0.9
 
 
 def test_texts_that_become_right_are_tried_again() -> None:

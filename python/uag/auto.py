@@ -247,7 +247,10 @@ class Auto:
 
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:
-            self.costs.drafted(done.draft_seconds, behind_draft=self._behind_draft)
+            first, *others = done.draft_seconds
+            # With what precedes the first step, which takes as long as one where steps are short.
+            first = max(first, done.seconds.get("draft", 0.0) - sum(others))
+            self.costs.drafted([first, *others], behind_draft=self._behind_draft)
         if "verify" in done.seconds:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in READING)
             if done.width > 1 or self._behind_one or self.costs.plain is None:
