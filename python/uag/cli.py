@@ -69,7 +69,7 @@ Report = Annotated[
 ]
 LookUp = Annotated[
     bool | None,
-    typer.Option(help="Whether the text so far drafts too; as a rule, with lookahead auto."),
+    typer.Option(help="Whether the text so far drafts too; by default with lookahead auto."),
 ]
 Texts = Annotated[
     list[Path] | None, typer.Option("--text", help="A file to draft from; may be repeated.")

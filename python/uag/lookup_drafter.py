@@ -65,7 +65,7 @@ class LookupDrafter:
 
         That is how many of the places agree on it, and less where little matched.
         """
-        for wanted in (min(NEAR, k), k):
+        for wanted in sorted({min(NEAR, k), k}):
             found = self._search.find(BYTES_PER_ID * wanted, self._min_match)
             # One more than wanted, as the last may be dropped.
             ids = self._sequence.propose([], found.data).ids[: wanted + 1]
