@@ -285,7 +285,7 @@ def nothing(
     ids = torch.tensor([first.tokenizer("Once upon a time")["input_ids"]])
     best: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
     stats = {name: Counter[str]() for name in decoders}
-    for seed in range(-1, seeds):  # the first is for what the models and "auto" begin with
+    for seed in range(seeds + 1):  # the first is for what the models and "auto" begin with
         seconds: dict[str, list[float]] = {name: [] for name in best}
         texts: set[str] = set()
         for _ in range(runs):
@@ -294,10 +294,10 @@ def nothing(
             seconds["generate"].append(perf_counter() - start)
             for name, decoder in decoders.items():
                 start = perf_counter()
-                out = decoder.generate(ids[0].tolist(), seed=seed + 1, **drawn)
+                out = decoder.generate(ids[0].tolist(), seed=seed, **drawn)
                 seconds[name].append(perf_counter() - start)
                 texts.add(out.text)
-                if seed >= 0:
+                if seed:
                     stats[name] += Counter(
                         drafted=out.stats.drafted,
                         looked=out.stats.looked_up,
@@ -305,7 +305,7 @@ def nothing(
                     )
         # In half precision wider passes round otherwise.
         assert len(texts) == 1 or dtype != "float32", "the text for a seed depends on who drafts"
-        if seed >= 0:
+        if seed:
             for name, each in seconds.items():
                 best[name].append(min(each))
     table = Table("way", "tokens/s", "x generate", "x plain", "drafted", "looked up", "accepted")

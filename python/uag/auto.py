@@ -1,12 +1,12 @@
 """Lookahead by measured cost and acceptance: docs/lookahead.md derives it."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 
 from uag.calibration import DECAY, Calibration
 from uag.costs import Costs
 from uag.stats import Round
-from uag.text_rule import TextRule
+from uag.text_rule import IN_VAIN, TextRule
 
 LONGEST = 20
 # Rounds with drafts that tell how fast drafting is; fewer are a matter of luck, and the estimates
@@ -14,9 +14,9 @@ LONGEST = 20
 TELLING = 64
 # Rounds of any kind that tell how fast a text comes.
 RECENT = 32
-# Plain rounds until drafting is tried again: as many as keep what drafts in vain cost to these
-# parts of the time, at first and in the end; at least and at most so many.
-VAIN_AT_FIRST, IN_VAIN = 0.2, 0.01
+# Plain rounds until drafting is tried again: as many as keep what drafts in vain cost to this part
+# of the time at first, and to `IN_VAIN` in the end; at least and at most so many.
+VAIN_AT_FIRST = 0.2
 SHORT_PAUSE, LONG_PAUSE = 4, 128
 # Rounds with drafts until the cost of a plain one is measured again.
 STALE = 64
@@ -39,7 +39,7 @@ class Auto:
     def __init__(self, *, stops_early: bool = True) -> None:
         """`stops_early`: whether a draft asks after each id, which waits for the device."""
         # What a text's part of a pass costs depends on how many share it, by powers of two.
-        self._costs: dict[int, Costs] = {}
+        self._costs = defaultdict[int, Costs](Costs)
         self.share(1)
         # The first id of a draft follows one of the target's own, often in the midst of what the
         # assistant would have spelled as one token; it is accepted less often than later ones.
@@ -66,10 +66,7 @@ class Auto:
 
     def share(self, rows: int) -> None:
         """So many texts share each pass from now on; seconds are those of one text's part."""
-        kind = rows.bit_length()
-        if kind not in self._costs:
-            self._costs[kind] = Costs()
-        self.costs = self._costs[kind]
+        self.costs = self._costs[rows.bit_length()]
 
     def start(self) -> None:
         """A text begins: what did not pay on the last one is tried again."""
@@ -104,22 +101,16 @@ class Auto:
         usual += self.costs.verification(done.width)
         self._recent.append((len(done.tokens), usual))
         self._since_one = self._since_one + 1 if done.candidates else 0
-        if "verify" in done.seconds:
-            # Before there is a draft, its phase still counts as reading the prompt.
-            looking = sum(done.seconds.get(phase, 0.0) for phase in READING)
-            tokens = done.accepted if done.looked_up else 0
-            self.texts.took(tokens, looking - sum(done.draft_seconds), self.costs.plain)
+        if done.looked_up or not done.drafted:
+            # Nothing to judge the assistant by, which has not read what was emitted either.
+            self._drafts = False
         if done.looked_up:
             self.texts.learn(done)
-            # The assistant has not read what was emitted.
-            self._drafts = False
         elif done.drafted:
             self._learn_acceptance(done)
             self._window.append((len(done.tokens), usual))
             plain = self.costs.plain
             self._lost = max(0.0, usual / plain - len(done.tokens)) if plain else 0.0
-        else:
-            self._drafts = False  # there is nothing new to judge by
 
     def reach(self, confidences: Iterable[float]) -> list[float]:
         """Of looked-up ids with such confidences, those of the ones to draft."""
@@ -255,6 +246,10 @@ class Auto:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in READING)
             if done.width > 1 or self._behind_one or self.costs.plain is None:
                 self.costs.verified(done.width, rest)
+            # Before there is a draft, its phase still counts as reading the prompt.
+            looking = sum(done.seconds.get(phase, 0.0) for phase in READING)
+            tokens = done.accepted if done.looked_up else 0
+            self.texts.took(tokens, looking - sum(done.draft_seconds), self.costs.plain)
 
     def _learn_acceptance(self, done: Round) -> None:
         for index in range(done.judged):

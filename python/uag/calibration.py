@@ -6,8 +6,6 @@ from math import log2
 DECAY = 0.98
 # And what wasn't tried because it was bad, so much of itself each time.
 SLOW_DECAY = 0.998
-# What is left of all bins is applied to each when it is so little.
-LITTLE = 1e-6
 
 
 class Calibration:
@@ -26,16 +24,14 @@ class Calibration:
     PRIOR = 2.0
 
     def __init__(self) -> None:
-        # Of each bin, before it faded.
         self._accepted, self._seen = [0.0] * self.BINS, [0.0] * self.BINS
-        self._left = 1.0
         self._all_accepted, self._all_seen = 0.0, 0.0
 
     def observe(self, confidence: float, *, accepted: bool) -> None:
         """Count a drafted id behind accepted ones."""
         at = self._bin(confidence)
-        self._accepted[at] = DECAY * self._accepted[at] + accepted / self._left
-        self._seen[at] = DECAY * self._seen[at] + 1 / self._left
+        self._accepted[at] = DECAY * self._accepted[at] + accepted
+        self._seen[at] = DECAY * self._seen[at] + 1
         self._all_accepted += accepted
         self._all_seen += 1
 
@@ -46,17 +42,13 @@ class Calibration:
 
     def forget_bins(self) -> None:
         """The same for each bin: what is not drafted any more comes back to what it promised."""
-        self._left *= SLOW_DECAY
-        if self._left < LITTLE:
-            self._accepted = [self._left * accepted for accepted in self._accepted]
-            self._seen = [self._left * seen for seen in self._seen]
-            self._left = 1.0
+        self._accepted = [SLOW_DECAY * accepted for accepted in self._accepted]
+        self._seen = [SLOW_DECAY * seen for seen in self._seen]
 
     def chance(self, confidence: float) -> float:
         """The chance that such an id is accepted."""
         at = self._bin(confidence)
-        accepted, seen = self._left * self._accepted[at], self._left * self._seen[at]
-        return (accepted + self.PRIOR * confidence) / (seen + self.PRIOR)
+        return (self._accepted[at] + self.PRIOR * confidence) / (self._seen[at] + self.PRIOR)
 
     def mean(self, expected: float = 0.5) -> float:
         """The chance for an id whose confidence is not known, `expected` if nothing was seen."""

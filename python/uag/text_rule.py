@@ -12,7 +12,7 @@ LONGEST_TEXT = 64
 SELDOM = 0.03
 # What a wider pass costs is known roughly: a draft has to gain so many times as much.
 MARGIN = 1.25
-# Where nothing repeats, looking up in vain takes at most this part of the time.
+# Looking up in vain takes at most this part of the time, and in the end so does drafting in vain.
 IN_VAIN = 0.01
 # Tokens that a look-up has brought, on the average; at first, as if it had been so many.
 AT_FIRST = 0.25
@@ -31,7 +31,7 @@ class TextRule:
     def due(self) -> bool:
         """Whether to look up in this round."""
         self._looked = self._wait == 0
-        self._wait -= not self._looked
+        self._wait = max(0, self._wait - 1)
         return self._looked
 
     def took(self, tokens: int, seconds: float, plain: float | None) -> None:
