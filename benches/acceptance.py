@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from uag import SpeculativeDecoder
-from uag.hf import prompt_ids
+from uag.translation.tokenizers import prompt_ids
 
 OPENING = "Once upon a time"
 

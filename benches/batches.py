@@ -19,10 +19,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from uag import SpeculativeDecoder
-from uag.cli import demo_decoder
-from uag.lm import id_list
-from uag.lookahead import named_lookahead
-from uag.measure import PROMPTS
+from uag.benchmark.compare import PROMPTS
+from uag.cli.main import demo_decoder
+from uag.lookahead.schedules import named_lookahead
+from uag.models.cached_lm import id_list
 
 
 def padded(decoder: SpeculativeDecoder, prompts: list[list[int]]) -> dict[str, torch.Tensor]:

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from transformers import StaticCache
-from uag.hf import load_model
-from uag.lm import CachedLM
+from uag.models.cached_lm import CachedLM
+from uag.models.loading import load_model
 
 BEHIND = 100
 PASSES = 8

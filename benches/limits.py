@@ -29,9 +29,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.generation import BaseStreamer
 from uag import SpeculativeDecoder
-from uag.cli import demo_decoder
-from uag.hf import prompt_ids
+from uag.cli.main import demo_decoder
 from uag.stats import Round
+from uag.translation.tokenizers import prompt_ids
 
 FIRST = 50  # tokens, after which an assistant that does not help must be known
 

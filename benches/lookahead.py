@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from uag import Round, SpeculativeDecoder
-from uag.lookahead import GoesOn, named_lookahead
+from uag.draft import GoesOn
+from uag.lookahead.schedules import named_lookahead
 
 MOST = 20
 

@@ -30,11 +30,11 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
 from uag import Lookup, SpeculativeDecoder
-from uag.bridge import Bridge
+from uag.decoding.verify import agreement
 from uag.draft import Draft
-from uag.lookup_drafter import LookupDrafter
-from uag.text_rule import LONGEST_TEXT
-from uag.verify import agreement
+from uag.drafting.lookup_drafter import LookupDrafter
+from uag.lookahead.lookup_rule import LONGEST_TEXT
+from uag.translation.bridge import Bridge
 
 # transformers' documentation looks up 10.
 IDS = 10

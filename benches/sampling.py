@@ -34,11 +34,12 @@ from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
 from uag import SpeculativeDecoder
-from uag.cli import demo_decoder
-from uag.drafter import Choice, Drafter, most_likely_draft
-from uag.hf import prompt_ids
-from uag.lm import Choose
-from uag.sampling import DraftShape
+from uag.cli.main import demo_decoder
+from uag.drafting.source import Drafter
+from uag.models.cached_lm import Choose
+from uag.sampling.coupled import DraftShape
+from uag.sampling.greedy import Choice, most_likely_draft
+from uag.translation.tokenizers import prompt_ids
 
 PEER = "transformers"  # a failure of this one is a result
 

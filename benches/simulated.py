@@ -13,12 +13,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-import uag.lm
-import uag.stats
 from lookup import story_prompts
 from rich.console import Console
 from rich.table import Table
 from uag import SpeculativeDecoder
+from uag.clock import set_clock
 
 # Milliseconds of a pass of the target over so many ids, and of one of the assistant. The first two
 # are those of a target of 200 million parameters on two CPU cores; the last is like a GPU, where
@@ -64,7 +63,7 @@ def main(
     time = Time()
     time.spent_by(model, lambda ids: float(np.interp(ids, widths, passes)))
     time.spent_by(first.assistant, lambda ids: step * (1 + 0.02 * ids))
-    uag.stats.now = uag.lm.now = lambda: time.seconds
+    set_clock(lambda: time.seconds)
     ways: dict[str, Callable[[], SpeculativeDecoder]] = {
         "plain": lambda: SpeculativeDecoder(model, words),
         "lookup, auto": lambda: SpeculativeDecoder(model, words, "lookup"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
-from uag.noise import gumbel, step_keys
+from uag.sampling.noise import gumbel, step_keys
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ import torch
 import typer
 from rich.console import Console
 from uag import SpeculativeDecoder
-from uag.cli import demo_decoder
-from uag.measure import PROMPTS
-from uag.terminal import be_quiet
-from uag.trace import Trace
+from uag.benchmark.compare import PROMPTS
+from uag.cli.main import demo_decoder
+from uag.cli.terminal import be_quiet
+from uag.decoding.trace import Trace
 
 console = Console(highlight=False)
 

@@ -19,7 +19,8 @@ import typer
 from rich.console import Console
 from transformers import LlamaForCausalLM, PreTrainedModel
 from uag.errors import OptionError, UagError, UnsupportedModelError
-from uag.hf import load_model, load_tokenizer, parameter_count
+from uag.models.loading import load_model, load_tokenizer
+from uag.models.properties import parameter_count
 
 # The axes of each module's weight, rows first: those it writes to and those it reads from.
 # A head's place follows its key-value head's, so query heads are split in two axes.

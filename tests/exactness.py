@@ -38,13 +38,15 @@ from transformers import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from uag import SpeculativeDecoder, noise
+from uag import SpeculativeDecoder
 from uag._core import Tokenizer
+from uag.decoding.verify import Verify, verifier
 from uag.draft import Draft
-from uag.drafter import Drafter
-from uag.noise import step_keys
-from uag.sampling import TokenNames, sequence_key
-from uag.verify import Pick, Verify, verifier
+from uag.drafting.source import Drafter
+from uag.sampling import noise
+from uag.sampling.coupled import TokenNames, sequence_key
+from uag.sampling.greedy import Pick
+from uag.sampling.noise import step_keys
 
 Ids = tuple[int, ...]
 Broken = Callable[[SpeculativeDecoder, "Table"], AbstractContextManager[None]]
@@ -383,7 +385,7 @@ def noise_without_position(decoder: SpeculativeDecoder, table: Table) -> Iterato
     def same(key: int, positions: Any, device: torch.device) -> Tensor:
         return step_keys(key, torch.as_tensor(positions) * 0, device)
 
-    with patch("uag.sampling.step_keys", same), patch("uag.noise.step_keys", same):
+    with patch("uag.sampling.coupled.step_keys", same), patch("uag.sampling.noise.step_keys", same):
         yield
 
 

@@ -28,12 +28,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import CacheLayerMixin
 from uag._core import Tokenizer
 from uag.decoder import SpeculativeDecoder
+from uag.decoding.output import Output
 from uag.draft import Draft
-from uag.drafter import Drafter
-from uag.hf import context_window
-from uag.output import Output
-from uag.prompt import Prompt, target_ids
-from uag.text import TextBytes
+from uag.drafting.source import Drafter
+from uag.models.properties import context_window
+from uag.requests.prompt import Prompt, target_ids
+from uag.translation.detokenizer import TextBytes
 
 TEXT = (
     """

@@ -23,12 +23,12 @@ from rich.progress import track
 from rich.table import Table
 from transformers import LogitsProcessorList, TopPLogitsWarper
 from uag import SpeculativeDecoder
-from uag.hf import prompt_ids
-from uag.noise import gumbel, step_keys
-from uag.options import plan_generation
-from uag.output import Output
-from uag.sampling import sequence_key
-from uag.verify import agreement
+from uag.decoding.output import Output
+from uag.decoding.verify import agreement
+from uag.requests.options import plan_generation
+from uag.sampling.coupled import sequence_key
+from uag.sampling.noise import gumbel, step_keys
+from uag.translation.tokenizers import prompt_ids
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_real_pairs import MODELS, PROMPTS

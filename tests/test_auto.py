@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from uag.auto import LONGEST, Auto, Calibration
-from uag.costs import Costs
+from uag.lookahead.acceptance import Calibration
+from uag.lookahead.auto import LONGEST, Auto
+from uag.lookahead.costs import Costs
 from uag.stats import Round
 
 

@@ -14,10 +14,10 @@ from fakes import ARCHITECTURES, PAIRS, PROMPT, plain_ids, random_model, telling
 from test_lm import at_once
 from transformers import PreTrainedModel, StoppingCriteria
 from uag import OptionError, SpeculativeDecoder
-from uag.batch import PIECE, Batch, RowCache, reads_rows
-from uag.hf import context_window
-from uag.lm import CachedLM
-from uag.together import now, together
+from uag.batching.batch_cache import PIECE, Batch, RowCache, reads_rows
+from uag.batching.scheduler import now, together
+from uag.models.cached_lm import CachedLM
+from uag.models.properties import context_window
 
 VOCABULARY = tokenizer("qwen2")
 CASES = list(zip(ARCHITECTURES, cycle(PAIRS), strict=False))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from fakes import PROMPT, random_model, telling, tokenizer
-from uag import SpeculativeDecoder, cli
-from uag.report import story
-from uag.terminal import printable
+from uag import SpeculativeDecoder
+from uag.cli import main as cli
+from uag.cli.terminal import printable
+from uag.report.tables import story
 
 
 @pytest.fixture(scope="module")

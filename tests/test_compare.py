@@ -13,12 +13,12 @@ import transformers
 import uag
 from fakes import PROMPT, random_model, telling, tokenizer
 from rich.console import Console
-from uag.comparison import Comparison, Run, Way
+from uag.benchmark.comparison import Comparison, Run, Way
+from uag.benchmark.prompts import read_prompts
 from uag.decoder import SpeculativeDecoder
+from uag.decoding.output import Output
 from uag.errors import OptionError, PromptError
-from uag.output import Output
-from uag.promptfile import read_prompts
-from uag.report import comparison_table
+from uag.report.tables import comparison_table
 
 SIZE = {"num_hidden_layers": 1}
 

@@ -14,10 +14,10 @@ from fakes import PROMPT, plain_ids, random_model, tokenizer
 from test_lm import at_once
 from transformers import PreTrainedModel
 from uag import OptionError, SpeculativeDecoder, compare
-from uag.cache import RewindableCache
-from uag.compiled import LEAST, Engine, FixedCache
 from uag.errors import UagWarning
-from uag.lm import CachedLM
+from uag.models.cache import RewindableCache
+from uag.models.cached_lm import CachedLM
+from uag.models.compiled import LEAST, Engine, FixedCache
 
 VOCABULARY = tokenizer("qwen2")
 

@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.generation import BaseStreamer
 from uag import OptionError, PromptError, SpeculativeDecoder
-from uag.cache import cache_name
+from uag.models.properties import cache_name
 
 TARGET = "gpt2"
 CACHE = cache_name(random_model("llama", tokenizer(TARGET)))

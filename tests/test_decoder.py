@@ -12,7 +12,7 @@ import uag
 from fakes import PROMPT, ScriptedDecoder, cache_in, plain_ids, random_model, telling, tokenizer
 from transformers import PreTrainedModel
 from uag import Fixed, Heuristic, SpeculativeDecoder
-from uag.prompt import assistant_ids
+from uag.requests.prompt import assistant_ids
 
 
 def decoder_of(target: str, assistant: str, lookahead: int | str = 5) -> ScriptedDecoder:

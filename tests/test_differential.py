@@ -11,12 +11,15 @@ import tokenizers
 from tampered import TAMPERINGS, Tampering, serialised
 from tokenizers import AddedToken, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-from uag import SpeculativeDecoder, _core, bridge, cli, hf
-from uag.differences import Laws, shrink
-from uag.differential import app
-from uag.samples import sample_texts
-from uag.selfcheck import disagreement
-from uag.stretches import read_texts, stretches
+from uag import SpeculativeDecoder, _core
+from uag.cli import main as cli
+from uag.cli.check_tokenizers import app
+from uag.conformance.laws import Laws, shrink
+from uag.conformance.texts import read_texts, stretches
+from uag.inspection.spelling import sample_texts
+from uag.translation import bridge
+from uag.translation import core_tokenizer as reader
+from uag.translation.self_check import disagreement
 
 DOCUMENTS = [fakes.TEXT, *sample_texts().values()]
 REFUSED = ["decoder that fuses", "decoder without spaces"]
@@ -63,7 +66,7 @@ def test_a_planted_difference_is_found_and_made_short(
     spec = json.loads(fakes.tokenizer("llama3").backend_tokenizer.to_str())
     spec["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = fakes.QWEN2_SPLIT
     planted = _core.Tokenizer(json.dumps(spec))
-    monkeypatch.setattr(hf, "core_tokenizer", lambda _: planted)
+    monkeypatch.setattr(reader, "core_tokenizer", lambda _: planted)
     status, out, _ = run(capsys, str(folder / "llama3"), "--bytes", "20_000", "--json")
     (row,) = json.loads(out)["tokenizers"]
     assert status == 1 and row["different"] > 0
@@ -187,9 +190,9 @@ def test_a_file_that_was_tampered_with_is_read_as_it_is(tampering: Tampering) ->
     raw = tokenizers.Tokenizer.from_str(tampering.json)
     if tampering.name in REFUSED:
         with pytest.raises(_core.UnsupportedTokenizer, match="decoder"):
-            hf.core_tokenizer(raw)
+            reader.core_tokenizer(raw)
         return
-    core = hf.core_tokenizer(raw)
+    core = reader.core_tokenizer(raw)
     tally = Laws(core, raw).compare(stretches(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
     # The bytes of the slow path's tokens are those of its vocabulary, whatever its decoder does.
     assert not [one for one in tally.differences if core.fast or one.law != "bytes"]
@@ -219,7 +222,7 @@ def test_ids_stay_the_targets_own_where_a_misreading_is_missed(
         for tokenizer in (target, sound)
     ]
     misread = {id(target): _core.Tokenizer(one.json)}
-    read = hf.core_tokenizer
+    read = reader.core_tokenizer
     monkeypatch.setattr(
         bridge, "core_tokenizer", lambda tokenizer: misread.get(id(tokenizer)) or read(tokenizer)
     )

@@ -10,14 +10,19 @@ import transformers
 import uag
 from fakes import random_model, tokenizer
 
-MODULES = sorted(path.stem for path in Path(uag.__file__).parent.glob("*.py"))
+PACKAGE = Path(uag.__file__).parent
+# As they are imported: `uag`, `uag.decoder`, `uag.models.cache`.
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "__main__"])
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "uag.__main__"])
 def test_docstring_examples(name: str) -> None:
-    if name == "lm_eval":
+    if name.endswith("lm_eval"):
         pytest.importorskip("lm_eval")
-    module = import_module("uag" if name == "__init__" else f"uag.{name}")
+    module = import_module(name)
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
     models = random_model("llama", target), random_model("llama", assistant, num_hidden_layers=1)
     names = {

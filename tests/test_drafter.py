@@ -9,8 +9,8 @@ from fakes import PAIRS, PROMPT, plain_ids, random_model, telling, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from uag import Drafter, OptionError, SpeculativeDecoder, UnsupportedModelError, compare
-from uag.hf import core_tokenizer
-from uag.text import TextBytes
+from uag.translation.core_tokenizer import core_tokenizer
+from uag.translation.detokenizer import TextBytes
 
 
 def story(model: Any, own: Any, prompt: str = PROMPT, length: int = 64) -> bytes:

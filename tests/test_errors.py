@@ -20,9 +20,9 @@ from uag import (
     UagError,
     UnsupportedModelError,
     UnsupportedTokenizerError,
-    hf,
 )
-from uag.selfcheck import disagreement
+from uag.translation import core_tokenizer as reader
+from uag.translation.self_check import disagreement
 
 
 @pytest.fixture(scope="module")
@@ -274,16 +274,16 @@ def test_a_bare_tokenizers_tokenizer_will_do() -> None:
 def test_disagreement_with_the_tokenizer_goes_through_the_tokenizer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hf, "disagreement", lambda *_: "a text")
+    monkeypatch.setattr(reader, "disagreement", lambda *_: "a text")
     with pytest.warns(UserWarning, match="disagrees with the tokenizer on 'a text'"):
-        core = hf.core_tokenizer(tokenizer("gpt2"))
+        core = reader.core_tokenizer(tokenizer("gpt2"))
     assert not core.fast and "a text" in core.reason
     assert core.encode(PROMPT.encode()) == tokenizer("gpt2")(PROMPT)["input_ids"]
 
 
 def test_the_fast_path_is_compared_with_the_tokenizer() -> None:
     # Two tokenizers that differ: what one says of a text is not what the other says.
-    core = hf.core_tokenizer(tokenizer("gpt2"))
+    core = reader.core_tokenizer(tokenizer("gpt2"))
     other = tokenizer("llama3").backend_tokenizer
     assert disagreement(core, other) is not None
     own = tokenizer("gpt2").backend_tokenizer

@@ -24,9 +24,9 @@ from memory import PARTS, calls, decoder_of, measured
 from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from uag import CoreError, OptionError, SpeculativeDecoder, UagWarning
-from uag.batch import reads_rows
-from uag.lookup_drafter import LookupDrafter
-from uag.page import page_of
+from uag.batching.batch_cache import reads_rows
+from uag.drafting.lookup_drafter import LookupDrafter
+from uag.report.page import page_of
 
 LENGTH = 24
 PROMPTS = [PROMPT, "One day, the dog", "She said"]

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import run
 from transformers import AutoConfig, T5Config
-from uag.expected import LONGEST, best_lookahead, break_even, speedup
-from uag.inspection import Pair
-from uag.samples import sample_texts
-from uag.sizes import size_of
+from uag.inspection.model_size import size_of
+from uag.inspection.pair import Pair
+from uag.inspection.speedup import LONGEST, best_lookahead, break_even, speedup
+from uag.inspection.spelling import sample_texts
 
 TEXT = "Once upon a time, Ünïcödé 日本語 🙂 12 dogs"
 
@@ -247,8 +247,8 @@ def test_names_from_files_do_not_reach_the_terminal_as_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from rich.console import Console
-    from uag.pair_table import pair_table, ranking_table
-    from uag.terminal import printable
+    from uag.cli.terminal import printable
+    from uag.report.pair_tables import pair_table, ranking_table
 
     hostile = deepcopy(tokenizer("gpt2"))
     hostile.add_special_tokens({"additional_special_tokens": ["[bold]\x1b[2J"]})

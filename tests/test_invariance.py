@@ -3,7 +3,7 @@
 import pytest
 from invariance import LOOKAHEADS, Case, cases, compare, load_decoders
 from test_real_pairs import MODELS, OPENINGS
-from uag.cli import demo_decoder
+from uag.cli.main import demo_decoder
 
 
 def test_the_demo_pair_draws_what_its_target_draws() -> None:

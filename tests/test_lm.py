@@ -7,7 +7,7 @@ import torch
 from fakes import ARCHITECTURES, random_model, tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel
-from uag.lm import CachedLM
+from uag.models.cached_lm import CachedLM
 
 VOCABULARY = tokenizer("qwen2")
 

@@ -56,7 +56,7 @@ def answers(model: Any, tasks: Path) -> tuple[Any, Any]:
 def test_answers_and_scores_are_the_same(tasks: Path, batch_size: int) -> None:
     from lm_eval.models.huggingface import HFLM
     from uag import SpeculativeDecoder
-    from uag.lm_eval import AssistedLM
+    from uag.integrations.lm_eval import AssistedLM
 
     target, own = tokenizer("gpt2"), tokenizer("llama2")
     model = random_model("llama", target)

@@ -25,11 +25,11 @@ from test_cli import run
 from transformers import PreTrainedModel
 from uag import Lookup, OptionError, SpeculativeDecoder, UagError
 from uag._core import Bridge, Search, Texts
-from uag.auto import Auto
+from uag.drafting.lookup_drafter import LookupDrafter
 from uag.errors import LoadError
-from uag.hf import core_tokenizer
-from uag.lookup_drafter import LookupDrafter
+from uag.lookahead.auto import Auto
 from uag.stats import Round
+from uag.translation.core_tokenizer import core_tokenizer
 
 STORY = PROMPT + " " + TEXT
 REPEATING = "the cat sat on the mat. " * 4 + "the cat"

@@ -8,8 +8,8 @@ import torch
 from cells import FACTORS, Cell, more, refusals, refused
 from matrix import counted, smallest
 from trial import run, trained
-from uag.cache import RewindableCache
-from uag.verify import Verify, verifier
+from uag.decoding.verify import Verify, verifier
+from uag.models.cache import RewindableCache
 
 # Those take most of the time; the command has them.
 SLOW = ("qwen3-next", "mamba", "demo", "demo-assistant")

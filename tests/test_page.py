@@ -14,8 +14,8 @@ import uag
 from fakes import PROMPT, random_model, telling, tokenizer
 from test_cli import run
 from transformers import PreTrainedTokenizerFast
-from uag.cli import demo_decoder
-from uag.page import page_data, page_of, write_page
+from uag.cli.main import demo_decoder
+from uag.report.page import page_data, page_of, write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = [

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import uag
 from test_cli import run
-from uag.plots import plot_results, save_plot, what_differs
-from uag.results import Result, Speedup, read_results
+from uag.benchmark.results import Result, Speedup, read_results
+from uag.report.plots import plot_results, save_plot, what_differs
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import plain_ids
 from uag import SpeculativeDecoder
-from uag.cli import demo_decoder
+from uag.cli.main import demo_decoder
 
 MODELS = Path(
     os.environ.get("UAG_TEST_MODELS", Path(__file__).parents[2] / "shared" / "data" / "models")

@@ -12,10 +12,10 @@ from test_lossless import READS_TOGETHER
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel
 from uag import SpeculativeDecoder
 from uag._core import Tokenizer
-from uag.cache import cache_name
-from uag.cli import demo_decoder
-from uag.noise import digest, gumbel, step_keys
-from uag.sampling import TokenNames, draft_factor, sequence_key
+from uag.cli.main import demo_decoder
+from uag.models.properties import cache_name
+from uag.sampling.coupled import TokenNames, draft_factor, sequence_key
+from uag.sampling.noise import digest, gumbel, step_keys
 from uag.stats import Round
 
 CPU = torch.device("cpu")

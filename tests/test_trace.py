@@ -8,9 +8,9 @@ import uag
 from fakes import PAIRS, PROMPT, ScriptedDecoder, random_model, telling, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from uag.curves import by_confidence, by_position, plain_seconds
+from uag.decoding.trace import Trace
+from uag.report.curves import by_confidence, by_position, plain_seconds
 from uag.stats import Round
-from uag.trace import Trace
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1}
 

@@ -12,7 +12,8 @@ from test_real_pairs import MODELS
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from typer.testing import CliRunner
 from uag.errors import UagError
-from uag.hf import load_model, parameter_count
+from uag.models.loading import load_model
+from uag.models.properties import parameter_count
 from widen import logits_difference, main, widened
 
 BIG = {"hidden": 80, "layers": 3, "intermediate": 100}

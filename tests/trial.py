@@ -31,14 +31,14 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 from uag import Lookup, SpeculativeDecoder
-from uag.cache import PlacedCache
-from uag.decoder import TARGET
-from uag.noise import gumbel, step_keys
-from uag.options import plan_generation
-from uag.output import Output
-from uag.sampling import sequence_key
-from uag.text import TextBytes
-from uag.verify import agreement
+from uag.batching.session import TARGET
+from uag.decoding.output import Output
+from uag.decoding.verify import agreement
+from uag.models.cache import PlacedCache
+from uag.requests.options import plan_generation
+from uag.sampling.coupled import sequence_key
+from uag.sampling.noise import gumbel, step_keys
+from uag.translation.detokenizer import TextBytes
 from wording import tokenizer, words
 
 LENGTH = 20
@@ -258,7 +258,7 @@ def trained() -> dict[str, Trained]:
 
 @cache
 def _demo(role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    from uag.cli import demo_decoder
+    from uag.cli.main import demo_decoder
 
     decoder = demo_decoder(4)
     if role == "target":

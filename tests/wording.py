@@ -8,7 +8,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from uag._core import Stream
-from uag.hf import AnyTokenizer, core_tokenizer
+from uag.translation.core_tokenizer import core_tokenizer
+from uag.translation.tokenizers import AnyTokenizer
 
 UNKNOWN, END = "<unk>", "<end>"
 # A text of these is about as varied as one of random ids.

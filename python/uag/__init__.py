@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uag._core import CoreError as CoreError
-    from uag.bridge import Bridge as Bridge
-    from uag.chat import Chat as Chat
-    from uag.comparison import Comparison as Comparison
+    from uag.benchmark.compare import compare as compare
+    from uag.benchmark.comparison import Comparison as Comparison
     from uag.decoder import SpeculativeDecoder as SpeculativeDecoder
+    from uag.decoding.output import Output as Output
+    from uag.decoding.output import TextStream as TextStream
+    from uag.decoding.trace import Step as Step
+    from uag.decoding.trace import Trace as Trace
+    from uag.drafting.custom import Drafter as Drafter
+    from uag.drafting.lookup import Lookup as Lookup
     from uag.errors import FileError as FileError
     from uag.errors import LoadError as LoadError
     from uag.errors import LogitsError as LogitsError
@@ -22,35 +27,30 @@ if TYPE_CHECKING:
     from uag.errors import UagWarning as UagWarning
     from uag.errors import UnsupportedModelError as UnsupportedModelError
     from uag.errors import UnsupportedTokenizerError as UnsupportedTokenizerError
-    from uag.guesses import Drafter as Drafter
-    from uag.inspection import Pair as Pair
-    from uag.inspection import inspect_pair as inspect_pair
-    from uag.inspection import rank_assistants as rank_assistants
-    from uag.lookahead import Fixed as Fixed
-    from uag.lookahead import Heuristic as Heuristic
-    from uag.lookahead import Lookahead as Lookahead
-    from uag.lookup import Lookup as Lookup
-    from uag.measure import compare as compare
-    from uag.output import Output as Output
-    from uag.output import TextStream as TextStream
-    from uag.page import write_page as write_page
-    from uag.pipelines import pipeline as pipeline
-    from uag.rows import AssistedOutput as AssistedOutput
+    from uag.inspection.inspect import inspect_pair as inspect_pair
+    from uag.inspection.inspect import rank_assistants as rank_assistants
+    from uag.inspection.pair import Pair as Pair
+    from uag.integrations.pipeline import pipeline as pipeline
+    from uag.lookahead.protocol import Lookahead as Lookahead
+    from uag.lookahead.schedules import Fixed as Fixed
+    from uag.lookahead.schedules import Heuristic as Heuristic
+    from uag.report.page import write_page as write_page
+    from uag.requests.chat import Chat as Chat
+    from uag.requests.padded_rows import AssistedOutput as AssistedOutput
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
-    from uag.trace import Step as Step
-    from uag.trace import Trace as Trace
+    from uag.translation.bridge import Bridge as Bridge
 
     __version__: str
 
 _HOMES = {
-    "AssistedOutput": "rows",
-    "Bridge": "bridge",
-    "Chat": "chat",
-    "Comparison": "comparison",
+    "AssistedOutput": "requests.padded_rows",
+    "Bridge": "translation.bridge",
+    "Chat": "requests.chat",
+    "Comparison": "benchmark.comparison",
     "CoreError": "_core",
-    "Drafter": "guesses",
-    "Output": "output",
+    "Drafter": "drafting.custom",
+    "Output": "decoding.output",
     "SpeculativeDecoder": "decoder",
     "FileError": "errors",
     "LoadError": "errors",
@@ -61,21 +61,21 @@ _HOMES = {
     "UagWarning": "errors",
     "UnsupportedModelError": "errors",
     "UnsupportedTokenizerError": "errors",
-    "Pair": "inspection",
-    "inspect_pair": "inspection",
-    "rank_assistants": "inspection",
-    "Fixed": "lookahead",
-    "Heuristic": "lookahead",
-    "Lookahead": "lookahead",
-    "Lookup": "lookup",
+    "Pair": "inspection.pair",
+    "inspect_pair": "inspection.inspect",
+    "rank_assistants": "inspection.inspect",
+    "Fixed": "lookahead.schedules",
+    "Heuristic": "lookahead.schedules",
+    "Lookahead": "lookahead.protocol",
+    "Lookup": "drafting.lookup",
     "Round": "stats",
     "Stats": "stats",
-    "Step": "trace",
-    "Trace": "trace",
-    "TextStream": "output",
-    "compare": "measure",
-    "pipeline": "pipelines",
-    "write_page": "page",
+    "Step": "decoding.trace",
+    "Trace": "decoding.trace",
+    "TextStream": "decoding.output",
+    "compare": "benchmark.compare",
+    "pipeline": "integrations.pipeline",
+    "write_page": "report.page",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the names above, once

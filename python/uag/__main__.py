@@ -1,6 +1,6 @@
 """`python -m uag`: the command line."""
 
-from uag.cli import main
+from uag.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,5 @@
 """The front door: two models, one text."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
@@ -18,47 +17,48 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from uag._core import Sequence
-from uag.assistance import Assistance
-from uag.auto import Auto
-from uag.batches import ASSISTANT, TARGET, Batches
-from uag.bridge import Bridge, SpecialPairs
-from uag.chat import Chat, Message, turn_end
-from uag.compiled import Engine, backend_of
-from uag.custom_generate import check_call, check_config, generate_call
-from uag.drafter import Choice, ModelDrafter, NoDrafter
-from uag.drafter import Drafter as TextDrafter
-from uag.draws import COUPLED, Drawing
-from uag.ends import end_pairs
-from uag.errors import OptionError, UagWarning, UnsupportedModelError, UnsupportedTokenizerError
-from uag.generate import rounds
-from uag.guesses import Drafter, Guesses, check_drafter
-from uag.hf import (
-    AnyTokenizer,
+from uag.batching.session import ASSISTANT, TARGET, Batches
+from uag.decoding.loop import rounds
+from uag.decoding.output import Output, TextStream
+from uag.decoding.streamers import check_one, feed, put_prompt
+from uag.decoding.trace import Trace, Voice
+from uag.decoding.verify import verifier
+from uag.drafting.custom import Drafter, Guesses, check_drafter
+from uag.drafting.fallback import Assistance
+from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
+from uag.drafting.lookup_drafter import LookupDrafter, TextsFirst
+from uag.drafting.source import Drafter as TextDrafter
+from uag.drafting.source import ModelDrafter, NoDrafter
+from uag.errors import OptionError, UnsupportedTokenizerError
+from uag.limits import check_limits
+from uag.lookahead.auto import Auto
+from uag.lookahead.lookup_rule import LONGEST_TEXT
+from uag.lookahead.protocol import Lookahead
+from uag.lookahead.schedules import Heard, lookahead_from
+from uag.lookahead.synced import Agreed
+from uag.models.cached_lm import CachedLM, check_verifies
+from uag.models.compiled import Engine, backend_of
+from uag.models.loading import (
     check_belongs,
     check_model,
-    context_window,
-    device_of,
-    end_ids,
     load_model,
     load_tokenizer,
-    parameter_count,
+    warn_if_larger,
 )
-from uag.lm import CachedLM, reads_together
-from uag.lookahead import Heard, Lookahead, lookahead_from
-from uag.lookup import LOOKUP, Lookup, lookup_from
-from uag.lookup_drafter import LookupDrafter, TextsFirst
-from uag.options import Plan, check_limits, is_option, plan_generation
-from uag.output import Output, TextStream
-from uag.prompt import Prompt, assistant_ids, read, several
-from uag.rows import AssistedOutput, Rows
-from uag.sampling import fresh_seed, sequence_key
-from uag.sharded import Agreed, is_sharded
+from uag.models.properties import context_window, device_of, end_ids, is_sharded
+from uag.requests.chat import Chat, Message, turn_end
+from uag.requests.options import Plan, is_option, plan_generation
+from uag.requests.padded_rows import AssistedOutput, Rows
+from uag.requests.prompt import Prompt, assistant_ids, read, several
+from uag.requests.transformers_call import check_call, check_config, generate_call
+from uag.sampling.coupled import fresh_seed, sequence_key
+from uag.sampling.greedy import Choice
+from uag.sampling.method import COUPLED, Drawing
 from uag.stats import Round, Stats
-from uag.streamers import WholeCharacters, check_one, feed, put_prompt
-from uag.text import TextDecoder
-from uag.text_rule import LONGEST_TEXT
-from uag.trace import Trace, Voice
-from uag.verify import verifier
+from uag.translation.bridge import Bridge, SpecialPairs
+from uag.translation.detokenizer import TextDecoder, WholeCharacters
+from uag.translation.end_tokens import end_pairs
+from uag.translation.tokenizers import AnyTokenizer
 
 DEFAULT_LOOKAHEAD = "auto"
 # Texts at a time, if more are asked for.
@@ -142,7 +142,7 @@ class SpeculativeDecoder:
         self._engines = {TARGET: Engine(model, backend)}
         self._engines[TARGET].new_cache()  # refuses what cannot be taken back
         if assistant is not None or self.lookup is not None:
-            _check_verifies(model)
+            check_verifies(model)
         pairs = list(special_pairs or ())
         by_model = isinstance(assistant, PreTrainedModel)
         if by_model:
@@ -153,7 +153,7 @@ class SpeculativeDecoder:
             check_model(assistant, ASSISTANT)
             self._engines[ASSISTANT] = Engine(assistant, backend)
             self._engines[ASSISTANT].new_cache()
-            _warn_if_larger(assistant, model)
+            warn_if_larger(assistant, model)
             ends = end_ids(assistant, assistant_tokenizer)
             turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
             pairs += end_pairs(end_ids(model, tokenizer), ends, *turns)
@@ -604,24 +604,3 @@ def _by_kind(
     if lookup:
         raise OptionError("both assistant and lookup are lookups; give one, with all texts")
     return None, lookup_from(assistant)
-
-
-def _check_verifies(target: PreTrainedModel) -> None:
-    if not reads_together(target):
-        raise UnsupportedModelError(
-            f"{type(target).__name__} in this version of transformers reads one id at a time, "
-            "so it cannot verify a draft at once; use it as the assistant, "
-            "or without one (assistant=None)"
-        )
-
-
-def _warn_if_larger(assistant: PreTrainedModel, target: PreTrainedModel) -> None:
-    assistant_size, target_size = parameter_count(assistant), parameter_count(target)
-    if assistant_size > target_size:
-        warnings.warn(
-            f"the assistant has {assistant_size:,} parameters and the target {target_size:,}; "
-            "an assistant larger than its target makes generation slower: swap them, or "
-            "use a smaller one",
-            UagWarning,
-            stacklevel=3,
-        )

@@ -1,5 +1,6 @@
 """What an assistant proposes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -19,3 +20,7 @@ class Draft:
     confidences: list[float] = field(default_factory=list[float])
     seconds: list[float] = field(default_factory=list[float])
     text: bytes = b""
+
+
+# Whether to draft one more id: hears how sure the assistant was of the last one, its probability.
+GoesOn = Callable[[float], bool]

@@ -17,3 +17,21 @@ def read_file(path: Path, what: str) -> str:
         raise FileError(f"{path} is no UTF-8 text: {error}") from error
     except OSError as error:
         raise FileError(f"cannot read {what} from {path}: {error.strerror or error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that can't be written before the work begins, not after it.
+
+    Raises:
+        FileError: naming the file.
+    """
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise FileError(
+            f"cannot write to {path}: {error.strerror or error}; give another file"
+        ) from error
+    if not existed:
+        path.unlink()

@@ -1,10 +1,6 @@
 """What happened in each round and what it adds up to: counts and seconds."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from uag.together import now
 
 PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
@@ -138,25 +134,3 @@ class Stats:
         return {
             phase: sum(done.seconds.get(phase, 0.0) for done in self.history) for phase in PHASES
         }
-
-
-class Clock:
-    """Wall-clock seconds of a round by phase; what no phase claims is "other"."""
-
-    def __init__(self) -> None:
-        self._phases: dict[str, float] = {}
-        self._start = now()
-
-    @contextmanager
-    def phase(self, name: str) -> Generator[None]:
-        """Count the time inside the `with` block towards `name`."""
-        start = now()
-        try:
-            yield
-        finally:
-            self._phases[name] = self._phases.get(name, 0.0) + now() - start
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds by phase since the round began."""
-        other = now() - self._start - sum(self._phases.values())
-        return self._phases | {"other": max(0.0, other)}

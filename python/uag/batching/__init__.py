@@ -1,0 +1,1 @@
+"""Several generations at once, which share forward passes."""

@@ -1,0 +1,1 @@
+"""Methods of decoding timed on the same prompts."""

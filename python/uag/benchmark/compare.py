@@ -1,0 +1,254 @@
+"""Times plain decoding, transformers' assisted generation and uag on the same prompts, in turn."""
+
+import copy
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import PreTrainedModel
+
+from uag.benchmark.comparison import ALONE, COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
+from uag.decoder import SpeculativeDecoder
+from uag.drafting.custom import Drafter
+from uag.errors import PromptError
+from uag.limits import check_limits
+from uag.models.cached_lm import id_list
+from uag.requests.prompt import target_ids
+from uag.translation.tokenizers import AnyTokenizer
+
+if TYPE_CHECKING:
+    from uag.decoding.output import Output
+from uag.limits import check_positive
+
+PROMPTS = (
+    "Once upon a time, there was a little girl named Lily.",
+    "One day, a boy and his dog went to the park.",
+    "Tom had a big red ball. He liked to play with it",
+    "The cat was very hungry, so she",
+    "It was a sunny day. Ben and his mom",
+)
+# Ids that transformers looks up, as its documentation has it.
+PROMPT_LOOKUP = 10
+# Decodes a prompt, given as text and as ids, to new ids and seconds by phase.
+Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
+
+
+def compare(
+    decoder: SpeculativeDecoder,
+    prompts: str | Sequence[str] = PROMPTS,
+    *,
+    runs: int = 3,
+    max_new_tokens: int = 128,
+    with_transformers: bool = True,
+    num_assistant_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Comparison:
+    """Decode in every way in turn, so that what else the machine does hits all alike.
+
+    That is greedily, or with a temperature by drawing tokens; then the target by itself, with the
+    same seed, is one of the ways, and its texts are those that uag's have to be.
+
+    If transformers' assisted generation fails, its error takes the place of its numbers. Where the
+    decoder compiles its models, the target alone, compiled, is one of the ways.
+
+    >>> comparison = compare(decoder, "Once upon a time", runs=1, max_new_tokens=8)
+    >>> [way.name for way in comparison.ways], comparison.identical
+    (['plain', 'transformers', 'uag'], True)
+
+    Args:
+        decoder: the target, and the assistant; transformers has its prompt lookup beside a decoder
+            that only looks up, and nothing to add without either.
+        prompts: one or more texts.
+        runs: how often each prompt is decoded in each way, after an untimed run of the first.
+        max_new_tokens: most new target ids of a run.
+        with_transformers: whether to run transformers' assisted generation too.
+        num_assistant_tokens: how many ids the assistant drafts for transformers, which otherwise
+            decides by its own defaults.
+        temperature: to draw tokens with; `None` for greedy decoding.
+        seed: of uag's draws; transformers' own follow torch's generator.
+        progress: called with the number of finished runs and of all runs.
+
+    Raises:
+        PromptError: if there are no prompts, or one is empty or too long.
+        OptionError: if a number is below 1, or temperature or seed are out of range.
+    """
+    check_positive(
+        runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
+    )
+    check_limits({"temperature": temperature, "seed": seed})
+    texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
+    drawn = temperature is not None
+    # A model's own defaults may ask for sampling.
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": drawn}
+    options |= {"temperature": temperature} if drawn else {}
+    seeded = options | ({"seed": seed} if drawn else {})
+    entrants = [_Entrant(PLAIN, _plain(decoder.model, options), drawn=drawn)]
+    assistant = decoder.assistant
+    with_lookup = assistant is None and decoder.lookup is not None
+    if with_transformers and (with_lookup or isinstance(assistant, PreTrainedModel)):
+        if drawn and isinstance(assistant, PreTrainedModel):
+            assistant = _stand_in(assistant)
+        assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
+        entrants.append(_Entrant(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
+    if drawn:
+        alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
+        entrants.append(_Entrant(ALONE, _assisted(alone, seeded)))
+    if decoder.compile and decoder.assistant is not None:
+        # What an assistant has to beat is not what compiling gains.
+        alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
+        entrants.append(_Entrant(COMPILED, _assisted(alone, seeded)))
+    entrants.append(_Entrant(UAG, _assisted(decoder, seeded)))
+    # The first repetition warms up.
+    schedule = [texts[:1], *[texts] * runs]
+    done, total = 0, sum(map(len, schedule)) * len(entrants)
+    with (
+        _assistant_settings(assistant, num_assistant_tokens),
+        _forwards(decoder.model) as forwards,
+    ):
+        for repetition in schedule:
+            for entrant in entrants:
+                entrant.runs.append([])
+            for text in repetition:
+                for entrant in entrants:
+                    entrant.decode_once(text, forwards)
+                    done += 1
+                    progress(done, total)
+    return Comparison([text for text, _ in texts], [entrant.way() for entrant in entrants])
+
+
+@dataclass(slots=True)
+class _Entrant:
+    """A way of decoding while it is timed."""
+
+    name: str
+    decode: Decode
+    may_fail: bool = False
+    drawn: bool = False
+    runs: list[list[Run]] = field(default_factory=list[list[Run]])
+    error: tuple[str, str] | None = None
+
+    def decode_once(self, text: tuple[str, list[int]], forwards: list[int]) -> None:
+        """Add a run to the last repetition; a way that has failed before is left alone."""
+        if self.error is not None:
+            return
+        forwards[0] = 0
+        start = perf_counter()
+        try:
+            ids, phases = self.decode(*text)
+        except Exception as error:
+            if not self.may_fail:
+                raise
+            self.error = type(error).__name__, str(error).strip().split("\n")[0]
+        else:
+            self.runs[-1].append(Run(ids, perf_counter() - start, forwards[0], phases))
+
+    def way(self) -> Way:
+        """What came of it, without the warm-up."""
+        return Way(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
+
+
+def _read(decoder: SpeculativeDecoder, prompts: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The prompts with their ids, all of them checked before anything runs."""
+    texts: list[tuple[str, list[int]]] = []
+    for number, text in enumerate(prompts, start=1):
+        try:
+            texts.append((text, target_ids(text, decoder.tokenizer, decoder.model)))
+        except PromptError as error:
+            raise PromptError(f"prompt {number} of {len(prompts)}: {error}") from error
+    if not texts:
+        raise PromptError("there are no prompts; give at least one")
+    return texts
+
+
+def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
+    """`model.generate`, and with an assistant among the options its assisted generation."""
+    generate = cast("Callable[..., torch.Tensor]", model.generate)
+
+    def decode(_: str, prompt: list[int]) -> tuple[list[int], Mapping[str, float]]:
+        ids = torch.tensor([prompt], device=model.device)
+        out = generate(ids, attention_mask=torch.ones_like(ids), **options)
+        return id_list(out[0, len(prompt) :]), {}
+
+    return decode
+
+
+def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
+    def decode(text: str, _: list[int]) -> tuple[list[int], Mapping[str, float]]:
+        out = cast("Output", decoder.generate(text, **options))
+        return out.token_ids, out.stats.seconds
+
+    return decode
+
+
+# Kept, since transformers keeps what it works out for two tokenizers and the model it was given.
+_stand_ins: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
+
+
+def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
+    """The same weights in modules of their own.
+
+    Where transformers draws between two vocabularies it replaces an assistant's head and embeddings
+    by smaller ones, and leaves it so.
+    """
+    if (known := _stand_ins.get(assistant)) is None:
+        tensors = [*assistant.parameters(), *assistant.buffers()]
+        known = copy.deepcopy(assistant, {id(tensor): tensor for tensor in tensors})
+        _stand_ins[assistant] = known
+    return known
+
+
+def _with_assistant(decoder: SpeculativeDecoder, assistant: object) -> dict[str, Any]:
+    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers.
+
+    It has no way to use an assistant and look up too.
+    """
+    if assistant is None:
+        return {"prompt_lookup_num_tokens": PROMPT_LOOKUP}
+    if _vocabulary(decoder.tokenizer) == _vocabulary(decoder.assistant_tokenizer):
+        return {"assistant_model": assistant}
+    return {
+        "assistant_model": assistant,
+        "tokenizer": decoder.tokenizer,
+        "assistant_tokenizer": decoder.assistant_tokenizer,
+    }
+
+
+def _vocabulary(tokenizer: AnyTokenizer) -> dict[str, int]:
+    return cast("dict[str, int]", cast("Any", tokenizer).get_vocab())
+
+
+@contextmanager
+def _forwards(model: PreTrainedModel) -> Generator[list[int]]:
+    """A list of one number, which every forward pass of the model adds to."""
+    count = [0]
+
+    def add(*_: object) -> None:
+        count[0] += 1
+
+    with cast("Any", model).register_forward_hook(add):
+        yield count
+
+
+@contextmanager
+def _assistant_settings(
+    assistant: PreTrainedModel | Drafter | None, num_assistant_tokens: int | None
+) -> Generator[None]:
+    """What transformers reads off the assistant, and may change as it goes: put back in the end."""
+    if not isinstance(assistant, PreTrainedModel):
+        yield
+        return
+    settings = assistant.generation_config
+    assistant.generation_config = copy.deepcopy(settings)
+    if num_assistant_tokens is not None:
+        assistant.generation_config.num_assistant_tokens = num_assistant_tokens
+        assistant.generation_config.num_assistant_tokens_schedule = "constant"
+    try:
+        yield
+    finally:
+        assistant.generation_config = settings

@@ -1,0 +1,3 @@
+"""The `uag` command."""
+
+from uag.cli.main import main as main

@@ -1,0 +1,219 @@
+r"""Every tokenizer of a folder through the core and through `tokenizers`, text by text.
+
+    python -m uag.differential FOLDER --text TEXTS
+
+Exit status 1 if there is a difference, which is shown on the shortest text that has it.
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tokenizers
+import typer
+
+from uag.cli.terminal import be_quiet, one_line, printable, progress_bar
+from uag.errors import FileError, UagWarning
+
+if TYPE_CHECKING:
+    from uag._core import Tokenizer
+    from uag.conformance.laws import Tally
+
+EXAMPLES = """Examples:
+
+    python -m uag.differential ./models
+
+    python -m uag.differential ./models --text ./corpus --text story.txt.xz --bytes 1_000_000
+
+    python -m uag.differential ./tokenizer.json --json | jq .tokenizers[].different
+"""
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was found for one tokenizer.
+
+    Attributes:
+        tokenizer: its file's folder.
+        family: what people call it.
+        fast: whether texts are encoded incrementally.
+        reason: why not; or why it was not compared at all.
+        tally: what was compared; `None` if nothing could be.
+        seconds: how long all of it took.
+    """
+
+    tokenizer: str
+    family: str
+    fast: bool
+    reason: str
+    tally: "Tally | None"
+    seconds: float
+
+    @property
+    def path(self) -> str:
+        """How texts are encoded, in a word."""
+        if self.tally is None:
+            return "not compared"
+        return "fast" if self.fast else "slow"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        counts: dict[str, Any] = {} if self.tally is None else asdict(self.tally)
+        return {
+            "tokenizer": self.tokenizer,
+            "family": self.family,
+            "path": self.path,
+            "reason": self.reason,
+            **counts,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+@app.command(epilog=EXAMPLES)
+def differential(
+    folder: Annotated[
+        Path,
+        typer.Argument(exists=True, help="Searched for tokenizer.json files; or one such file."),
+    ],
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            help="A file of text (.json: the strings in it; also .xz, .gz), or a folder of them; "
+            "may be repeated. By default, texts of many kinds that come with the package.",
+        ),
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--bytes", min=1, help="How much text each tokenizer gets.")
+    ] = 5_000_000,
+    seed: Annotated[int, typer.Option(help="Other seeds cut and join the texts elsewhere.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Compare the core with the installed tokenizers library, over tokenizers and texts."""
+    be_quiet()
+    from uag.conformance.texts import read_texts
+    from uag.inspection.spelling import sample_texts
+
+    files = _tokenizer_files(folder)
+    documents = read_texts(text) if text else list(sample_texts().values())
+    rows: list[Row] = []
+    with progress_bar("comparing") as show:
+        for file in files:
+            show(len(rows), len(files))
+            name = file.parent.resolve().name
+            if folder not in (file.parent, file):
+                name = str(file.parent.relative_to(folder))
+            rows.append(_compared(name, file, documents, size, seed))
+    if as_json:
+        found = [row.as_dict() for row in rows]
+        settings = {"version": tokenizers.__version__, "bytes": size, "seed": seed}
+        print(json.dumps({**settings, "tokenizers": found}))
+    else:
+        _print(rows, size, seed)
+    if any(row.tally is None or row.tally.different for row in rows):
+        raise typer.Exit(1)
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("tokenizer.json")) if folder.is_dir() else [folder]
+    if not files:
+        raise FileError(
+            f"no tokenizer.json in {folder}, nor in a folder in it; "
+            "save_pretrained of a fast tokenizer writes one"
+        )
+    return files
+
+
+def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: int) -> Row:
+    from uag.conformance.laws import Laws
+    from uag.conformance.texts import stretches
+    from uag.translation.core_tokenizer import core_tokenizer
+    from uag.translation.self_check import is_failure
+
+    started = time.perf_counter()
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
+        with warnings.catch_warnings():
+            # It is the reason that the core gives.
+            warnings.simplefilter("ignore", UagWarning)
+            core = core_tokenizer(tokenizer)
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        return Row(name, "", False, one_line(str(error)), None, 0.0)
+    texts = stretches(documents, size, f"{seed} {name}", _spices(tokenizer, core))
+    tally = Laws(core, tokenizer, seed).compare(texts)
+    spent = time.perf_counter() - started
+    return Row(name, core.family, core.fast, core.reason, tally, spent)
+
+
+def _spices(tokenizer: tokenizers.Tokenizer, core: "Tokenizer") -> list[str]:
+    """What may be strange to a tokenizer: its added tokens, others of its own, stress lines."""
+    from uag.translation.self_check import STRESS_TEXTS
+
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    draw = Random(0)
+    ids = [draw.randrange(core.vocab_size) for _ in range(300)]
+    own = ((core.token_bytes(id) or b"").decode(errors="ignore") for id in ids)
+    often = added * (1 + len(ids) // max(1, len(added)))
+    return [text for text in [*often, *STRESS_TEXTS, *own] if text]
+
+
+def _print(rows: list[Row], size: int, seed: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    title = f"the core and tokenizers {tokenizers.__version__}, {size:,} bytes each, seed {seed}"
+    table = Table("tokenizer", "family", "path", title=title)
+    for column in (
+        "texts",
+        "MB",
+        "tokens",
+        "changed",
+        "unclaimed",
+        "special",
+        "different",
+        "seconds",
+    ):
+        table.add_column(column, justify="right")
+    for row in rows:
+        found = row.tally
+        counts = () if found is None else (
+            f"{found.texts:,}", f"{found.bytes / 1e6:.2f}", f"{found.tokens:,}",
+            f"{found.changed:,}", f"{found.unclaimed:,}", f"{found.special:,}",
+            f"{found.different:,}", f"{row.seconds:.0f}",
+        )  # fmt: skip
+        table.add_row(Text(printable(row.tokenizer)), row.family, row.path, *counts)
+    console.print(table)
+    for row in rows:
+        if row.tally and row.tally.failed:
+            told = f"{row.tokenizer}: fails itself on {row.tally.failed:,} other texts"
+            console.print(printable(told), markup=False)
+        if row.reason:
+            told = printable(f"{row.tokenizer}: {row.path}: {row.reason}")
+            console.print(told, markup=False)
+    for row in rows:
+        for one in row.tally.differences if row.tally else ():
+            told = f"{row.tokenizer}: {one.law}: {one.text!r}\n  expected {one.expected}\n"
+            console.print(printable(f"{told}  found    {one.found}"), markup=False)
+
+
+if __name__ == "__main__":
+    from uag.cli.main import main
+
+    main(command=app)

@@ -1,0 +1,56 @@
+"""`uag inspect`: advice before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uag.cli.terminal import be_quiet, printable
+
+EXAMPLES = """Examples:
+
+    uag inspect google/gemma-2-9b double7/vicuna-68m
+
+    uag inspect ./target ./small ./smaller other/tokenizer.json     # ranks them
+
+    uag inspect ./target ./assistant --text my_prompts.txt --json | jq .verdict
+"""
+
+
+def inspect(
+    target: Annotated[
+        str, typer.Argument(help="Hub name or folder of the target, or its tokenizer.json.")
+    ],
+    assistants: Annotated[
+        list[str], typer.Argument(help="The same of the assistant; several are ranked.")
+    ],
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Compare the tokenizers on this text, not on samples of many kinds."),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the models.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+) -> None:
+    """Say whether an assistant suits a target, before running: no weights are read."""
+    be_quiet()
+    from rich.console import Console
+
+    from uag.inspection.inspect import rank_assistants
+    from uag.report.pair_tables import pair_table, ranking_table
+
+    pairs = rank_assistants(target, assistants, text=text, trust_remote_code=trust_remote_code)
+    if as_json:
+        # One assistant is a pair; several are a list of them.
+        found = [pair.as_dict() for pair in pairs]
+        print(json.dumps(found[0] if len(assistants) == 1 else {"pairs": found}))
+        return
+    console = Console(highlight=False)
+    if len(pairs) == 1:
+        console.print(pair_table(pairs[0], printable))
+    else:
+        console.print(ranking_table(pairs, printable))

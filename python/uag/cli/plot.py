@@ -1,0 +1,42 @@
+"""`uag plot`: pictures of what `uag compare --json` found."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uag.cli.terminal import printable
+
+EXAMPLES = """Examples:
+
+    uag compare --json > demo.json && uag plot demo.json --out demo.png
+
+    for k in 2 4 8; do uag compare -k $k --json; done > by_k.jsonl; uag plot by_k.jsonl --out k.svg
+"""
+
+
+class By(StrEnum):
+    """What a plot can be by."""
+
+    PAIR = "pair"
+    LOOKAHEAD = "lookahead"
+    TEMPERATURE = "temperature"
+
+
+def plot(
+    results: Annotated[
+        list[Path], typer.Argument(help="Files of what uag compare --json printed, one a line.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where to: the name ends with .png, .svg, .pdf ...")],
+    by: Annotated[
+        By | None, typer.Option(help="What is beside each other; by default what differs.")
+    ] = None,
+) -> None:
+    """Plot speed-ups by pair, lookahead or temperature; needs matplotlib."""
+    from uag.benchmark.results import read_results
+    from uag.report.plots import plot_results, save_plot
+
+    save_plot(plot_results(read_results(results), by), out)
+    print(f"uag: the plot is in {printable(str(out))}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The core against the installed `tokenizers`, text by text."""

@@ -1,0 +1,1 @@
+"""One generation: the loop, verification, stopping, and what comes out."""

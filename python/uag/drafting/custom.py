@@ -1,0 +1,114 @@
+"""Anything that guesses how a text goes on, in place of an assistant model."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+from uag._core import Stream, Tokenizer
+from uag.clock import now
+from uag.draft import Draft, GoesOn
+from uag.errors import OptionError, UnsupportedModelError
+
+
+@runtime_checkable
+class Drafter(Protocol):
+    """What may stand in an assistant model's place: a rule, a table, another engine.
+
+    What it proposes is verified like a model's guesses: a wrong one costs time, never changes the
+    output.
+
+    >>> from uag import SpeculativeDecoder
+    >>> class Refrain:
+    ...     def propose(self, text, ids, k):
+    ...         return b" upon a time" if text.endswith(b"Once") else b""
+    >>> decoder = SpeculativeDecoder(target, target_tokenizer, Refrain(), lookahead=4)
+    >>> out = decoder.generate("Once", max_new_tokens=8)
+    >>> out.stats.drafted > 0
+    True
+    """
+
+    def propose(self, text: bytes, ids: Sequence[int], k: int) -> bytes | str | Sequence[int]:
+        """Up to `k` ids, or text of about as many, that may follow; empty for no guess.
+
+        It is asked once a round. Texts may take turns, so what it keeps should belong to all, or be
+        found by `text`.
+
+        Args:
+            text: prompt and output so far. Special tokens have no bytes, and a character that the
+                target has only begun is left out: a guess spells all of it.
+            ids: the same in the vocabulary of `assistant_tokenizer`, or in the target's if there is
+                none; not to be changed.
+            k: how many ids are worth guessing. More are cut off.
+        """
+        ...
+
+
+def check_drafter(assistant: object) -> None:
+    """Refuse what is neither a model nor a `Drafter`.
+
+    Raises:
+        UnsupportedModelError: naming its kind.
+    """
+    if isinstance(assistant, type) or not isinstance(assistant, Drafter):
+        raise UnsupportedModelError(
+            f"the assistant is a {type(assistant).__name__}; give a transformers model, an object "
+            "with the method of uag.Drafter, or None; to load one by name, use from_pretrained"
+        )
+
+
+class Guesses:
+    """The guesses of a `Drafter` about one text: a `uag.drafter.Drafter`."""
+
+    def __init__(self, drafter: Drafter, tokenizer: Tokenizer, prompt: list[int]) -> None:
+        """`tokenizer` has the vocabulary that drafts are in; the text is a prompt so far."""
+        self._drafter = drafter
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._text = bytearray()
+        self._ends = [0]  # of the first `n` ids, how many bytes they have
+        self._drafted: list[int] = []
+        opening = b"".join(tokenizer.token_bytes(id) or b"" for id in tokenizer.encode(b"a"))
+        self._unwanted = opening.removesuffix(b"a")
+        self._add(prompt)
+
+    def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        del goes_on  # how sure the drafter is, nobody knows
+        start = now()
+        proposed = self._drafter.propose(bytes(self._text), self._ids, k)
+        ids = self._drafted = self._encoded(proposed)[:k]
+        each = (now() - start) / max(1, len(ids))
+        return Draft(ids, seconds=[each] * len(ids))
+
+    def apply(self, keep: int, feed: list[int]) -> None:
+        known = len(self._ids)
+        more = self._drafted[: max(0, keep - known)]
+        if keep < known:
+            del self._ids[keep:], self._ends[keep + 1 :], self._text[self._ends[keep] :]
+        self._drafted = []
+        self._add([*more, *feed])
+
+    def _add(self, ids: list[int]) -> None:
+        for id in ids:
+            data = self._tokenizer.token_bytes(id) or b""
+            # A space that a tokenizer puts before every text is not part of it.
+            self._text += data if self._text else data.removeprefix(self._unwanted)
+            self._ids.append(id)
+            self._ends.append(len(self._text))
+
+    def _encoded(self, proposed: object) -> list[int]:
+        match proposed:
+            case str():
+                return self._encoded(proposed.encode(errors="replace"))
+            case bytes() | bytearray():
+                stream = Stream(self._tokenizer, at_start=False)
+                stream.append(bytes(proposed))
+                return stream.ids
+            case list() | tuple():
+                ids = list(cast("Sequence[Any]", proposed))
+                if all(isinstance(id, int) and 0 <= id < 2**32 for id in ids):
+                    return ids
+            case _:
+                pass
+        raise OptionError(
+            f"{type(self._drafter).__name__}.propose returned {proposed!r:.60}; "
+            "it must return bytes, a str, or a list of ids"
+        )

@@ -1,0 +1,1 @@
+"""A target and an assistant side by side, before anything runs."""

@@ -1,0 +1,95 @@
+"""Whether an assistant suits a target, and what to expect of it, before anything runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import PreTrainedConfig
+
+from uag.inspection.model_facts import Side, Source, read_side
+from uag.inspection.pair import Pair
+from uag.inspection.spelling import read_text, sample, sample_texts, strings_of
+
+
+def inspect_pair(
+    target: Source,
+    assistant: Source,
+    *,
+    config: PreTrainedConfig | None = None,
+    assistant_config: PreTrainedConfig | None = None,
+    text: str | Path | None = None,
+    trust_remote_code: bool = False,
+) -> Pair:
+    """Put two models beside each other: tokenizers and configurations, no weights.
+
+    >>> pair = inspect_pair(target_tokenizer, assistant_tokenizer, config=target.config,
+    ...                     assistant_config=assistant.config, text="Once upon a time")
+    >>> pair.costs, pair.samples[0].bytes
+    ((0.5, 0.7801104972375691), 16)
+
+    Args:
+        target: hub name, folder or tokenizer file of the target, or its tokenizer.
+        assistant: the same of the assistant.
+        config: the target's configuration, where `target` is no name; without it the size isn't
+            known.
+        assistant_config: the assistant's.
+        text: what to spell instead of the texts that come with the package; a `Path` is read.
+        trust_remote_code: whether to run Python code that comes with the models.
+
+    Raises:
+        LoadError: if a tokenizer can't be loaded.
+        UnsupportedTokenizerError: for a Python-only tokenizer.
+        FileError: if `text` can't be read.
+    """
+    texts = _texts(text)
+    first, second = (
+        read_side(source, own, trust_remote_code=trust_remote_code)
+        for source, own in ((target, config), (assistant, assistant_config))
+    )
+    return _beside(first, second, texts)
+
+
+def rank_assistants(
+    target: Source,
+    assistants: Sequence[Source],
+    *,
+    text: str | Path | None = None,
+    trust_remote_code: bool = False,
+) -> list[Pair]:
+    """Put a target beside each of several assistants, the most promising first.
+
+    They are ordered by `Pair.score`, those whose size isn't known behind the others and those that
+    can't work last. Arguments and errors are those of `inspect_pair`.
+
+    >>> pairs = rank_assistants(target_tokenizer, [assistant_tokenizer, target_tokenizer])
+    >>> pairs[0].same_tokenizer
+    True
+    """
+    texts = _texts(text)
+    first = read_side(target, trust_remote_code=trust_remote_code)
+    sides = [read_side(source, trust_remote_code=trust_remote_code) for source in assistants]
+    return sorted((_beside(first, side, texts) for side in sides), key=_rank, reverse=True)
+
+
+def _texts(text: str | Path | None) -> dict[str, str]:
+    if text is None:
+        return sample_texts()
+    return read_text(text) if isinstance(text, Path) else {"text": text}
+
+
+def _beside(target: Side, assistant: Side, texts: dict[str, str]) -> Pair:
+    strings = strings_of(target.core), strings_of(assistant.core)
+    return Pair(
+        target,
+        assistant,
+        [
+            sample(name, text, target.core, assistant.core, strings[1])
+            for name, text in texts.items()
+        ],
+        shared_strings=len(strings[0] & strings[1]),
+        target_strings=len(strings[0]),
+        assistant_strings=len(strings[1]),
+    )
+
+
+def _rank(pair: Pair) -> tuple[bool, bool, float]:
+    return not pair.obstacles, pair.costs is not None, pair.score

@@ -1,0 +1,193 @@
+"""One of the two models as far as tokenizer and configuration tell: its weights are not needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import tokenizers
+from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
+
+from uag import _core
+from uag.errors import LoadError
+from uag.inspection.model_size import Size, size_of
+from uag.models.loading import load_tokenizer
+from uag.translation.core_tokenizer import core_tokenizer
+from uag.translation.tokenizers import AnyTokenizer, backend_of, prefix_ids, special_ids
+
+Source = str | Path | AnyTokenizer
+ROLES = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A special token.
+
+    Attributes:
+        id: its id.
+        content: its name.
+        roles: "bos", "eos", "pad" and so on, as the tokenizer and the generation defaults say.
+        in_chat: whether the chat template writes it.
+    """
+
+    id: int
+    content: str
+    roles: tuple[str, ...]
+    in_chat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The target or the assistant.
+
+    Attributes:
+        name: hub name, folder, file or class.
+        core: the tokenizer as the core reads it.
+        begins: what the tokenizer puts before a text.
+        specials: special tokens.
+        chat_template: whether there is one.
+        architecture: what the configuration calls the model; empty without a configuration.
+        decoder_only: whether it is none with an encoder.
+        rows: how many ids the model reads; `None` without a configuration.
+        window: the longest text in ids that the model was made for, if it is known.
+        size: parameters and costs; `None` where the configuration is missing or unknown.
+    """
+
+    name: str
+    core: _core.Tokenizer
+    begins: tuple[str, ...]
+    specials: tuple[Special, ...]
+    chat_template: bool
+    architecture: str
+    decoder_only: bool
+    rows: int | None
+    window: int | None
+    size: Size | None
+
+    def ids_of(self, role: str) -> list[int]:
+        """The special tokens that have a role."""
+        return [special.id for special in self.specials if role in special.roles]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What there is to say about it, for JSON."""
+        size = self.size
+        return {
+            "name": self.name,
+            "family": self.core.family,
+            "fast": self.core.fast,
+            "reason": self.core.reason,
+            "vocabulary": self.core.vocab_size,
+            "begins": list(self.begins),
+            "specials": [
+                {"id": one.id, "content": one.content, "roles": list(one.roles)}
+                for one in self.specials
+            ],
+            "chat_template": self.chat_template,
+            "architecture": self.architecture or None,
+            "window": self.window,
+            "parameters": size and size.parameters,
+            "active_parameters": size and size.active,
+            "bits": size and size.bits,
+            "bytes": size and size.bytes,
+            "layers": size and size.layers,
+            "cache_bytes_per_token": size and size.cache_bytes,
+        }
+
+
+def read_side(
+    source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
+) -> Side:
+    """Read a hub name, a folder, a tokenizer file, or a tokenizer that is already loaded.
+
+    Raises:
+        LoadError: if there is no tokenizer.
+        UnsupportedTokenizerError: for a Python-only tokenizer.
+    """
+    defaults: GenerationConfig | None = None
+    if isinstance(source, str | Path):
+        name = str(source)
+        tokenizer = _tokenizer(name, trust_remote_code=trust_remote_code)
+        if not Path(name).is_file():
+            config = config or _config(name, trust_remote_code=trust_remote_code)
+            defaults = _generation_defaults(name)
+    else:
+        tokenizer = source
+        name = str(getattr(source, "name_or_path", "")) or type(source).__name__
+    template = _chat_template(tokenizer)
+    text: Any = None if config is None else cast("Any", config).get_text_config(decoder=True)
+    backend = backend_of(tokenizer)
+    return Side(
+        name=name,
+        core=core_tokenizer(tokenizer),
+        begins=tuple(backend.id_to_token(id) or str(id) for id in prefix_ids(tokenizer)),
+        specials=tuple(_specials(tokenizer, template, defaults)),
+        chat_template=bool(template),
+        architecture=_architecture(config),
+        decoder_only=config is None or not config.is_encoder_decoder,
+        rows=getattr(text, "vocab_size", None),
+        window=getattr(text, "max_position_embeddings", None),
+        size=None if config is None else _size(config, trust_remote_code=trust_remote_code),
+    )
+
+
+def _tokenizer(name: str, *, trust_remote_code: bool) -> AnyTokenizer:
+    if not Path(name).is_file():
+        return load_tokenizer(name, trust_remote_code=trust_remote_code)
+    try:
+        return tokenizers.Tokenizer.from_file(name)
+    except Exception as error:  # the library raises nothing more special
+        raise LoadError(f"{name} is no tokenizer.json: {error}") from error
+
+
+def _config(name: str, *, trust_remote_code: bool) -> PreTrainedConfig | None:
+    try:
+        return cast(
+            "PreTrainedConfig",
+            cast("Any", AutoConfig).from_pretrained(name, trust_remote_code=trust_remote_code),
+        )
+    except (OSError, ValueError, KeyError):
+        return None  # the tokenizer alone tells much
+
+
+def _generation_defaults(name: str) -> GenerationConfig | None:
+    try:
+        return cast("GenerationConfig", cast("Any", GenerationConfig).from_pretrained(name))
+    except (OSError, ValueError):
+        return None
+
+
+def _size(config: PreTrainedConfig, *, trust_remote_code: bool) -> Size | None:
+    try:
+        return size_of(config, trust_remote_code=trust_remote_code)
+    except (ValueError, AttributeError, ImportError, OSError, TypeError):
+        return None  # an architecture that transformers doesn't know: the size is not the point
+
+
+def _architecture(config: PreTrainedConfig | None) -> str:
+    names = cast("list[str] | None", getattr(config, "architectures", None))
+    return names[0] if names else str(getattr(config, "model_type", ""))
+
+
+def _chat_template(tokenizer: AnyTokenizer) -> str:
+    found = cast("Any", getattr(tokenizer, "chat_template", None))
+    if isinstance(found, dict):  # several, by name
+        return "\n".join(map(str, cast("dict[str, str]", found).values()))
+    return found or ""
+
+
+def _specials(
+    tokenizer: AnyTokenizer, template: str, defaults: GenerationConfig | None
+) -> Iterable[Special]:
+    roles: dict[int, list[str]] = {}
+    for role in ROLES:
+        id = cast("int | None", getattr(tokenizer, f"{role}_token_id", None))
+        if id is not None:
+            roles.setdefault(id, []).append(role)
+    ends = cast("int | list[int] | None", getattr(defaults, "eos_token_id", None))
+    for id in [ends] if isinstance(ends, int) else ends or []:
+        if "eos" not in roles.setdefault(id, []):
+            roles[id].append("eos")
+    backend = backend_of(tokenizer)
+    for id in sorted(special_ids(tokenizer) | set(roles)):
+        content = backend.id_to_token(id) or str(id)
+        yield Special(id, content, tuple(roles.get(id, ())), content in template)

@@ -1,0 +1,1 @@
+"""uag in pipelines and in lm-evaluation-harness."""

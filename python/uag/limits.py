@@ -1,0 +1,56 @@
+"""Limits of numeric options, and the error for a number beyond them."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from uag.errors import OptionError
+
+# Limits that transformers does not check, or lets pass without effect.
+LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (
+        lambda value: 0 < value < math.inf,
+        "above 0; for greedy decoding leave it and do_sample out",
+    ),
+    "top_k": (
+        lambda value: value >= 0 and value == int(value),
+        "a whole number; 0 keeps all tokens",
+    ),
+    "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1, which keeps all tokens"),
+    "min_p": (lambda value: 0 <= value <= 1, "from 0, which keeps all tokens, to 1"),
+    "typical_p": (lambda value: 0 < value <= 1, "above 0 and at most 1, which keeps all tokens"),
+    "epsilon_cutoff": (lambda value: 0 <= value < 1, "from 0, which keeps all tokens, to below 1"),
+    "eta_cutoff": (lambda value: 0 <= value < 1, "from 0, which keeps all tokens, to below 1"),
+    "draft_temperature": (lambda value: 0 < value < math.inf, "above 0; 1 is the target's own"),
+    "seed": (
+        lambda value: 0 <= value < 2**63 and value == int(value),
+        "a whole number from 0 to 2**63 - 1",
+    ),
+    "num_return_sequences": (lambda value: value >= 1 and value == int(value), "at least 1"),
+    "batch_size": (lambda value: value >= 1 and value == int(value), "at least 1"),
+}
+
+
+def check_limits(options: dict[str, Any]) -> None:
+    """Refuse numbers out of range; `None` is never out of range.
+
+    Raises:
+        OptionError: naming the option, its value and its limits.
+    """
+    for name, value in options.items():
+        if value is None or name not in LIMITS:
+            continue
+        holds, limits = LIMITS[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+            raise OptionError(f"{name}={value!r} is out of range: it must be {limits}")
+
+
+def check_positive(**numbers: int | None) -> None:
+    """Refuse counts below 1; `None` is fine.
+
+    Raises:
+        OptionError: naming the option and its value.
+    """
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise OptionError(f"{name} is {number}, but must be at least 1")

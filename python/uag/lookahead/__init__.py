@@ -1,0 +1,1 @@
+"""How many ids to draft in the next round."""

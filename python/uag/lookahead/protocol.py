@@ -1,0 +1,40 @@
+"""How many assistant ids to draft in the next round."""
+
+from typing import Protocol, runtime_checkable
+
+from uag.draft import GoesOn
+from uag.stats import Round
+
+
+@runtime_checkable
+class Lookahead(Protocol):
+    """Chooses the number of ids to draft, and hears how each round went.
+
+    >>> isinstance(Fixed(3), Lookahead)
+    True
+    """
+
+    def start(self) -> None:
+        """A text begins."""
+        ...
+
+    def next_k(self) -> int:
+        """Most assistant ids to draft in the coming round; 0 to decode plainly."""
+        ...
+
+    def goes_on(self) -> GoesOn | None:
+        """For the coming draft, what is asked after each id; `None` to draft all `next_k()`."""
+        ...
+
+    def update(self, done: Round) -> None:
+        """Hear what became of the draft."""
+        ...
+
+
+@runtime_checkable
+class Sharing(Lookahead, Protocol):
+    """A lookahead that measures what passes cost, and wants to know how many texts share them."""
+
+    def share(self, rows: int) -> None:
+        """So many texts share each pass from now on."""
+        ...

@@ -1,0 +1,137 @@
+"""Lookahead schedules: fixed, heuristic, and the one that an option stands for."""
+
+from dataclasses import dataclass
+
+from uag.draft import GoesOn
+from uag.errors import OptionError
+from uag.lookahead.auto import Auto
+from uag.lookahead.protocol import Lookahead, Sharing
+from uag.stats import Round
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Draft the same number of ids in every round.
+
+    >>> Fixed(5).next_k()
+    5
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise OptionError(
+                f"lookahead is {self.k}, but a round drafts at least 1 id; "
+                "to decode without drafts, pass assistant=None"
+            )
+
+    def start(self) -> None:
+        pass
+
+    def next_k(self) -> int:
+        return self.k
+
+    def goes_on(self) -> None:
+        return None
+
+    def update(self, done: Round) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Heuristic:
+    """Two more after a fully accepted draft, else one less: "heuristic" in transformers.
+
+    >>> lookahead = Heuristic(5)
+    >>> done = Round([7], accepted=1, drafted=5, drafted_accepted=5, candidates=1, seconds={})
+    >>> lookahead.update(done); lookahead.next_k()
+    7
+    """
+
+    k: int = 20
+
+    def __post_init__(self) -> None:
+        # The same bound and message as a fixed number of drafts.
+        Fixed(self.k)
+
+    def start(self) -> None:
+        pass
+
+    def next_k(self) -> int:
+        return self.k
+
+    def goes_on(self) -> None:
+        return None
+
+    def update(self, done: Round) -> None:
+        if done.drafted:
+            right = done.drafted_accepted == done.drafted
+            self.k = self.k + 2 if right else max(1, self.k - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A lookahead of whose rounds `auto` hears too, as it judges what is looked up."""
+
+    lookahead: Lookahead
+    auto: Sharing
+
+    def start(self) -> None:
+        self.lookahead.start()
+        self.auto.start()
+
+    def share(self, rows: int) -> None:
+        self.auto.share(rows)
+
+    def next_k(self) -> int:
+        return self.lookahead.next_k()
+
+    def goes_on(self) -> GoesOn | None:
+        return self.lookahead.goes_on()
+
+    def update(self, done: Round) -> None:
+        self.lookahead.update(done)
+        self.auto.update(done)
+
+
+def named_lookahead(option: int | str) -> int | str:
+    """A `lookahead=` option that came as text, such as from a command line.
+
+    >>> named_lookahead("5"), named_lookahead("auto")
+    (5, 'auto')
+    """
+    try:
+        return int(option)
+    except ValueError:
+        return option
+
+
+def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
+    """The schedule that a `lookahead=` option stands for.
+
+    It is fresh for numbers and names, the object itself otherwise.
+
+    Raises:
+        OptionError: for a number below 1 or an unknown name.
+
+    >>> lookahead_from(3)
+    Fixed(k=3)
+    """
+    match option:
+        case bool():
+            pass
+        case int():
+            return Fixed(option)
+        case "auto":
+            return Auto()
+        case "heuristic":
+            return Heuristic()
+        case Lookahead():
+            return option
+        case _:
+            pass
+    raise OptionError(
+        f"lookahead is {option!r}; give the number of ids to draft (5), 'auto', 'heuristic', "
+        "or an object with the methods of uag.Lookahead"
+    )

@@ -1,0 +1,1 @@
+"""One model: loading it, its KV cache, and how its forward passes run."""

@@ -1,0 +1,315 @@
+"""A model with its key-value cache, which can go back to fewer ids, for each kind of layer.
+
+| layer | how it goes back |
+|---|---|
+| full attention | an index moves; the states stay where they are in a buffer |
+| sliding window | drop the last positions; `MARGIN` more than the window are kept for that |
+| linear attention, Mamba, convolution | go back to a copy and let the owner replay |
+| shared with another layer | nothing to do |
+
+Every other kind of layer is refused before any work.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
+
+from uag.errors import UnsupportedModelError
+from uag.models.properties import cache_name, keeps_logits, text_config
+
+# An assistant's last ids change when more text joins on to them, a handful at a time. Positions
+# kept beyond the window let the cache follow without reading the whole window again.
+MARGIN = 64
+# Copies of recurrent states: one for each of the last rounds, for the same reason.
+COPIES = 3
+# A full buffer grows by this many positions, or an eighth if that is more.
+ROOM = 128
+# Relative: half precision differs by about a hundredth, a forgotten state by about one.
+SAME_LOGITS = 0.1
+# Replaying this many ids together with the next ones costs less than a forward pass of their own.
+REPLAY_LIMIT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What cannot be cropped, as it was after `length` ids: attributes of each recurrent layer."""
+
+    length: int
+    layers: list[dict[str, Any]]
+
+
+def same_logits(logits: Tensor, expected: Tensor) -> bool:
+    """Whether two ways to read a text, `[vocabulary]` each, differ by no more than rounding."""
+    difference = float((logits.float() - expected.float()).square().sum())
+    return difference < SAME_LOGITS**2 * float(expected.float().square().sum())
+
+
+class ModelCache(Protocol):
+    """What one model has read of one text, `length` ids, whose end may be taken back.
+
+    `width` is that of the last pass in ids, with those that only filled it up.
+    """
+
+    length: int
+    width: int
+
+    def clear(self) -> None:
+        """Forget every id."""
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Go back to at most `length` ids; `self.length` says how many it is."""
+        ...
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """Whether `count` ids that stay should be read before the others."""
+        ...
+
+    def mark(self) -> None:
+        """Call before ids are read that may be taken back."""
+        ...
+
+    def read(self, ids: Tensor, positions: int) -> Tensor:
+        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        ...
+
+
+class PlacedCache(ModelCache):
+    """A `ModelCache` whose states stay where they are: going back moves a number."""
+
+    def __init__(self) -> None:
+        """A cache that has read nothing."""
+        self.length = self.width = 0
+
+    def clear(self) -> None:
+        """Forget every id."""
+        self.length = 0
+
+    def rewind(self, length: int) -> None:
+        """Go back to at most `length` ids."""
+        self.length = min(self.length, length)
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """No: nothing has to be copied."""
+        del count
+        return False
+
+    def mark(self) -> None:
+        """Nothing has to be remembered."""
+
+
+class RewindableCache:
+    """A `ModelCache` of any size, for every kind of layer that can go back."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """An empty cache.
+
+        Raises:
+            UnsupportedModelError: if the model keeps a kind of state that cannot go back.
+        """
+        self._model = model
+        self._cache_name = cache_name(model)
+        self._keeps_logits = keeps_logits(model)
+        self._recurrent: list[LinearAttentionCacheLayerMixin] = []
+        self.width = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every id."""
+        self.length = 0
+        self.past = DynamicCache(config=text_config(self._model))
+        self._layers = cast("list[CacheLayerMixin]", self.past.layers)
+        _check_layers(self._model, self._layers)
+        for index, layer in enumerate(self._layers):
+            if type(layer) is DynamicLayer:
+                self._layers[index] = BufferedLayer()
+        self._recurrent = [
+            layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
+        ]
+        self._only_buffers = all(type(layer) is BufferedLayer for layer in self._layers)
+        self._copies: deque[_State] = deque(maxlen=COPIES)
+        for layer in self._layers:
+            if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
+                layer, LinearAttentionCacheLayerMixin
+            ):
+                layer.activate_past_recording()
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether some of the model's state cannot be cropped."""
+        return bool(self._recurrent)
+
+    def worth_reading_alone(self, count: int) -> bool:
+        """Whether `count` ids that stay should be read first, and a copy made behind them."""
+        return self.recurrent and (count > REPLAY_LIMIT or (count > 0 and self.length == 0))
+
+    def mark(self) -> None:
+        """Call before ids are read that may be taken back: remembers what cannot be cropped."""
+        if (
+            self.recurrent
+            and self.length
+            and not (self._copies and self._copies[-1].length == self.length)
+        ):
+            self._copies.append(
+                _State(self.length, [_copy_state(layer) for layer in self._recurrent])
+            )
+
+    @torch.inference_mode()
+    def read(self, ids: Tensor, positions: int) -> Tensor:
+        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        options: dict[str, Any] = {self._cache_name: self.past}
+        if self._keeps_logits:
+            options["logits_to_keep"] = positions
+        output = cast("Any", self._model)(
+            input_ids=ids[None], use_cache=True, return_dict=True, **options
+        )
+        self.length += len(ids)
+        self.width = len(ids)
+        return output.logits[0, -positions:]
+
+    def rewind(self, length: int) -> None:
+        """Go back to the newest state of at most `length` ids; `self.length` says which."""
+        if length > self.length or (length == self.length and self._only_buffers):
+            return
+        if self.recurrent and length < self.length:
+            while self._copies and self._copies[-1].length > length:
+                self._copies.pop()
+            if not self._copies:
+                self.clear()
+                return
+            length = self._copies[-1].length
+            for layer, state in zip(self._recurrent, self._copies[-1].layers, strict=True):
+                _restore_state(layer, state)
+        if not all(_can_crop(layer, length) for layer in self._layers):
+            self.clear()
+            return
+        for layer in self._layers:
+            _crop(layer, self.length - length)
+        self.length = length
+
+
+class BufferedLayer(DynamicLayer):
+    """Full attention's states in a buffer with room at its end.
+
+    transformers' own layer copies all states whenever ids are read; this one writes the new ones,
+    and taking ids back moves a number.
+    """
+
+    def __init__(self) -> None:
+        cast("Any", super()).__init__()
+        self._held = 0
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def get_seq_length(self) -> int:
+        return self._held
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Drop the last positions: a negative number of them, as in transformers."""
+        self._held += tokens_to_remove
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        del args, kwargs
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        held, added = self._held, key_states.shape[-2]
+        self._held = end = held + added
+        buffers = self._buffers
+        if buffers is None or end > buffers[0].shape[-2]:
+            old = buffers or (None, None)
+            buffers = self._with_room(key_states, old[0]), self._with_room(value_states, old[1])
+            self._buffers = buffers
+        keys, values = buffers
+        keys.narrow(-2, held, added).copy_(key_states)
+        values.narrow(-2, held, added).copy_(value_states)
+        self.keys, self.values = keys.narrow(-2, 0, end), values.narrow(-2, 0, end)
+        return self.keys, self.values
+
+    def _with_room(self, states: Tensor, old: Tensor | None) -> Tensor:
+        """A buffer for states like these, that begins with the old one's."""
+        room = self._held + max(ROOM, self._held // 8)
+        buffer = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
+        if old is not None:
+            buffer.narrow(-2, 0, old.shape[-2]).copy_(old)
+        return buffer
+
+
+def _check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
+    for layer in layers:
+        known = isinstance(layer, (DynamicLayer, LinearAttentionCacheLayerMixin)) or (
+            type(layer).__name__ == "DummyLayer"  # a layer without states, since transformers 5.23
+        )
+        if not known or not (
+            layer.is_croppable or isinstance(layer, LinearAttentionCacheLayerMixin)
+        ):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} keeps a {type(layer).__name__}, which cannot be taken "
+                "back when a draft is rejected; use a model with full, sliding-window or "
+                "linear attention"
+            )
+
+
+def _can_crop(layer: CacheLayerMixin, length: int) -> bool:
+    """Whether the states that the window before position `length` needs are still there."""
+    if not isinstance(layer, DynamicSlidingWindowLayer) or layer.keys is None:
+        return True
+    oldest = layer.cumulative_length - layer.keys.shape[-2]
+    return oldest <= max(0, length - layer.sliding_window + 1)
+
+
+def _crop(layer: CacheLayerMixin, count: int) -> None:
+    """Drop the last `count` positions of the attention part of a layer."""
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        # A recurrent layer's window was restored from its copy.
+        if layer.keys is None or layer.values is None:
+            return
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            return
+        # `layer.crop` would cut down to the window, and a later crop into it would then lack
+        # states.
+        end = layer.keys.shape[-2] - count
+        start = max(0, end - (layer.sliding_window - 1) - MARGIN)
+        layer.keys = layer.keys[:, :, start:end]
+        layer.values = layer.values[:, :, start:end]
+        layer.cumulative_length -= count
+    elif isinstance(layer, LinearAttentionCacheLayerMixin):
+        if isinstance(layer, DynamicLayer):
+            DynamicLayer.crop(layer, -count)
+    else:
+        cast("Any", layer).crop(-count)
+
+
+_RECURRENT = ("conv_states", "recurrent_states", "has_previous_state", "is_conv_states_initialized",
+              "is_recurrent_states_initialized", "conv_kernel_size")  # fmt: skip
+_WINDOW = ("keys", "values", "cumulative_length", "is_initialized")
+
+
+def _copy_state(layer: LinearAttentionCacheLayerMixin) -> dict[str, Any]:
+    state: dict[str, Any] = {name: _copied(getattr(layer, name)) for name in _RECURRENT}
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        # These tensors are replaced at every step, never written to: keeping them is enough.
+        state |= {name: getattr(layer, name) for name in _WINDOW}
+    return state
+
+
+def _restore_state(layer: LinearAttentionCacheLayerMixin, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(layer, name, _copied(value) if name in _RECURRENT else value)
+
+
+def _copied(values: dict[int, Any]) -> dict[int, Any]:
+    return {
+        index: value.clone() if isinstance(value, torch.Tensor) else value
+        for index, value in values.items()
+    }

@@ -1,0 +1,262 @@
+"""A model read through few shapes, so that what runs can be compiled once and captured.
+
+States are in buffers of a fixed size, and ids are read in blocks of a few widths: a block that is
+not full reads on, and what it wrote beyond its ids is overwritten by the next. The place in the
+text is a tensor, so nothing that runs depends on it. That is how gpt-fast decodes; here for any
+model that transformers says can be compiled as a whole, by `torch.compile`, which on a GPU also
+captures CUDA graphs.
+"""
+
+import warnings
+from importlib import import_module
+from time import perf_counter
+from typing import Any, cast
+from weakref import finalize
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, StaticLayer
+
+from uag.errors import OptionError, UagWarning
+from uag.models.cache import ModelCache, PlacedCache, RewindableCache
+from uag.models.properties import cache_name, context_window, keeps_logits, text_config
+
+# Ids read at once by what is compiled; more, such as a prompt's, are read without.
+WIDTHS = (1, 4, 8, 16, 32)
+# Positions of the smallest buffer; a full one becomes twice as large.
+LEAST = 256
+# Of shapes, for torch.compile, which gives up on a function with many; of a model's window.
+NO_LIMIT = 2**31 - 1
+# A hook that comes later is heard, too: torch.compile leaves hooks unguarded otherwise.
+COMPILING = {
+    "recompile_limit": NO_LIMIT,
+    "accumulated_recompile_limit": NO_LIMIT,
+    "skip_nnmodule_hook_guards": False,
+}
+NOT_ASKED = "not asked for"
+
+
+class FixedLayer(StaticLayer):
+    """Full attention's states in a buffer of fixed size; the place in the text is set outside."""
+
+    keys: Any  # a tensor once there was a pass
+    values: Any
+
+    def __init__(self, size: int, place: Tensor) -> None:
+        cast("Any", super()).__init__(size)
+        self.cumulative_length = place
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        del args, kwargs
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        width, device = key_states.shape[-2], key_states.device
+        at = self.cumulative_length + torch.arange(width, device=device)
+        self.keys.index_copy_(2, at, key_states)
+        self.values.index_copy_(2, at, value_states)
+        return self.keys, self.values
+
+
+class Buffers:
+    """The states of one text, with room for `size` ids; another text may have them after it."""
+
+    def __init__(self, layers: int, device: torch.device, size: int = LEAST) -> None:
+        self.size = size
+        self.place = torch.zeros((), dtype=torch.long, device=device)
+        self.layers = [FixedLayer(size, self.place) for _ in range(layers)]
+        self.past = Cache(layers=[*self.layers])
+
+    @property
+    def empty(self) -> bool:
+        """Whether no text has ever been read."""
+        return not all(layer.is_initialized for layer in self.layers)
+
+    def make_room(self, size: int) -> None:
+        """Have room for at least `size` ids, keeping what is there."""
+        if size <= self.size:
+            return
+        while self.size < size:
+            self.size *= 2
+        old, self.layers = self.layers, [FixedLayer(self.size, self.place) for _ in self.layers]
+        self.past = Cache(layers=[*self.layers])
+        for layer, small in zip(self.layers, old, strict=True):
+            if small.is_initialized:
+                layer.lazy_initialization(small.keys, small.values)
+                layer.keys[:, :, : small.max_cache_len] = small.keys
+                layer.values[:, :, : small.max_cache_len] = small.values
+
+
+def backend_of(option: bool | str) -> str | None:
+    """The backend of torch.compile that a `compile=` option stands for; `None` for no compiling.
+
+    Raises:
+        OptionError: for a backend that torch does not know.
+
+    >>> backend_of(True), backend_of(False)
+    ('inductor', None)
+    """
+    if isinstance(option, bool):
+        return "inductor" if option else None
+    known = cast("list[str]", cast("Any", torch.compiler).list_backends(exclude_tags=()))
+    if option not in known:
+        raise OptionError(
+            f"compile={option!r}: it must be True, False, or one of torch.compile's backends, "
+            f"which are {', '.join(known)}"
+        )
+    return option
+
+
+class Engine:
+    """How one model runs: compiled, or as it is where that is not asked for or not possible.
+
+    Attributes:
+        reason: why it runs as it is; empty where it is compiled.
+        seconds: what compiling has taken so far.
+        window: most ids that a text can have.
+        model: the model itself.
+    """
+
+    def __init__(self, model: PreTrainedModel, backend: str | None) -> None:
+        """`backend`: one of torch.compile's, or `None` for the model as it is."""
+        self.reason = NOT_ASKED if backend is None else _obstacle(model)
+        self.seconds = 0.0
+        # A padded block must not go where a model may have no positions.
+        self.window = context_window(model) or NO_LIMIT
+        self.model = model
+        self._cache_name = cache_name(model)
+        self._keeps_logits = keeps_logits(model)
+        self._free: list[Buffers] = []
+        self._shapes: set[tuple[int, int]] = set()
+        self._graphs = model.device.type == "cuda" and backend in ("inductor", "cudagraphs")
+        if not self.reason:
+            settings = {"mode": "reduce-overhead"} if backend == "inductor" and self._graphs else {}
+
+            # A function of ours: transformers' own are shared with what else the user compiles.
+            def forward(**inputs: Any) -> Tensor:
+                return cast("Any", model)(**inputs).logits
+
+            # What is compiled is kept by code: models that differ in what guards leave out would
+            # share it.
+            forward.__code__ = forward.__code__.replace()
+            self._compiled = cast("Any", torch).compile(
+                forward, fullgraph=True, dynamic=False, backend=backend, **settings
+            )
+
+    def __str__(self) -> str:
+        if self.reason == NOT_ASKED:
+            return "eager"
+        return f"eager: {self.reason}" if self.reason else "compiled"
+
+    def new_cache(self) -> ModelCache:
+        """A cache for a text.
+
+        Raises:
+            UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
+        """
+        if self.reason:
+            return RewindableCache(self.model)
+        return FixedCache(self)
+
+    def lend(self, borrower: "FixedCache") -> Buffers:
+        """Buffers for as long as the borrower lives."""
+        if self._free:
+            buffers = self._free.pop()
+        else:
+            layers = DynamicCache(config=text_config(self.model)).layers
+            buffers = Buffers(len(layers), self.model.device)
+        finalize(borrower, self._free.append, buffers).atexit = False
+        return buffers
+
+    def run(self, ids: Tensor, buffers: Buffers) -> Tensor:
+        """One forward pass, compiled: `[ids]` -> `[ids, vocabulary]`, for the caller to copy."""
+        inputs = self._inputs(ids, buffers)
+        shape = len(ids), buffers.size
+        if shape not in self._shapes:
+            return self._first_run(shape, inputs)
+        if self._graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        return cast("Tensor", self._compiled(**inputs))[0]
+
+    def run_as_it_is(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
+        """One forward pass of any width: `[ids]` -> `[positions, vocabulary]`, the last ones."""
+        inputs = self._inputs(ids, buffers)
+        if self._keeps_logits:
+            inputs["logits_to_keep"] = positions
+        return cast("Any", self.model)(**inputs).logits[0, -positions:]
+
+    def _inputs(self, ids: Tensor, buffers: Buffers) -> dict[str, Any]:
+        return {
+            "input_ids": ids[None],
+            self._cache_name: buffers.past,
+            "use_cache": True,
+            "return_dict": True,
+        }
+
+    def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
+        """Compiles; where that fails, the model runs as it is from now on."""
+        start = perf_counter()
+        config = cast("Any", import_module("torch._dynamo.config"))
+        try:
+            with config.patch(**COMPILING):
+                logits = cast("Tensor", self._compiled(**inputs))
+        except RuntimeError as error:
+            # torch.compile names the backend first, and then what it said.
+            cause = " ".join(str(error).split("\n")[:2]).strip()
+            self.reason = f"{type(error).__name__}: {cause}"
+            warnings.warn(
+                f"{type(self.model).__name__} cannot be compiled and runs as it is: {self.reason}",
+                UagWarning,
+                stacklevel=2,
+            )
+            logits = cast("Tensor", cast("Any", self.model)(**inputs).logits)
+        self._shapes.add(shape)
+        self.seconds += perf_counter() - start
+        return logits[0]
+
+
+class FixedCache(PlacedCache):
+    """A `ModelCache` in `Buffers`: going back moves a number."""
+
+    def __init__(self, engine: Engine) -> None:
+        """A cache that has read nothing."""
+        super().__init__()
+        self._engine = engine
+        self._buffers: Buffers | None = None
+
+    @torch.inference_mode()
+    def read(self, ids: Tensor, positions: int) -> Tensor:
+        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        # Not before they are needed: of several texts that wait only one is under way.
+        self._buffers = buffers = self._buffers or self._engine.lend(self)
+        count = len(ids)
+        width = next((width for width in WIDTHS if width >= count), count)
+        buffers.make_room(self.length + width)
+        buffers.place.fill_(self.length)
+        fits = width <= WIDTHS[-1] and self.length + width <= self._engine.window
+        # Buffers are made by the first pass, outside of what is compiled.
+        self.width = width
+        if not fits or buffers.empty or self._engine.reason:
+            self.width = count
+            logits = self._engine.run_as_it_is(ids, buffers, positions)
+        else:
+            block = pad(ids, (0, width - count))
+            logits = self._engine.run(block, buffers)[count - positions : count]
+        self.length += count
+        # The next pass may write where this one did.
+        return logits.clone()
+
+
+def _obstacle(model: PreTrainedModel) -> str:
+    """Why a model cannot be compiled; empty if it may be."""
+    if not getattr(model, "_can_compile_fullgraph", False):
+        return f"transformers does not compile {type(model).__name__}"
+    if len(devices := {parameter.device for parameter in model.parameters()}) > 1:
+        return f"the model is spread over {len(devices)} devices"
+    for layer in DynamicCache(config=text_config(model)).layers:
+        if type(layer) is not DynamicLayer:
+            return f"a {type(layer).__name__} has no fixed size that could be taken back"
+    return ""

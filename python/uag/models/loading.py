@@ -1,0 +1,147 @@
+"""Models and tokenizers by name or folder, and what cannot be used of them."""
+
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from uag import _core
+from uag.errors import (
+    LoadError,
+    UagWarning,
+    UnsupportedModelError,
+    UnsupportedTokenizerError,
+)
+from uag.models.properties import (
+    embedding_rows,
+    parameter_count,
+)
+
+# Without the first, transformers asks at the terminal; without the second, it reads pickles.
+SAFE = {"trust_remote_code": False, "use_safetensors": True}
+WITH_CODE = (
+    " It does not run unasked: read it, and pass trust_remote_code=True (--trust-remote-code) "
+    "if you trust it"
+)
+PICKLED = (
+    "; weights that are no safetensors can run code when they are read: convert them, or pass "
+    "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
+)
+
+
+def load_model(name: str, **options: Any) -> PreTrainedModel:
+    """`AutoModelForCausalLM.from_pretrained(name, **options)`, ready for decoding.
+
+    Nothing that comes with a model runs unless it is asked for: code by `trust_remote_code=True`,
+    weights in pickles by `use_safetensors=False`.
+
+    Raises:
+        LoadError: if there is no such model, or no safetensors of it.
+    """
+    options = SAFE | options
+    try:
+        return cast(
+            "PreTrainedModel",
+            cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
+        )
+    except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
+        pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
+        raise LoadError(
+            f"cannot load a causal language model from {name!r}: "
+            f"{_first_line(error)}{PICKLED if pickled else _code_remedy(error)}"
+        ) from error
+
+
+def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
+    """`AutoTokenizer.from_pretrained(name, **options)`; see `load_model` for what may run.
+
+    Raises:
+        LoadError: if there is no tokenizer there.
+    """
+    try:
+        return cast(
+            "PreTrainedTokenizerBase",
+            cast("Any", AutoTokenizer).from_pretrained(
+                name, **{"trust_remote_code": False} | options
+            ),
+        )
+    except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
+        raise LoadError(
+            f"cannot load a tokenizer from {name!r} (it needs a tokenizer.json): "
+            f"{_first_line(error)}{_code_remedy(error)}"
+        ) from error
+
+
+def _code_remedy(error: Exception) -> str:
+    return WITH_CODE if "trust_remote_code" in str(error) else ""
+
+
+def _only_pickled(name: str, error: Exception) -> bool:
+    """Whether a model may be there, but not as safetensors."""
+    if Path(name).is_dir():
+        return any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
+    return "cannot be loaded with `safetensors`" in str(error)
+
+
+def check_model(model: PreTrainedModel, role: str) -> None:
+    """Refuse what is not a decoder.
+
+    Raises:
+        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head or
+            without weights.
+    """
+    if model.config.is_encoder_decoder:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} is an encoder-decoder; "
+            "use a decoder-only model (AutoModelForCausalLM)"
+        )
+    if not model.can_generate():
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot generate; "
+            "load the model with a language-model head (AutoModelForCausalLM)"
+        )
+    # Weights that are kept on a disk seem to be there, too.
+    kept = getattr(model, "hf_device_map", None) is not None
+    if not kept and any(parameter.is_meta for parameter in model.parameters()):
+        raise UnsupportedModelError(
+            f"the {role} ({type(model).__name__}) has weights on the meta device, where there are "
+            "none; load it with from_pretrained, or move it with to_empty() and load its weights"
+        )
+
+
+def check_belongs(model: PreTrainedModel, core: _core.Tokenizer, role: str) -> None:
+    """Refuse a tokenizer with more ids than its model has embeddings.
+
+    Raises:
+        UnsupportedTokenizerError: naming both numbers.
+    """
+    if core.vocab_size > (rows := embedding_rows(model)):
+        raise UnsupportedTokenizerError(
+            f"the {role}'s tokenizer has {core.vocab_size} ids but its model only {rows} "
+            "embeddings; "
+            "they do not belong together: load both from the same place, or resize the "
+            "model's embeddings"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def warn_if_larger(assistant: PreTrainedModel, target: PreTrainedModel) -> None:
+    """Warn about an assistant with more parameters than its target."""
+    assistant_size, target_size = parameter_count(assistant), parameter_count(target)
+    if assistant_size > target_size:
+        warnings.warn(
+            f"the assistant has {assistant_size:,} parameters and the target {target_size:,}; "
+            "an assistant larger than its target makes generation slower: swap them, or "
+            "use a smaller one",
+            UagWarning,
+            stacklevel=3,
+        )

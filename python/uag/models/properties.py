@@ -1,0 +1,104 @@
+"""What a loaded model is like: its device, sizes, window, arguments and ends of text."""
+
+import inspect
+from collections.abc import Container
+from typing import Any, cast
+
+import torch
+import torch.distributed
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from uag.translation.tokenizers import AnyTokenizer, tokenizer_end_id
+
+
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where a model reads ids: its weights' device, or the one they are brought to when needed."""
+    if model.device.type != "meta":
+        return model.device
+    modules: list[object] = list(cast("Any", model).modules())
+    hooks = [getattr(module, "_hf_hook", None) for module in modules]
+    places = [getattr(hook, "execution_device", None) for hook in hooks]
+    return torch.device(next((place for place in places if place is not None), model.device))
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Number of ids the model can read."""
+    return cast("torch.nn.Embedding", model.get_input_embeddings()).weight.shape[0]
+
+
+def vocabulary_rows(model: PreTrainedModel) -> int:
+    """Number of ids the model has logits for."""
+    return cast("int", cast("Any", text_config(model)).vocab_size)
+
+
+def parameter_count(model: PreTrainedModel) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def context_window(model: PreTrainedModel) -> int | None:
+    """The longest text in ids that the model was made for; `None` if it has no limit."""
+    return cast("int | None", getattr(text_config(model), "max_position_embeddings", None))
+
+
+def has_learned_positions(model: PreTrainedModel) -> bool:
+    """Whether positions are looked up in a table, so that none exist beyond the window."""
+    window = context_window(model)
+    modules: list[tuple[str, object]] = list(cast("Any", model).named_modules())
+    return window is not None and any(
+        isinstance(module, torch.nn.Embedding)
+        and ("pos" in name or "wpe" in name)
+        and window <= module.num_embeddings <= window + 8  # some tables have a few rows of padding
+        for name, module in modules
+    )
+
+
+def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:
+    """The ids that end a text, the main one first: the model's defaults, else the tokenizer's."""
+    configured = cast(
+        "int | list[int] | None", getattr(model.generation_config, "eos_token_id", None)
+    )
+    if configured is None:
+        own = tokenizer_end_id(tokenizer)
+        return [] if own is None else [own]
+    return [configured] if isinstance(configured, int) else list(configured)
+
+
+def text_config(model: PreTrainedModel) -> PreTrainedConfig:
+    """The configuration of the language model, also where it is part of a larger one."""
+    return cast("Any", model.config).get_text_config(decoder=True)
+
+
+def parameters_of(model: PreTrainedModel) -> Container[str]:
+    """Names of what the model takes."""
+    return inspect.signature(model.forward).parameters
+
+
+def attention_of(model: PreTrainedModel) -> str:
+    """The implementation of attention, such as "sdpa"."""
+    return cast("str", cast("Any", text_config(model))._attn_implementation)
+
+
+def cache_name(model: PreTrainedModel) -> str:
+    """What the model calls its cache argument; "cache" from transformers 5.24 on."""
+    parameters = parameters_of(model)
+    names = (name for name in ("cache_params", "past_key_values", "cache") if name in parameters)
+    return next(names, "past_key_values")
+
+
+def keeps_logits(model: PreTrainedModel) -> bool:
+    """Whether the model can be asked for the logits of its last positions only."""
+    return "logits_to_keep" in parameters_of(model)
+
+
+def is_sharded(model: object) -> bool:
+    """Whether other processes compute parts of a model."""
+    return (
+        isinstance(model, PreTrainedModel)
+        and torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+        and (cast("int | None", getattr(model, "tp_size", None)) or 1) > 1
+    )

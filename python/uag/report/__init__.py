@@ -1,0 +1,1 @@
+"""Results for people: tables, plots, and the page that shows every round."""

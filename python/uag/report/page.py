@@ -1,0 +1,203 @@
+"""A page that shows how texts came about: one file, nothing from the network, nothing executed.
+
+What models wrote is data: JSON in a script element that no browser runs, escaped so that nothing
+in it can end the element; the page's own script puts it into the document as text only. A content
+security policy allows that script, by its hash, and no other.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from uag.benchmark.comparison import PLAIN, Comparison
+from uag.decoding.output import Output
+from uag.decoding.trace import Step, Trace, Voice
+from uag.errors import FileError, OptionError
+from uag.report.curves import by_confidence, by_position, plain_seconds
+from uag.stats import PHASES, Round
+from uag.translation.tokenizers import backend_of
+
+SCRIPTS = ("tokens.js", "charts.js", "page.js")
+STYLE, FRAME = "page.css", "page.html"
+# What could end a script element.
+UNSAFE = {character: f"\\u{ord(character):04x}" for character in "<>&"}
+
+
+def write_page(
+    path: str | Path,
+    outputs: Output | Sequence[Output],
+    comparison: Comparison | None = None,
+) -> None:
+    """Write a page about texts that were generated with `trace=True`.
+
+    It opens in any browser, from a disk too. A comparison of the same prompts adds the other ways
+    of decoding.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_page(f"{folder}/page.html", out)
+    ...     Path(folder, "page.html").read_text(encoding="ascii")[:15]
+    '<!doctype html>'
+
+    Raises:
+        OptionError: for an output without a trace, or none at all.
+        FileError: if the file can't be written.
+    """
+    texts = [outputs] if isinstance(outputs, Output) else list(outputs)
+    page = page_of(texts, comparison)
+    try:
+        Path(path).write_text(page, encoding="ascii")
+    except OSError as error:
+        raise FileError(
+            f"cannot write the page to {path}: {error.strerror or error}; give another file"
+        ) from error
+
+
+def page_of(outputs: Sequence[Output], comparison: Comparison | None = None) -> str:
+    """The page, all ASCII."""
+    data = page_data(outputs, comparison)
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    style = _asset(STYLE)
+    parts = {
+        "title": html.escape(_title(data)).encode("ascii", "xmlcharrefreplace").decode(),
+        "policy": (
+            f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+            "img-src data:; base-uri 'none'; form-action 'none'"
+        ),
+        "style": style,
+        "script": script,
+        "data": _embedded(data),
+    }
+    # In one pass: nothing that is put in is looked at again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset(FRAME))
+
+
+def page_data(outputs: Sequence[Output], comparison: Comparison | None = None) -> dict[str, Any]:
+    """What the page shows, for JSON.
+
+    Raises:
+        OptionError: for an output without a trace, or none at all.
+    """
+    if not outputs:
+        raise OptionError("there is no text to show; give at least one output")
+    return {
+        "texts": [
+            _text(out, _trace(out), _plain_seconds(out, index, comparison))
+            for index, out in enumerate(outputs)
+        ],
+        "comparison": None if comparison is None else comparison.as_dict(),
+    }
+
+
+def _trace(out: Output) -> Trace:
+    if out.trace is None:
+        raise OptionError("the output has no trace; generate it with trace=True")
+    return out.trace
+
+
+def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> float | None:
+    """Of one id, decoded plainly: measured in the comparison, else in this text's own rounds."""
+    for way in comparison.ways if comparison else ():
+        if way.name == PLAIN and way.error is None:
+            runs = [runs[index] for runs in way.runs]
+            ids = sum(len(run.token_ids) for run in runs)
+            return sum(run.seconds for run in runs) / ids if ids else None
+    return plain_seconds(out.stats.history)
+
+
+def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
+    stats, steps = out.stats, trace.steps
+    target = [id for step in steps for id in [*step.candidates, *step.tokens]]
+    assistant = [id for step in steps for id in [*step.draft, *step.dropped, *step.feed]]
+    return {
+        "target": _voice(trace.target, trace.target.prompt + target),
+        "assistant": _voice(trace.assistant, assistant) | {"name": trace.assistant.name},
+        "prompt": trace.target.prompt,
+        "lookahead": trace.lookahead,
+        "seed": None if out.seed is None else str(out.seed),  # beyond 2**53, no number in a page
+        "engines": stats.engines,
+        "forwards": stats.target_forwards,
+        "phases": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
+        "phase_order": PHASES,
+        "plain_seconds": plain,
+        "rounds": [_round(step, done) for step, done in zip(steps, stats.history, strict=True)],
+        "by_position": [[rate.tried, rate.true] for rate in by_position(stats.history)],
+        "by_confidence": [[rate.tried, rate.true] for rate in by_confidence(stats.history)],
+    }
+
+
+def _voice(voice: Voice, ids: Iterable[int]) -> dict[str, Any]:
+    """The tokens that occur: their bytes, one character each, or the name of a special one."""
+    backend, core = backend_of(voice.tokenizer), voice.core
+    tokens, specials = dict[int, str](), dict[int, str]()
+    for id in set(ids):
+        data = core.token_bytes(id)
+        if data is None:
+            specials[id] = backend.id_to_token(id) or f"id {id}"
+        else:
+            tokens[id] = data.decode("latin-1")
+    return {
+        "name": voice.name,
+        "family": core.family,
+        "fast": core.fast,
+        "vocabulary": core.vocab_size,
+        "tokens": tokens,
+        "specials": specials,
+        "lead": _lead(voice),
+    }
+
+
+def _lead(voice: Voice) -> int:
+    """Bytes that the tokenizer puts before a text, where the prompt has none of it."""
+    if any(map(voice.core.token_bytes, voice.prompt)):
+        return 0
+    return sum(len(voice.core.token_bytes(id) or b"") for id in voice.core.encode(b"a")) - 1
+
+
+def _round(step: Step, done: Round) -> dict[str, Any]:
+    """Short names, and nothing that is empty: there may be thousands."""
+    described: dict[str, Any] = {
+        "draft": step.draft,
+        "looked_up": done.looked_up,
+        "candidates": step.candidates,
+        "read": done.candidates,
+        "cut": step.cut,
+        "held": step.held,
+        "tokens": step.tokens,
+        "accepted": done.accepted,
+        "right": done.drafted_accepted,
+        "dropped": step.dropped,
+        "before": step.dropped_before,
+        "feed": step.feed,
+        "cause": step.cause,
+        "confidences": [round(confidence, 3) for confidence in done.confidences],
+        "seconds": round(sum(done.seconds.values()), 7),
+    }
+    return {name: value for name, value in described.items() if value not in ([], "", 0)}
+
+
+def _title(data: dict[str, Any]) -> str:
+    first = data["texts"][0]
+    names = [Path(first[role]["name"]).name for role in ("target", "assistant")]
+    return " <- ".join(name for name in names if name) or "uag"
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return "".join(UNSAFE.get(character, character) for character in text)
+
+
+def _asset(name: str) -> str:
+    return (files("uag.report") / "assets" / name).read_text(encoding="ascii").strip()
+
+
+def _digest(content: str) -> str:
+    """As a content security policy names an inline element."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -1,0 +1,183 @@
+"""Plots of comparisons, for papers and READMEs; matplotlib draws them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from uag.benchmark.comparison import ALONE, TRANSFORMERS, UAG
+from uag.benchmark.results import Result, Speedup
+from uag.errors import FileError, OptionError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAIR, LOOKAHEAD, TEMPERATURE = "pair", "lookahead", "temperature"
+COLOURS = {UAG: "#0a756f", TRANSFORMERS: "#c98a1b", ALONE: "#6b7280"}
+OTHERS = ("#5a47b8", "#b02f4b", "#2c6fb0", "#7a8b2e")
+STYLES = ("-", "--", "-.", ":")
+WIDTH, HEIGHT = 6.4, 3.8  # inches
+
+
+def plot_results(results: Sequence[Result], by: str | None = None) -> "Figure":
+    """Speed-up over plain decoding: the median of repetitions, and the range.
+
+    Args:
+        results: of `read_results`.
+        by: "pair" (bars), "lookahead" or "temperature" (lines); by default what differs.
+
+    Raises:
+        OptionError: if matplotlib is missing, or for an unknown `by`.
+    """
+    drawings = {PAIR: _by_pair, LOOKAHEAD: _by_lookahead, TEMPERATURE: _by_temperature}
+    by = by or what_differs(results)
+    if by not in drawings:
+        raise OptionError(f"by={by!r}: it must be one of {', '.join(drawings)}")
+    figure = _new_figure()
+    axes: Any = cast("Any", figure).add_subplot()
+    drawings[by](axes, results)
+    axes.axhline(1, color="#667080", linewidth=1, linestyle="--", zorder=1)
+    axes.set_ylabel("times plain decoding")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#e3e0d8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def save_plot(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format that the file's name ends with: png, svg, pdf ...
+
+    Raises:
+        OptionError: for an ending that matplotlib has no format for.
+        FileError: if the file can't be written.
+    """
+    canvas: Any = cast("Any", figure).canvas
+    known = cast("dict[str, str]", canvas.get_supported_filetypes())
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in known:
+        raise OptionError(
+            f"{path}: plots are written to files that end with one of {', '.join(sorted(known))}"
+        )
+    try:
+        cast("Any", figure).savefig(path, dpi=200)
+    except OSError as error:
+        raise FileError(
+            f"cannot write the plot to {path}: {error.strerror or error}; give another file"
+        ) from error
+
+
+def what_differs(results: Sequence[Result]) -> str:
+    """What to plot results by: a temperature or lookahead of which there are several, or pairs.
+
+    >>> few = [Result("a <- b", k, 0.0, {}) for k in (2, 5)]
+    >>> what_differs(few), what_differs(few[:1])
+    ('lookahead', 'pair')
+    """
+    if len({result.temperature for result in results}) > 1:
+        return TEMPERATURE
+    if len({result.lookahead for result in results}) > 1:
+        return LOOKAHEAD
+    return PAIR
+
+
+def _new_figure() -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError("plots need matplotlib: pip install 'uag[plot]'") from error
+    return Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+
+
+def _by_pair(axes: Any, results: Sequence[Result]) -> None:
+    """A group of bars for each pair, in the order of the files."""
+    pairs = list(dict.fromkeys(result.pair for result in results))
+    ways = _ways(results)
+    width = 0.8 / max(1, len(ways))
+    for at, way in enumerate(ways):
+        found = [_last(results, pair, way) for pair in pairs]
+        places = [place for place, each in enumerate(found) if each is not None]
+        some = [each for each in found if each is not None]
+        offset = (at - (len(ways) - 1) / 2) * width
+        bars = axes.bar(
+            [place + offset for place in places],
+            [each.median for each in some],
+            width * 0.92,
+            yerr=_errors(some),
+            error_kw={"elinewidth": 1, "ecolor": "#1c2430"},
+            color=_colour(way, at),
+            label=way,
+        )
+        axes.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
+    axes.set_xticks(range(len(pairs)), [pair.replace(" <- ", "\n← ") for pair in pairs])
+    axes.margins(y=0.15)
+
+
+def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
+    """A line for each pair; schedules without a number are lines across."""
+    pairs = list(dict.fromkeys(result.pair for result in results))
+    colours = dict(zip(pairs, cycle([COLOURS[UAG], *OTHERS]), strict=False))
+    for pair, colour in colours.items():
+        mine = [result for result in results if result.pair == pair and UAG in result.speedups]
+        fixed = {each.lookahead: each.speedups[UAG] for each in mine if _is_number(each.lookahead)}
+        if fixed:
+            _line(axes, fixed, label=pair, color=colour)
+        for each in mine:
+            if not _is_number(each.lookahead):
+                name = f"{pair}, {each.lookahead}"
+                axes.axhline(each.speedups[UAG].median, color=colour, linestyle=":", label=name)
+    axes.set_xlabel("assistant ids drafted each round")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _by_temperature(axes: Any, results: Sequence[Result]) -> None:
+    """A line for each pair and way: the way has the colour, the pair the style."""
+    pairs = list(dict.fromkeys(result.pair for result in results))
+    for pair, style in zip(pairs, cycle(STYLES), strict=False):
+        for at, way in enumerate(_ways(results)):
+            found = {
+                each.temperature: each.speedups[way]
+                for each in results
+                if each.pair == pair and way in each.speedups
+            }
+            if found:
+                label = way if len(pairs) == 1 else f"{pair}, {way}"
+                _line(axes, found, label=label, color=_colour(way, at), linestyle=style)
+    axes.set_xlabel("temperature (0: greedy)")
+
+
+def _is_number(lookahead: int | str) -> bool:
+    return isinstance(lookahead, int)
+
+
+def _line(axes: Any, found: Mapping[Any, Speedup], **look: str) -> None:
+    """Speed-ups by place, the places in order."""
+    places = sorted(found)
+    speedups = [found[place] for place in places]
+    medians = [each.median for each in speedups]
+    errors = _errors(speedups)
+    axes.errorbar(
+        places, medians, errors, marker="o", markersize=4, capsize=2, elinewidth=1, **look
+    )
+
+
+def _ways(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(way for result in results for way in result.speedups))
+
+
+def _last(results: Sequence[Result], pair: str, way: str) -> Speedup | None:
+    """Where a pair was compared again, the last time counts."""
+    found = [result for result in results if result.pair == pair and way in result.speedups]
+    return found[-1].speedups[way] if found else None
+
+
+def _errors(speedups: Sequence[Speedup]) -> list[list[float]]:
+    return [
+        [each.median - each.low for each in speedups],
+        [each.high - each.median for each in speedups],
+    ]
+
+
+def _colour(way: str, at: int) -> str:
+    return COLOURS.get(way, OTHERS[at % len(OTHERS)])

@@ -1,0 +1,66 @@
+"""Results as people read them: a story with accepted drafts marked, plain against assisted."""
+
+from collections.abc import Callable
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from uag._core import Tokenizer
+from uag.benchmark.comparison import Comparison, Way
+from uag.decoding.output import Output
+from uag.translation.detokenizer import TextDecoder
+
+DRAFTED, OWN = "underline green", ""
+COLUMNS = ("tokens/s", "range", "x plain", "tokens per\ntarget forward", "identical\nprompts")
+
+
+def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
+    """Every way of decoding beside plain decoding, and the seconds that uag's phases took."""
+    table = Table("")
+    for title in COLUMNS:
+        table.add_column(title, justify="right")
+    notes: list[Text] = []
+    for way in comparison.ways:
+        if way.error is not None:
+            kind, message = way.error
+            table.add_row(way.name, Text(clean(kind)), *["-"] * (len(COLUMNS) - 1))
+            notes.append(Text(f"{way.name}: {kind}: {clean(message)}"))
+            continue
+        table.add_row(
+            way.name,
+            f"{way.speed:.1f}",
+            f"{min(way.speeds):.1f}-{max(way.speeds):.1f}",
+            f"{comparison.speedup(way):.2f}",
+            f"{way.tokens_per_forward:.2f}",
+            _identical(comparison, way),
+        )
+        if phases := way.phases:
+            seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
+            notes.append(Text(f"seconds of {way.name}: {seconds}"))
+    verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
+    return Group(table, *notes, verdict)
+
+
+def _identical(comparison: Comparison, way: Way) -> str:
+    same = comparison.identical_prompts(way)
+    return "-" if same is None else f"{same} of {len(comparison.prompts)}"
+
+
+def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str], str]) -> Group:
+    """The text with its accepted drafts marked, and what the marks mean."""
+    text = Text(prompt, style="dim")
+    decode = TextDecoder(tokenizer)
+    decode.add(tokenizer.encode(prompt.encode()))
+    for done in out.stats.history:
+        for part, style in (
+            (done.tokens[: done.accepted], DRAFTED),
+            (done.tokens[done.accepted :], OWN),
+        ):
+            text.append(clean(decode.add(part)), style=style)
+    text.append(clean(decode.end()))
+    legend = Text.assemble(
+        ("drafted by the assistant", DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",
+        f"({out.stats.tokens - out.stats.accepted})",
+    )  # fmt: skip
+    return Group(text, Text(), legend)

@@ -1,0 +1,1 @@
+"""What a caller asks for: prompts, chats, options, transformers' own calls."""

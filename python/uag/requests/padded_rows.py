@@ -1,0 +1,263 @@
+"""The rows of a batch that transformers has prepared, each a text of its own.
+
+A row is decoded without its padding, but its processors and criteria see it with, as they do in
+transformers, so that lengths and penalties mean the same.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import (
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    PrefixConstrainedLogitsProcessor,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+
+from uag.decoding.output import Output
+from uag.decoding.verify import BY_ROW
+from uag.errors import OptionError, PromptError
+from uag.models.cached_lm import id_list
+from uag.requests.options import Plan, plan_prepared
+from uag.requests.prompt import check_ids
+from uag.stats import Stats
+
+# Criteria that look at the end of a text only, or that a plan replaces.
+BLIND_TO_PLACE = (StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTokenCriteria)
+
+
+@dataclass
+class AssistedOutput(GenerateDecoderOnlyOutput):
+    """transformers' output of `return_dict_in_generate=True`, and how the drafts went.
+
+    >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
+    >>> options = {"max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
+    >>> out = target.generate(**inputs, custom_generate=decoder, **options)
+    >>> len(out.scores), out.stats[0].tokens
+    (8, 8)
+
+    Attributes:
+        sequences: `[rows, length]`: prompts and continuations, padded.
+        scores: with `output_scores=True`, for each new position `[rows, vocabulary]`: the processed
+            scores; 0 for a row that has ended.
+        logits: with `output_logits=True`, the same before processing.
+        stats: for each row.
+        seed: what reproduces the output, if tokens were drawn.
+    """
+
+    stats: list[Stats] | None = None
+    seed: int | None = None
+
+
+class Rows:
+    """A prepared batch: each row's prompt, plan and record."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        config: GenerationConfig,
+        processors: LogitsProcessorList,
+        criteria: StoppingCriteriaList,
+    ) -> None:
+        """Raises a `PromptError` for rows that aren't padded on the left, empty or too long."""
+        settings = cast("Any", config)
+        self._input_ids = input_ids
+        self._pad = settings._pad_token_tensor
+        self._with_dict = bool(settings.return_dict_in_generate)
+        self._keeps_scores = self._with_dict and bool(settings.output_scores)
+        self._keeps_logits = self._with_dict and bool(settings.output_logits)
+        self.prompts = [
+            _without_padding(row, ids, attention_mask) for row, ids in enumerate(input_ids)
+        ]
+        for prompt in self.prompts:
+            check_ids(prompt, model)
+        self._records = [_Record() for _ in self.prompts]
+        self.plans = [
+            self._plan(model, row, config, processors, criteria) for row in range(len(self.prompts))
+        ]
+
+    def _plan(
+        self,
+        model: PreTrainedModel,
+        row: int,
+        config: GenerationConfig,
+        processors: LogitsProcessorList,
+        criteria: StoppingCriteriaList,
+    ) -> Plan:
+        whole = id_list(self._input_ids[row])
+        padding = whole[: len(whole) - len(self.prompts[row])]
+        place = _Place(row, len(self.prompts), padding)
+        given = cast("list[LogitsProcessor]", processors)
+        own = [_processor(processor, place) for processor in given]
+        record = self._records[row]
+        if self._keeps_logits:
+            own.insert(0, _Keep(record.logits))
+        if self._keeps_scores:
+            own.append(_Keep(record.scores))
+        asked = [
+            _criterion(criterion, place) for criterion in cast("list[StoppingCriteria]", criteria)
+        ]
+        length = len(self.prompts[row])
+        return plan_prepared(model, config, LogitsProcessorList(own), asked, length, len(padding))
+
+    def output(self, outputs: Sequence[Output]) -> Tensor | AssistedOutput:
+        """What transformers returns for these continuations."""
+        longest = max(len(out.token_ids) for out in outputs)
+        if self._pad is None and any(len(out.token_ids) < longest for out in outputs):
+            raise OptionError(
+                "the rows end at different lengths and there is no pad token to fill them with; "
+                "give pad_token_id="
+            )
+        pad = 0 if self._pad is None else int(self._pad)
+        new = [[*out.token_ids, *[pad] * (longest - len(out.token_ids))] for out in outputs]
+        tail = torch.tensor(new, dtype=torch.long, device=self._input_ids.device)
+        sequences = torch.cat([self._input_ids, tail], dim=-1)
+        if not self._with_dict:
+            return sequences
+        scores, logits = (
+            _stacked(kept, [len(out.token_ids) for out in outputs]) if keeps else None
+            for keeps, kept in (
+                (self._keeps_scores, [record.scores for record in self._records]),
+                (self._keeps_logits, [record.logits for record in self._records]),
+            )
+        )
+        return AssistedOutput(
+            sequences=cast("torch.LongTensor", sequences),
+            scores=cast("Any", scores),
+            logits=cast("Any", logits),
+            stats=[out.stats for out in outputs],
+            seed=outputs[0].seed,
+        )
+
+
+def _without_padding(row: int, ids: Tensor, attention_mask: Tensor | None) -> list[int]:
+    if attention_mask is None:
+        return id_list(ids)
+    mask = attention_mask[row].bool().to(ids.device)
+    start = len(ids) - int(mask.sum())
+    if not bool(mask[start:].all()):
+        raise PromptError(
+            f"row {row} of the batch is padded on the right, or within; "
+            'pad on the left: tokenizer.padding_side = "left"'
+        )
+    return id_list(ids[start:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row stands in its batch."""
+
+    row: int
+    rows: int
+    padding: list[int]
+
+    def batch(self, input_ids: Tensor) -> Tensor:
+        """A batch whose rows are all this row's text, `[1, length]`, with its padding."""
+        padding = input_ids.new_tensor([self.padding])
+        return torch.cat([padding, input_ids], dim=-1).repeat(self.rows, 1)
+
+
+class _OfRow(LogitsProcessor):
+    """A processor of a batch for one of its rows, which goes on at its own pace.
+
+    It sees that row's text in every place, and what it makes of the row's own place counts: some
+    processors keep something about each place.
+    """
+
+    def __init__(self, processor: LogitsProcessor, place: _Place) -> None:
+        self._processor = _own(processor) if place.rows > 1 else processor
+        self._place = place
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        batch = self._place.batch(input_ids)
+        processed = cast("Any", self._processor)(batch, scores.repeat(self._place.rows, 1))
+        return processed[self._place.row, None]
+
+
+class _CriterionOfRow(StoppingCriteria):
+    """The same for a criterion."""
+
+    def __init__(self, criterion: StoppingCriteria, place: _Place) -> None:
+        self._criterion = _own(criterion) if place.rows > 1 else criterion
+        self._place = place
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        met: Any = self._criterion(cast("Any", self._place.batch(input_ids)), scores, **kwargs)
+        return met[self._place.row] if isinstance(met, Tensor) and met.dim() else met
+
+
+def _own(original: Any) -> Any:
+    """A copy whose memory of the texts it has seen is the row's own."""
+    mine = copy.copy(original)
+    if mine is not original:
+        memory = cast("dict[str, Any]", vars(mine))
+        memory |= {
+            name: copy.copy(value)
+            for name, value in memory.items()
+            if isinstance(value, list | dict | set)
+        }
+    return mine
+
+
+class _Keep(LogitsProcessor):
+    """Keeps what passes through."""
+
+    def __init__(self, kept: list[Tensor]) -> None:
+        self._kept = kept
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        del input_ids
+        self._kept.append(scores[0].clone())
+        return scores
+
+
+class _Record:
+    """Scores and logits of one row, a tensor for each new id, and some behind its end."""
+
+    def __init__(self) -> None:
+        self.scores: list[Tensor] = []
+        self.logits: list[Tensor] = []
+
+
+def _processor(processor: LogitsProcessor, place: _Place) -> LogitsProcessor:
+    if type(processor) in BY_ROW or (place.rows == 1 and not place.padding):
+        return processor
+    if isinstance(processor, PrefixConstrainedLogitsProcessor):
+        # Its function is the user's, and should not hear of one row's text in another's place.
+        allowed, row = cast("Any", processor)._prefix_allowed_tokens_fn, place.row
+        processor = PrefixConstrainedLogitsProcessor(lambda _, text: allowed(row, text), 1)
+        place = _Place(0, 1, place.padding)
+    return _OfRow(processor, place)
+
+
+def _criterion(criterion: StoppingCriteria, place: _Place) -> StoppingCriteria:
+    blind = isinstance(criterion, BLIND_TO_PLACE) or (place.rows == 1 and not place.padding)
+    return criterion if blind else _CriterionOfRow(criterion, place)
+
+
+def _stacked(kept: list[list[Tensor]], lengths: list[int]) -> tuple[Tensor, ...]:
+    """For each step `[rows, vocabulary]`, from each row's steps."""
+    ended = torch.zeros_like(kept[0][0])
+    return tuple(
+        torch.stack(
+            [
+                row[step] if step < length else ended
+                for row, length in zip(kept, lengths, strict=True)
+            ]
+        )
+        for step in range(max(lengths))
+    )

@@ -1,0 +1,104 @@
+"""A prompt, however it is given, as ids of both vocabularies."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from uag.errors import PromptError
+from uag.models.cached_lm import id_list
+from uag.models.properties import context_window, embedding_rows
+from uag.requests.chat import Chat, Message, chat_ids, is_chat
+from uag.translation.bridge import Bridge
+from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids
+
+Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
+
+
+def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The prompts, if this is more than one by its kind; else none."""
+    match prompt:
+        case [Chat(), *_]:
+            return [*prompt]
+        case [str() | list() | tuple() | Tensor(), *_]:
+            return [*prompt]
+        case _:
+            return []
+
+
+def read(
+    prompt: Prompt,
+    model: PreTrainedModel,
+    tokenizer: AnyTokenizer,
+    assistant_tokenizer: AnyTokenizer,
+    bridge: Bridge,
+) -> tuple[list[int], list[int]]:
+    """A prompt in both vocabularies: what the target reads, and what the assistant reads.
+
+    Raises:
+        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+    """
+    if is_chat(prompt):
+        ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
+        check_ids(ids, model)
+        return ids, others
+    ids = target_ids(prompt, tokenizer, model)
+    given = prompt if isinstance(prompt, str) else ids
+    return ids, assistant_ids(given, assistant_tokenizer, bridge)
+
+
+def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
+    """The ids the target reads: a text with what its tokenizer puts around it, or ids as given.
+
+    Raises:
+        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+    """
+    ids = prompt_ids(tokenizer, prompt) if isinstance(prompt, str) else _given_ids(prompt)
+    check_ids(ids, model)
+    return ids
+
+
+def assistant_ids(prompt: str | list[int], tokenizer: AnyTokenizer, bridge: Bridge) -> list[int]:
+    """The same prompt, a text or target ids, begun as the assistant's tokenizer begins a text."""
+    if isinstance(prompt, str):
+        return open_prompt_ids(tokenizer, prompt)
+    return bridge.assistant_prompt(prompt)
+
+
+def check_ids(ids: list[int], model: PreTrainedModel) -> None:
+    """Refuse a prompt that the target cannot read.
+
+    Raises:
+        PromptError: if it is empty, too long, or has ids outside the model's vocabulary.
+    """
+    if not ids:
+        raise PromptError(
+            "the prompt is empty and the tokenizer adds nothing to it; give at least one token"
+        )
+    rows, window = embedding_rows(model), context_window(model)
+    if bad := next((id for id in ids if not 0 <= id < rows), None):
+        raise PromptError(f"the prompt has id {bad}, but the target's ids go from 0 to {rows - 1}")
+    if window is not None and len(ids) >= window:
+        raise PromptError(
+            f"the prompt has {len(ids)} ids, but the target's window is {window} "
+            "and must hold new ids too; shorten it"
+        )
+
+
+def _given_ids(prompt: Prompt) -> list[int]:
+    if isinstance(prompt, Tensor):
+        if prompt.dim() not in (1, 2) or prompt.shape[:-1].numel() != 1:
+            raise PromptError(
+                f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
+            )
+        return id_list(prompt.reshape(-1))
+    given: Any = prompt
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(id, int) for id in cast("list[Any]", given)
+    ):
+        raise PromptError(
+            f"the prompt is a {type(prompt).__name__} of something else than ids; give a text, a "
+            "chat or a list of target ids; to generate(), also a list of those"
+        )
+    return [*cast("list[int]", given)]

@@ -1,0 +1,1 @@
+"""How ids are chosen from logits: greedy, by shared noise, by rejection."""

@@ -1,0 +1,115 @@
+"""How the ids of a text are chosen: the likeliest, by shared noise, or by rejection."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+from transformers import PreTrainedModel
+
+from uag._core import Sequence
+from uag.errors import OptionError
+from uag.limits import check_limits
+from uag.models.cached_lm import CachedLM
+from uag.models.properties import device_of, vocabulary_rows
+from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
+from uag.sampling.greedy import Choice, Pick, most_likely, most_likely_draft
+from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens
+from uag.stats import Stats
+from uag.translation.bridge import Bridge
+
+COUPLED, REJECTION = "coupled", "rejection"
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The choices of one text.
+
+    Attributes:
+        pick: chooses the target's ids.
+        choice: chooses the assistant's.
+        sequence: makes candidates of a draft.
+    """
+
+    pick: Pick
+    choice: Choice
+    sequence: Sequence
+
+
+class Drawing:
+    """How two models draw, and what has been worked out about their vocabularies for it."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        model: PreTrainedModel,
+        assistant: PreTrainedModel | None,
+        sampling: str,
+        draft_temperature: float | None,
+    ) -> None:
+        """See `SpeculativeDecoder`.
+
+        Raises:
+            OptionError: for an unknown `sampling`, or a `draft_temperature` that isn't above 0.
+        """
+        check_limits({"draft_temperature": draft_temperature})
+        if sampling not in (COUPLED, REJECTION):
+            raise OptionError(f"sampling={sampling!r}: it must be {COUPLED} or {REJECTION}")
+        self._bridge = bridge
+        self._model = model
+        self._assistant = assistant
+        self._by_rejection = sampling == REJECTION and assistant is not None
+        self._draft_temperature = draft_temperature
+
+    @staticmethod
+    def greedy(sequence: Sequence) -> Draws:
+        """The likeliest ids."""
+        return Draws(most_likely, most_likely_draft, sequence)
+
+    def begin(
+        self, key: int, shape: DraftShape, target: CachedLM, sequence: Sequence, stats: Stats
+    ) -> Draws:
+        """Ids drawn with the noise of a sequence key, drafts from the assistant's `shape`.
+
+        `target` and `sequence` hold the prompt; `stats` tells how drafts went.
+        """
+        if self._by_rejection:
+            shape = shape.sharper(self._draft_temperature or 1.0)
+            rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
+            same = cast("Sequence", SameTokens(sequence, self._shared, rejection))
+            return Draws(rejection, rejection.draft, same)
+        sampler = Sampler(self.target_names, key, len(target.ids))
+        if self._assistant is None:
+            return Draws(sampler, most_likely_draft, sequence)
+        choice = DraftSampling(
+            self._assistant_names,
+            key,
+            lambda: shape.sharper(self._draft_temperature or draft_factor(stats.history)),
+            # The assistant's ids leave out a character that the target has only begun.
+            lambda: sampler.position(target.ids, len(target.ids)) - sequence.held,
+        )
+        return Draws(sampler, choice, sequence)
+
+    @cached_property
+    def target_names(self) -> TokenNames:
+        """What noise needs to know of the target's vocabulary."""
+        rows, device = vocabulary_rows(self._model), device_of(self._model)
+        return TokenNames.of(self._bridge.target, rows, device)
+
+    @cached_property
+    def _assistant_names(self) -> TokenNames:
+        assistant = cast("PreTrainedModel", self._assistant)  # not asked for without one
+        paired = {
+            assistant_id: self.target_names.name(target_id)
+            for target_id, assistant_id in reversed(self._bridge.special_pairs)
+        }
+        rows = vocabulary_rows(assistant)
+        return TokenNames.of(self._bridge.assistant, rows, device_of(assistant), paired)
+
+    @cached_property
+    def _shared(self) -> SharedTokens:
+        return SharedTokens.of(
+            self._bridge.target,
+            self._bridge.assistant,
+            self._bridge.special_pairs,
+            device_of(cast("PreTrainedModel", self._assistant)),
+        )

@@ -1,0 +1,1 @@
+"""Two tokenizers: exact, incremental translation between their ids."""

@@ -1,0 +1,102 @@
+"""Translation between two tokenizers by itself, for any engine that runs the two models."""
+
+from collections.abc import Sequence as SequenceOf
+
+from uag import _core
+from uag._core import Sequence
+from uag.errors import UnsupportedTokenizerError
+from uag.translation.core_tokenizer import core_tokenizer
+from uag.translation.detokenizer import TextBytes
+from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
+
+SpecialPairs = SequenceOf[tuple[int | str, int | str]]
+
+
+class Bridge:
+    """A target's and an assistant's tokenizer, and what their special tokens mean to each other.
+
+    Immutable; threads may share it. Each text is a `Sequence` of its own, for one thread at a time.
+
+    A round of speculative decoding:
+
+    >>> bridge = Bridge(target_tokenizer, assistant_tokenizer)
+    >>> prompt = "Once upon"
+    >>> text = bridge.start(target_tokenizer.encode(prompt), assistant_tokenizer.encode(prompt))
+    >>> draft = bridge.assistant.encode(b" a time")              # the assistant model proposes
+    >>> candidates = text.propose(draft).ids                     # the same bytes as target ids
+    >>> edit = text.commit(candidates[:1])                       # the target model agrees to one
+    >>> edit.keep + len(edit.feed) == len(text.assistant_ids)    # what the cache must become
+    True
+
+    Args:
+        tokenizer: the target's: a fast transformers tokenizer or a `tokenizers.Tokenizer`.
+        assistant_tokenizer: the assistant's, likewise.
+        special_pairs: (target token, assistant token) that mean the same, by id or content. The
+            two end-of-text tokens are paired anyway; other special tokens carry no text.
+
+    Raises:
+        UnsupportedTokenizerError: for a Python-only tokenizer or an unknown special token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: AnyTokenizer,
+        assistant_tokenizer: AnyTokenizer,
+        special_pairs: SpecialPairs | None = None,
+    ) -> None:
+        self.target = core_tokenizer(tokenizer)
+        self.assistant = core_tokenizer(assistant_tokenizer)
+        pairs = [
+            (token_id(tokenizer, target), token_id(assistant_tokenizer, assistant))
+            for target, assistant in special_pairs or ()
+        ]
+        ends = tokenizer_end_id(tokenizer), tokenizer_end_id(assistant_tokenizer)
+        if ends[0] is not None and ends[1] is not None:
+            pairs.append((ends[0], ends[1]))
+        self._prefixes = prefix_ids(tokenizer), prefix_ids(assistant_tokenizer)
+        self.special_pairs = _first_of_each(pairs)
+        try:
+            self._core = _core.Bridge(self.target, self.assistant, self.special_pairs)
+        except ValueError as error:
+            raise UnsupportedTokenizerError(str(error)) from error
+
+    def start(self, target_ids: list[int], assistant_ids: list[int]) -> Sequence:
+        """A text that begins with a prompt, given in both vocabularies.
+
+        `propose(draft_ids)` translates a draft; `commit(target_ids)` says which ids the target
+        emitted and returns what the assistant's cache must do. Both take time proportional to the
+        new bytes only.
+        """
+        return self._core.start(target_ids, assistant_ids)
+
+    def assistant_prompt(self, target_ids: list[int]) -> list[int]:
+        """A prompt of target ids in the assistant's vocabulary, begun as the assistant's begin."""
+        start = (
+            len(self._prefixes[0])
+            if target_ids[: len(self._prefixes[0])] == self._prefixes[0]
+            else 0
+        )
+        paired = dict(reversed(self.special_pairs))
+        ids, text = list(self._prefixes[1]), TextBytes(self.target)
+        open_text = b""
+        for id in target_ids[start:]:
+            open_text += text.add([id])
+            if id in paired and self.target.token_bytes(id) is None:
+                ids += [*self.assistant.encode(open_text), paired[id]]
+                open_text = b""
+        return ids + self.assistant.encode(open_text)
+
+    @property
+    def fast(self) -> tuple[bool, bool]:
+        """Whether the target's and the assistant's side are translated incrementally."""
+        return self.target.fast, self.assistant.fast
+
+    @property
+    def reason(self) -> tuple[str, str]:
+        """For each side, why it is not `fast`; empty if it is."""
+        return self.target.reason, self.assistant.reason
+
+
+def _first_of_each(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without repeated pairs; earlier pairs speak for a token that is in several."""
+    return list(dict.fromkeys(pairs))
