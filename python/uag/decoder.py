@@ -1,9 +1,6 @@
 """The front door: two models, one text."""
 
-from collections import Counter
-from collections.abc import Iterator
-from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Self, cast, overload
 
 from torch import Tensor
@@ -16,48 +13,28 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
-from uag._core import Sequence
-from uag.batching.session import ASSISTANT, TARGET, Batches
-from uag.decoding.loop import rounds
+from uag.batching.session import TARGET
 from uag.decoding.output import Output, TextStream
-from uag.decoding.streamers import check_one, feed, put_prompt
-from uag.decoding.trace import Trace, Voice
-from uag.decoding.verify import verifier
-from uag.drafting.custom import Drafter, Guesses, check_drafter
-from uag.drafting.fallback import Assistance
-from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
-from uag.drafting.lookup_drafter import LookupDrafter, TextsFirst
-from uag.drafting.source import Drafter as TextDrafter
-from uag.drafting.source import ModelDrafter, NoDrafter
-from uag.errors import OptionError, UnsupportedTokenizerError
+from uag.drafting.custom import Drafter
+from uag.drafting.lookup import Lookup
+from uag.drafting.sides import draft_side
+from uag.engine import Engine
 from uag.limits import check_limits
-from uag.lookahead.auto import Auto
-from uag.lookahead.lookup_rule import LONGEST_TEXT
 from uag.lookahead.protocol import Lookahead
-from uag.lookahead.schedules import Heard, lookahead_from
-from uag.lookahead.synced import Agreed
-from uag.models.cached_lm import CachedLM, check_verifies
-from uag.models.compiled import Engine, backend_of
-from uag.models.loading import (
-    check_belongs,
-    check_model,
-    load_model,
-    load_tokenizer,
-    warn_if_larger,
-)
-from uag.models.properties import context_window, device_of, end_ids, is_sharded
-from uag.requests.chat import Chat, Message, turn_end
-from uag.requests.options import Plan, is_option, plan_generation
+from uag.lookahead.schedules import Schedule
+from uag.models.cached_lm import check_verifies
+from uag.models.compiled import ModelRunner, compile_backend
+from uag.models.loading import check_belongs, check_model
+from uag.requests.chat import Chat
+from uag.requests.named_models import load_pair
+from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
-from uag.requests.prompt import Prompt, assistant_ids, read, several
+from uag.requests.prompt import Prompt, several
+from uag.requests.request import RequestReader
 from uag.requests.transformers_call import check_call, check_config, generate_call
-from uag.sampling.coupled import fresh_seed, sequence_key
-from uag.sampling.greedy import Choice
-from uag.sampling.method import COUPLED, Drawing
-from uag.stats import Round, Stats
+from uag.sampling.method import COUPLED, SamplingMethod
 from uag.translation.bridge import Bridge, SpecialPairs
-from uag.translation.detokenizer import TextDecoder, WholeCharacters
-from uag.translation.end_tokens import end_pairs
+from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer
 
 DEFAULT_LOOKAHEAD = "auto"
@@ -126,49 +103,30 @@ class SpeculativeDecoder:
         sampling: str = COUPLED,
         compile: bool | str = False,
     ) -> None:
-        lookahead_from(lookahead)
+        schedule, backend = Schedule(lookahead), compile_backend(compile)
+        check_model(model, TARGET)
+        target = ModelRunner(model, backend)
+        target.new_cache()  # refuses what cannot be rolled back
+        side = draft_side(assistant, assistant_tokenizer, lookup, schedule, backend)
+        if side.drafts:
+            check_verifies(model)
         self.model = model
         self.tokenizer = tokenizer
-        assistant, self.lookup = _by_kind(assistant, lookup, lookahead)
-        self.assistant = assistant
+        self.assistant = side.assistant
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
-        self.assistant_tokenizer = (
-            assistant_tokenizer if assistant_tokenizer is not None else tokenizer
-        )
+        self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
+        self.lookup = side.lookup
         self.lookahead = lookahead
         self.compile = compile
-        backend = backend_of(compile)
-        check_model(model, TARGET)
-        self._engines = {TARGET: Engine(model, backend)}
-        self._engines[TARGET].new_cache()  # refuses what cannot be taken back
-        if assistant is not None or self.lookup is not None:
-            check_verifies(model)
-        pairs = list(special_pairs or ())
-        by_model = isinstance(assistant, PreTrainedModel)
-        if by_model:
-            if assistant_tokenizer is None:
-                raise UnsupportedTokenizerError(
-                    "an assistant was given without assistant_tokenizer; give its own"
-                )
-            check_model(assistant, ASSISTANT)
-            self._engines[ASSISTANT] = Engine(assistant, backend)
-            self._engines[ASSISTANT].new_cache()
-            warn_if_larger(assistant, model)
-            ends = end_ids(assistant, assistant_tokenizer)
-            turns = turn_end(tokenizer), turn_end(assistant_tokenizer)
-            pairs += end_pairs(end_ids(model, tokenizer), ends, *turns)
-            self._assistant_ends = frozenset(ends) | {id for id in turns[1:] if id is not None}
-        elif assistant is not None:
-            check_drafter(assistant)
-        # A GPU would have to be waited for after each id.
-        stops_early = not by_model or device_of(assistant).type == "cpu"
-        self._auto = Auto(stops_early=stops_early and not isinstance(assistant, Drafter))
+        pairs = [*(special_pairs or ()), *side.end_pairs(model, tokenizer)]
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
-        own = assistant if by_model else None
-        self._drawing = Drawing(self.bridge, model, own, sampling, draft_temperature)
-        check_belongs(model, self.bridge.target, "target")
-        if by_model:
-            check_belongs(assistant, self.bridge.assistant, "assistant")
+        check_belongs(model, self.bridge.target, TARGET)
+        side.check(model, self.bridge)
+        drafting = None if side.runner is None else side.runner.model
+        method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
+        both = tokenizer, self.assistant_tokenizer
+        self._requests = RequestReader(model, *both, self.bridge)
+        self._engine = Engine(target, side, self.bridge, both, schedule, method)
 
     @classmethod
     def from_pretrained(
@@ -207,21 +165,11 @@ class SpeculativeDecoder:
         Raises:
             LoadError: if a model or tokenizer cannot be loaded.
         """
-        lookahead_from(lookahead)
-        tokenizer = load_tokenizer(target, trust_remote_code=trust_remote_code)
-        other = None
-        if isinstance(assistant, str) and assistant != LOOKUP:
-            # Tokenizers first: a mistake in either name shows before gigabytes are read.
-            other = load_tokenizer(assistant, trust_remote_code=trust_remote_code)
+        Schedule(lookahead)  # a mistake in it shows before gigabytes are read
         options["trust_remote_code"] = trust_remote_code
-        model = load_model(target, **options)
+        pair = load_pair(target, assistant, options=options, assistant_options=assistant_options)
         return cls(
-            model,
-            tokenizer,
-            assistant
-            if other is None
-            else load_model(cast("str", assistant), **(options | (assistant_options or {}))),
-            other,
+            *pair,
             lookup=lookup,
             lookahead=lookahead,
             special_pairs=special_pairs,
@@ -241,11 +189,11 @@ class SpeculativeDecoder:
     ) -> list[Output]: ...
 
     @overload
-    def generate(self, prompt: SequenceOf[Prompt], **options: Any) -> list[Output]: ...
+    def generate(self, prompt: Sequence[Prompt], **options: Any) -> list[Output]: ...
 
     def generate(
         self,
-        prompt: Prompt | SequenceOf[Prompt],
+        prompt: Prompt | Sequence[Prompt],
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
@@ -293,14 +241,33 @@ class SpeculativeDecoder:
         """
         prompts = several(prompt)
         check_limits({"batch_size": batch_size})
-        given = prompts or [cast("Prompt", prompt)]
-        requests = self._requests(given, num_return_sequences, seed, options, trace=trace)
-        outputs = self._finish(requests, seed, batch_size, streamer)
+        requests = self._requests.read(
+            prompts or [cast("Prompt", prompt)],
+            options,
+            count=num_return_sequences,
+            seed=seed,
+            trace=trace,
+        )
+        outputs = self._engine.run(requests, seed, batch_size, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
+    @overload
     def chat(
-        self, messages: SequenceOf[Message], *, seed: int | None = None, **options: Any
-    ) -> Output:
+        self, messages: Sequence[Message], *, num_return_sequences: None = None, **options: Any
+    ) -> Output: ...
+
+    @overload
+    def chat(
+        self, messages: Sequence[Message], *, num_return_sequences: int, **options: Any
+    ) -> list[Output]: ...
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        num_return_sequences: int | None = None,
+        **options: Any,
+    ) -> Output | list[Output]:
         """Reply to a chat: each model is prompted by its own chat template.
 
         The ids are those of `model.generate` on `tokenizer.apply_chat_template(messages,
@@ -315,9 +282,9 @@ class SpeculativeDecoder:
 
         Args:
             messages: with "role" and "content", as for `apply_chat_template`.
-            seed: see `generate`.
+            num_return_sequences: see `generate`.
             options: options of `apply_chat_template` (`tools`, `documents`, `chat_template`),
-                variables of the templates (`enable_thinking`), and options of generation. `tools`
+                variables of the templates (`enable_thinking`), and arguments of `generate`. `tools`
                 and the variables go to both templates, `chat_template` is the target's.
 
         Raises:
@@ -327,8 +294,10 @@ class SpeculativeDecoder:
         """
         of_generation = {name: value for name, value in options.items() if is_option(name)}
         of_templates = {name: value for name, value in options.items() if not is_option(name)}
-        chat = Chat(messages, **of_templates)
-        return cast("Output", self.generate(chat, seed=seed, **of_generation))
+        count = num_return_sequences
+        return self.generate(
+            Chat(messages, **of_templates), num_return_sequences=count, **of_generation
+        )
 
     def stream(
         self, prompt: Prompt, *, seed: int | None = None, trace: bool = False, **options: Any
@@ -338,9 +307,8 @@ class SpeculativeDecoder:
         The pieces joined are the `text` of `generate`. Arguments and errors are those of
         `generate`; the arguments are checked before the first piece is asked for.
         """
-        (request,) = self._requests([prompt], None, seed, options, trace=trace)
-        (text,) = self._texts([request], seed, self._batches(1))
-        return text
+        (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
+        return self._engine.start(request, seed)
 
     def __call__(
         self,
@@ -395,212 +363,12 @@ class SpeculativeDecoder:
             stopping_criteria,
         )
         check_limits({"seed": seed})
-        requests = [
-            _Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
-            for ids, plan in zip(rows.prompts, rows.plans, strict=True)
-        ]
-        heard = call.get("streamer")
-        outputs = self._finish(
-            requests,
+        of_call = call.get("streamer")
+        outputs = self._engine.run(
+            requests := self._requests.rows(rows),
             seed,
             len(requests),  # as many at a time as transformers would take
-            streamer or heard,
-            has_prompt=heard is not None,
+            streamer or of_call,
+            has_prompt=of_call is not None,
         )
         return rows.output(outputs)
-
-    def _finish(
-        self,
-        requests: SequenceOf["_Request"],
-        seed: int | None,
-        batch_size: int,
-        streamer: BaseStreamer | None,
-        *,
-        has_prompt: bool = False,
-    ) -> list[Output]:
-        """All of them; `has_prompt`: whether the streamer has got it from transformers."""
-        if streamer is not None:
-            check_one(len(requests))
-        batches = self._batches(min(batch_size, len(requests)))
-        texts = self._texts(requests, seed, batches)
-        if streamer is None:
-            return batches.finish(texts)
-        (text,) = texts
-        if not has_prompt:
-            put_prompt(streamer, text.prompt)
-        return [feed(streamer, text, WholeCharacters(self.bridge.target, text.prompt))]
-
-    def _requests(
-        self,
-        prompts: SequenceOf[Prompt],
-        count: int | None,
-        seed: int | None,
-        options: dict[str, Any],
-        *,
-        trace: bool,
-    ) -> list["_Request"]:
-        """The texts to come: all is checked, nothing has run; a time limit is for all of them."""
-        check_limits({"num_return_sequences": count, "seed": seed})
-        requests = [
-            self._request(prompt, options, trace=trace)
-            for prompt in prompts
-            for _ in range(count or 1)
-        ]
-        if requests[0].plan.sampling is None and count not in (None, 1):
-            raise OptionError(
-                f"num_return_sequences={count}, but greedy decoding gives the same text each "
-                "time; add do_sample=True"
-            )
-        return requests
-
-    def _texts(
-        self, requests: SequenceOf["_Request"], seed: int | None, batches: Batches
-    ) -> list[TextStream]:
-        if requests[0].plan.sampling is None:
-            seed = None
-        elif seed is None:
-            seed = fresh_seed()
-        # Rows with the same prompt differ by how many came before.
-        before: Counter[tuple[int, ...]] = Counter()
-        texts: list[TextStream] = []
-        for request in requests:
-            prompt = tuple(request.target_ids)
-            texts.append(self._text(request, seed, before[prompt], batches))
-            before[prompt] += 1
-        return texts
-
-    def _request(
-        self, prompt: Prompt, options: dict[str, Any], *, trace: bool = False
-    ) -> "_Request":
-        ids, others = read(
-            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
-        )
-        return _Request(
-            ids,
-            others,
-            plan_generation(self.model, self.tokenizer, ids, options),
-            trace,
-        )
-
-    def _text(
-        self, request: "_Request", seed: int | None, index: int, batches: Batches
-    ) -> TextStream:
-        plan, stats = request.plan, Stats()
-        kept = self._trace(request) if request.trace else None
-        target = CachedLM(self.model, cache=batches.new_cache(TARGET))
-        target.append(request.target_ids)
-        sequence = self.bridge.start(request.target_ids, request.assistant_ids)
-        if plan.sampling is None or seed is None:
-            draws = self._drawing.greedy(sequence)
-        else:
-            key = sequence_key(seed, request.target_ids, index)
-            draws = self._drawing.begin(key, plan.sampling, target, sequence, stats)
-        assistance = Assistance(
-            lambda: self._drafter(request.assistant_ids, draws.choice, sequence, batches),
-            draws.sequence,
-            batches.new_lookahead(),
-            stats,
-            batches.faults,
-        )
-        generation = rounds(
-            target,
-            assistance,
-            assistance.sequence if kept is None else kept.follow(assistance.sequence),
-            verifier(plan.processors, draws.pick),
-            plan.stop,
-            assistance,
-        )
-        text = TextDecoder(self.bridge.target)
-        text.add(request.target_ids)
-        counted = self._counted(generation, target, stats, batches)
-        return TextStream(counted, text, stats, seed, request.target_ids, kept)
-
-    def _trace(self, request: "_Request") -> Trace:
-        assistant = "" if self.assistant is None else _name(self.assistant)
-        return Trace(
-            Voice(_name(self.model), self.bridge.target, self.tokenizer, request.target_ids),
-            Voice(
-                assistant, self.bridge.assistant, self.assistant_tokenizer, request.assistant_ids
-            ),
-            str(self.lookahead),
-        )
-
-    def _counted(
-        self, generation: Iterator[Round], target: CachedLM, stats: Stats, batches: Batches
-    ) -> Iterator[Round]:
-        """The same rounds, entered into `stats` as they come."""
-        before = self._compile_seconds()
-        for done in generation:
-            stats.history.append(done)
-            stats.target_forwards = target.forwards
-            stats.engines = batches.engines
-            stats.compile_seconds = self._compile_seconds() - before
-            yield done
-
-    def _compile_seconds(self) -> float:
-        return sum(engine.seconds for engine in self._engines.values())
-
-    def _batches(self, size: int) -> Batches:
-        return Batches(self._engines, self._schedule(), size)
-
-    def _schedule(self) -> int | str | Lookahead:
-        # What "auto" learns of the two models holds for the next text too.
-        shared = [model for model in (self.model, self.assistant) if is_sharded(model)]
-        auto = Agreed(self._auto, cast("PreTrainedModel", shared[0])) if shared else self._auto
-        if self.lookahead == "auto":
-            return auto
-        if self.assistant is None or self.lookup is None:
-            return self.lookahead
-        # Which of two drafts is better, it knows whoever says how long they are.
-        return Heard(lookahead_from(self.lookahead), auto)
-
-    def _drafter(
-        self, prompt: list[int], choice: Choice, sequence: Sequence, batches: Batches
-    ) -> TextDrafter:
-        texts = None if self.lookup is None else self._lookup_drafter(self.lookup, sequence)
-        if self.assistant is None:
-            return texts or NoDrafter()
-        if isinstance(self.assistant, PreTrainedModel):
-            cache = batches.new_cache(ASSISTANT)
-            lm = CachedLM(self.assistant, context_window(self.assistant), cache)
-            lm.append(prompt)
-            drafter = ModelDrafter(lm, self._assistant_ends, choice)
-        else:
-            drafter = Guesses(self.assistant, self.bridge.assistant, prompt)
-        return drafter if texts is None else TextsFirst(drafter, texts, self._auto.prefers)
-
-    def _lookup_drafter(self, lookup: Lookup, sequence: Sequence) -> LookupDrafter:
-        parts = lookup.search(), lookup.min_match, self.bridge.target, sequence
-        if self.lookahead == "auto":
-            return LookupDrafter(*parts, LONGEST_TEXT, self._auto.reach)
-        return LookupDrafter(*parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One text to generate."""
-
-    target_ids: list[int]
-    assistant_ids: list[int]
-    plan: Plan
-    trace: bool = False
-
-
-def _name(model: object) -> str:
-    return getattr(model, "name_or_path", "") or type(model).__name__
-
-
-def _by_kind(
-    assistant: PreTrainedModel | Drafter | Lookup | str | None,
-    lookup: Lookup | bool | None,
-    lookahead: int | str | Lookahead,
-) -> tuple[PreTrainedModel | Drafter | None, Lookup | None]:
-    """The assistant but for texts, and what to look up in."""
-    if not isinstance(assistant, Lookup) and assistant != LOOKUP:
-        if lookup is None:
-            # A number counts the assistant's ids; "auto" knows when the text promises more.
-            lookup = lookahead == "auto" and isinstance(assistant, PreTrainedModel)
-        return cast("PreTrainedModel | Drafter | None", assistant), lookup_from(lookup)
-    if lookup:
-        raise OptionError("both assistant and lookup are lookups; give one, with all texts")
-    return None, lookup_from(assistant)

@@ -25,6 +25,7 @@ class Round:
             counts as "prefill".
         confidences: the assistant's probability of each drafted id, where the lookahead asks.
         draft_seconds: for each drafted id, what it took.
+        searched: whether texts were looked up, with or without a find.
     """
 
     tokens: list[int]
@@ -37,6 +38,7 @@ class Round:
     looked_up: int = 0
     confidences: list[float] = field(default_factory=list[float])
     draft_seconds: list[float] = field(default_factory=list[float])
+    searched: bool = False
 
     @property
     def judged(self) -> int:

@@ -83,7 +83,7 @@ def meet(reading: Reading) -> Tensor:
     return hub.switch(reading)
 
 
-def together(
+def run_together(
     tasks: Sequence[Callable[[], T]], readers: Sequence[Reader], size: int | None = None
 ) -> list[T]:
     """The results of tasks that run at the same time, at most `size` of them.

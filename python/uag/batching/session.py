@@ -1,76 +1,88 @@
-"""Texts that a decoder's models read together, as far as each model can."""
+"""One call's generations: the caches and the lookahead that they share, as far as models can."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from uag.batching.batch_cache import Batch, RowCache, reads_rows
-from uag.batching.scheduler import together
+from uag.batching.scheduler import run_together
 from uag.decoding.output import Output, TextStream
-from uag.drafting.fallback import Faults
+from uag.drafting.fallback import FaultPolicy
+from uag.drafting.lookup_drafts import LookupJudge
 from uag.lookahead.protocol import Lookahead
-from uag.lookahead.schedules import lookahead_from
-from uag.lookahead.shared import InStep, OfOne
+from uag.lookahead.schedules import Schedule
+from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.cache import ModelCache
-from uag.models.compiled import Engine
+from uag.models.compiled import ModelRunner
 from uag.models.properties import is_sharded
 
 TARGET, ASSISTANT = "target", "assistant"
 
 
-class Batches:
-    """The caches and lookaheads of several texts, and the texts on their way.
+class Session:
+    """The caches and lookaheads of several texts, and the texts while they are decoded.
 
-    A target that can't read several texts at once reads one after the other; an assistant that
-    can't reads each by itself, and the target all of them.
+    A target that can't read several texts in one pass reads one after the other. An assistant that
+    can't reads each alone, and the target all of them.
     """
 
     def __init__(
-        self, engines: Mapping[str, Engine], lookahead: int | str | Lookahead, size: int
+        self,
+        runners: Mapping[str, ModelRunner],
+        schedule: Schedule,
+        lookahead: Lookahead | None,
+        judge: LookupJudge,
+        size: int,
     ) -> None:
-        """For `size` texts at a time, of which one alone is no batch."""
-        # Processes that share a model meet in every pass: one can't go on by itself.
-        self.faults = Faults(raised=any(is_sharded(each.model) for each in engines.values()))
-        self._engines = engines
-        self._lookahead = lookahead
-        self._shared = None if isinstance(lookahead, int | str) else InStep(lookahead, self._rows)
+        """For `size` texts at a time, of which one alone is no batch.
+
+        All of them share the `lookahead`; without one, each has its own of the `schedule`. `judge`
+        decides about lookups.
+        """
+        self.judge = judge
+        # Processes that share a model take part in every pass: one can't go on alone.
+        self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
+        self._runners = runners
+        self._schedule = schedule
+        self._shared = None if lookahead is None else SharedLookahead(lookahead, self._rows)
         self._unfinished = 0
         self._batches: dict[str, Batch] = {}
         self._size = 1
-        if size > 1 and reads_rows(engines[TARGET].model):
+        if size > 1 and reads_rows(runners[TARGET].model):
             self._size = size
             # In this order drafts are completed before they are verified.
             self._batches = {
-                role: Batch(engines[role].model)
+                role: Batch(runners[role].model)
                 for role in (ASSISTANT, TARGET)
-                if role in engines and reads_rows(engines[role].model)
+                if role in runners and reads_rows(runners[role].model)
             }
 
     def new_cache(self, role: str) -> ModelCache:
         """A cache of one of the models for a text."""
         if role in self._batches:
             return RowCache(self._batches[role])
-        return self._engines[role].new_cache()
+        return self._runners[role].new_cache()
 
     @property
     def engines(self) -> dict[str, str]:
         """How each model runs."""
         return {
-            role: str(engine)
-            if role not in self._batches or engine.reason
+            role: str(runner)
+            if role not in self._batches or runner.reason
             else "eager: several texts at once are not compiled"
-            for role, engine in self._engines.items()
+            for role, runner in self._runners.items()
         }
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling the models has taken so far, in this call and earlier ones."""
+        return sum(runner.seconds for runner in self._runners.values())
 
     def new_lookahead(self) -> Lookahead:
         """The lookahead of a text."""
-        return OfOne(self._shared) if self._shared else lookahead_from(self._lookahead)
-
-    def _rows(self) -> int:
-        """How many texts are under way: those that share a pass of the target."""
-        return max(1, min(self._size, self._unfinished))
+        return RowLookahead(self._shared) if self._shared else self._schedule.new()
 
     def finish(self, texts: Sequence[TextStream]) -> list[Output]:
-        """All of them."""
+        """Decode all of them to their ends."""
         self._unfinished = len(texts)
 
         def finish(text: TextStream) -> Output:
@@ -79,4 +91,8 @@ class Batches:
             return output
 
         tasks = [partial(finish, text) for text in texts]
-        return together(tasks, list(self._batches.values()), self._size)
+        return run_together(tasks, list(self._batches.values()), self._size)
+
+    def _rows(self) -> int:
+        """The number of texts that share a pass of the target."""
+        return max(1, min(self._size, self._unfinished))

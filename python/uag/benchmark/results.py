@@ -10,7 +10,7 @@ from typing import Any, cast
 from uag.benchmark.comparison import PLAIN
 from uag.errors import FileError
 from uag.files import read_file
-from uag.lookahead.schedules import named_lookahead
+from uag.lookahead.schedules import parse_lookahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _result(line: str, place: str) -> Result:
         plain = next(way["speeds"] for way in ways if way["name"] == PLAIN)
         return Result(
             pair=_pair(found["target"], found["assistant"]),
-            lookahead=named_lookahead(found["lookahead"]),
+            lookahead=parse_lookahead(found["lookahead"]),
             temperature=float(found.get("temperature") or 0),
             speedups={
                 str(way["name"]): _speedup(way["speeds"], plain)

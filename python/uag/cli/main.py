@@ -198,10 +198,10 @@ def demo(
     from rich.console import Console
 
     from uag.benchmark import compare as measure
-    from uag.lookahead.schedules import named_lookahead
+    from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table, story
 
-    decoder = demo_decoder(named_lookahead(lookahead))
+    decoder = demo_decoder(parse_lookahead(lookahead))
     console = Console(highlight=False)
     out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
     console.print(story(printable(prompt), out, decoder.bridge.target, printable))
@@ -270,7 +270,7 @@ def compare(
 
     from uag.benchmark import compare as measure
     from uag.benchmark.prompts import read_prompts
-    from uag.lookahead.schedules import named_lookahead
+    from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table
 
     beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
@@ -280,7 +280,7 @@ def compare(
     placement = _placement(dtype, device_map)
     if target is None:
         decoder = demo_decoder(
-            named_lookahead(lookahead), compile=compile, lookup=where, **placement
+            parse_lookahead(lookahead), compile=compile, lookup=where, **placement
         )
     else:
         trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
@@ -386,13 +386,13 @@ def _load(
     **options: Any,
 ) -> "SpeculativeDecoder":
     from uag.decoder import SpeculativeDecoder
-    from uag.lookahead.schedules import named_lookahead
+    from uag.lookahead.schedules import parse_lookahead
 
     return SpeculativeDecoder.from_pretrained(
         target,
         None if assistant == "lookup" else assistant,
         lookup=lookup,
-        lookahead=named_lookahead(lookahead),
+        lookahead=parse_lookahead(lookahead),
         compile=compile,
         **options,
     )

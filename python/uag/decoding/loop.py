@@ -2,26 +2,27 @@
 
 from collections.abc import Iterator
 
-from uag._core import Proposal, Sequence
+from uag._core import Proposal
 from uag.clock import Clock
 from uag.decoding.stopping import Stop
 from uag.decoding.verify import Verify, agreement, usual_width
 from uag.draft import Draft
-from uag.drafting.source import Drafter
+from uag.drafting.source import DraftSource
 from uag.lookahead.protocol import Lookahead
 from uag.models.cached_lm import CachedLM
 from uag.stats import Round
+from uag.translation.protocol import Translator
 
 
 def rounds(
     target: CachedLM,
-    drafter: Drafter,
-    sequence: Sequence,
+    drafts: DraftSource,
+    translator: Translator,
     verify: Verify,
     stop: Stop,
     lookahead: Lookahead,
 ) -> Iterator[Round]:
-    """Continue the text that `target`, `drafter` and `sequence` hold, a round at a time.
+    """Continue the text that `target`, `drafts` and `translator` hold, a round at a time.
 
     Between rounds all of them hold exactly the emitted text, so the consumer may stop anywhere.
     """
@@ -35,11 +36,11 @@ def rounds(
         # 1. The assistant proposes ids of its own vocabulary. A last id needs no proposal.
         with clock.phase(drafting):
             k = lookahead.next_k() if room > 1 else 0
-            draft = drafter.draft(k, lookahead.goes_on()) if room > 1 else Draft()
+            draft = drafts.draft(k, lookahead.goes_on()) if room > 1 else Draft()
 
         # 2. The same bytes as the target's ids.
         with clock.phase("translate"):
-            proposal = sequence.propose(draft.ids, draft.text)
+            proposal = translator.propose(draft.ids, draft.text)
             drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
             candidates = proposal.ids[: usual_width(min(len(proposal.ids) + 1, room)) - 1]
 
@@ -52,11 +53,11 @@ def rounds(
         with clock.phase("commit"):
             tokens, finished = stop.cut(target.ids, end, tokens)
             accepted = agreement(tokens, candidates)
-            edit = sequence.commit(tokens)
+            edit = translator.commit(tokens)
 
         # 5. Both models go back to what is emitted; the lookahead hears how the draft went.
         target.apply(keep=end + accepted, feed=tokens[accepted:])
-        drafter.apply(keep=edit.keep, feed=edit.feed)
+        drafts.apply(keep=edit.keep, feed=edit.feed)
         done = Round(
             tokens=tokens,
             accepted=accepted,
@@ -68,6 +69,7 @@ def rounds(
             width=target.width,
             confidences=draft.confidences,
             draft_seconds=draft.seconds,
+            searched=draft.searched,
         )
         lookahead.update(done)
         yield done

@@ -1,10 +1,10 @@
 """What happened in each round, id by id."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
 from uag import _core
-from uag._core import Edit, Proposal, Sequence
+from uag._core import Edit, Proposal
+from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
 
 
@@ -43,8 +43,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """One of the two models, as far as its ids have to be read.
+class TracedModel:
+    """One of the two models, as far as it takes to read its ids.
 
     Attributes:
         name: of the model; empty if there is none.
@@ -75,35 +75,38 @@ class Trace:
         steps: a step for each round.
     """
 
-    target: Voice
-    assistant: Voice
+    target: TracedModel
+    assistant: TracedModel
     lookahead: str
     steps: list[Step] = field(default_factory=list[Step])
 
-    def follow(self, sequence: Sequence) -> Sequence:
-        """The same sequence, which enters what it is asked."""
-        return cast("Sequence", _Followed(sequence, self))
+    def follow(self, translator: Translator) -> Translator:
+        """The same translator, which enters what it is asked."""
+        return _Followed(translator, self)
 
 
 class _Followed:
-    """A `Sequence` that enters each round into a trace: the loop itself knows nothing of it."""
+    """A `Translator` that enters each round into a trace: the loop itself knows nothing of it."""
 
-    def __init__(self, sequence: Sequence, trace: Trace) -> None:
-        self._sequence = sequence
+    def __init__(self, translator: Translator, trace: Trace) -> None:
+        self._translator = translator
         self._trace = trace
         self._ids = list(trace.assistant.prompt)
-        # Sampling by rejection doesn't tell; it drafts whole tokens of both vocabularies.
-        self._held = getattr(sequence, "held", 0)
+        self._held = translator.held
         self._draft: list[int] = []
         self._proposal: Proposal | None = None
 
+    @property
+    def held(self) -> int:
+        return self._translator.held
+
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         self._draft = draft_ids
-        self._proposal = self._sequence.propose(draft_ids, text)
+        self._proposal = self._translator.propose(draft_ids, text)
         return self._proposal
 
     def commit(self, target_ids: list[int]) -> Edit:
-        edit = self._sequence.commit(target_ids)
+        edit = self._translator.commit(target_ids)
         proposal, length, feed = self._proposal, len(self._ids), edit.feed
         self._ids += self._draft
         self._trace.steps.append(
@@ -121,6 +124,6 @@ class _Followed:
             )
         )
         self._ids[edit.keep :] = feed
-        self._held = getattr(self._sequence, "held", 0)
+        self._held = self._translator.held
         self._draft, self._proposal = [], None
         return edit

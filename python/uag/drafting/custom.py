@@ -1,4 +1,4 @@
-"""Anything that guesses how a text goes on, in place of an assistant model."""
+"""A drafter of the user's own, in place of an assistant model."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -7,6 +7,7 @@ from uag._core import Stream, Tokenizer
 from uag.clock import now
 from uag.draft import Draft, GoesOn
 from uag.errors import OptionError, UnsupportedModelError
+from uag.translation.detokenizer import leading_space
 
 
 @runtime_checkable
@@ -29,8 +30,8 @@ class Drafter(Protocol):
     def propose(self, text: bytes, ids: Sequence[int], k: int) -> bytes | str | Sequence[int]:
         """Up to `k` ids, or text of about as many, that may follow; empty for no guess.
 
-        It is asked once a round. Texts may take turns, so what it keeps should belong to all, or be
-        found by `text`.
+        It is asked once a round. One drafter serves several generations in turn: keep no state of
+        a generation, or find it by `text`.
 
         Args:
             text: prompt and output so far. Special tokens have no bytes, and a character that the
@@ -55,8 +56,8 @@ def check_drafter(assistant: object) -> None:
         )
 
 
-class Guesses:
-    """The guesses of a `Drafter` about one text: a `uag.drafter.Drafter`."""
+class CustomDrafts:
+    """The drafts of a `Drafter` for one generation."""
 
     def __init__(self, drafter: Drafter, tokenizer: Tokenizer, prompt: list[int]) -> None:
         """`tokenizer` has the vocabulary that drafts are in; the text is a prompt so far."""
@@ -66,8 +67,7 @@ class Guesses:
         self._text = bytearray()
         self._ends = [0]  # of the first `n` ids, how many bytes they have
         self._drafted: list[int] = []
-        opening = b"".join(tokenizer.token_bytes(id) or b"" for id in tokenizer.encode(b"a"))
-        self._unwanted = opening.removesuffix(b"a")
+        self._unwanted = leading_space(tokenizer)
         self._add(prompt)
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:

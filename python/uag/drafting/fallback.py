@@ -1,16 +1,17 @@
-"""All that a text has of its assistant; where it fails, the target decodes on by itself."""
+"""A generation's draft side, guarded: where it fails, the target decodes on alone."""
 
 import warnings
 from collections.abc import Callable
 from sys import maxsize
 from typing import NamedTuple, TypeVar, cast
 
-from uag._core import Edit, Proposal, Sequence
+from uag._core import Edit, Proposal
 from uag.draft import Draft, GoesOn
-from uag.drafting.source import Drafter, NoDrafter
+from uag.drafting.source import DraftSource, NoDrafts
 from uag.errors import UagError, UagWarning
 from uag.lookahead.protocol import Lookahead
 from uag.stats import Round, Stats
+from uag.translation.protocol import Translator
 
 T = TypeVar("T")
 FAILED = "failed"
@@ -33,8 +34,8 @@ class NoEdit(NamedTuple):
     cause: str = ""
 
 
-class Faults:
-    """What becomes of errors on the assistants' side in one call: one warning for all its texts."""
+class FaultPolicy:
+    """What becomes of errors on the draft side in one call: one warning for all its texts."""
 
     def __init__(self, *, raised: bool = False) -> None:
         """`raised`: whether they are raised, as they must be where other processes wait."""
@@ -50,8 +51,8 @@ class Faults:
             )
 
 
-class Assistance:
-    """A text's drafts, their translation and the lookahead: a `Drafter`, `Sequence`, `Lookahead`.
+class GuardedDrafting:
+    """A generation's drafts, their translation and its lookahead, each guarded against errors.
 
     An error in any of them ends all of them: from there on nothing is proposed, which decodes
     plainly, so the output stays the target's. `Stats.assistant_error` says what happened. What
@@ -61,24 +62,19 @@ class Assistance:
 
     def __init__(
         self,
-        begin: Callable[[], Drafter],
-        sequence: Sequence,
+        begin: Callable[[], DraftSource],
+        translator: Translator,
         lookahead: Lookahead,
         stats: Stats,
-        faults: Faults,
+        faults: FaultPolicy,
     ) -> None:
-        """`begin` makes the text's drafter."""
-        self._sequence = sequence
+        """`begin` makes the source of the drafts."""
+        self._translator = translator
         self._lookahead = lookahead
         self._stats = stats
         self._faults = faults
-        self._drafter: Drafter = NoDrafter()
-        self._drafter = self._try("drafting", begin, self._drafter)
-
-    @property
-    def sequence(self) -> Sequence:
-        """Itself, which translates as a `_core.Sequence` does."""
-        return cast("Sequence", self)
+        self._source: DraftSource = NoDrafts()
+        self._source = self._try("drafting", begin, self._source)
 
     def start(self) -> None:
         self._try("the lookahead", self._lookahead.start, None)
@@ -93,35 +89,26 @@ class Assistance:
         self._try("the lookahead", lambda: self._lookahead.update(done), None)
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
-        return self._try("drafting", lambda: self._drafter.draft(k, goes_on), Draft())
+        return self._try("drafting", lambda: self._source.draft(k, goes_on), Draft())
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        self._try("drafting", lambda: self._drafter.apply(keep, feed), None)
+        self._try("drafting", lambda: self._source.apply(keep, feed), None)
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
-        """See `_core.Sequence`."""
+        """See `Translator`."""
         # What was drafted counts as drafted, and is cut off.
         nothing = cast("Proposal", NoProposal([], [], FAILED if draft_ids or text else ""))
-        return self._try("translation", lambda: self._sequence.propose(draft_ids, text), nothing)
+        return self._try("translation", lambda: self._translator.propose(draft_ids, text), nothing)
 
     def commit(self, target_ids: list[int]) -> Edit:
-        """See `_core.Sequence`."""
+        """See `Translator`."""
         nothing = cast("Edit", NoEdit(maxsize, []))
-        return self._try("translation", lambda: self._sequence.commit(target_ids), nothing)
-
-    @property
-    def target_ids(self) -> list[int]:
-        """See `_core.Sequence`; so are the next two."""
-        return self._sequence.target_ids
-
-    @property
-    def assistant_ids(self) -> list[int]:
-        return self._sequence.assistant_ids
+        return self._try("translation", lambda: self._translator.commit(target_ids), nothing)
 
     @property
     def held(self) -> int:
-        # Sampling by rejection doesn't tell.
-        return self._try("translation", lambda: getattr(self._sequence, "held", 0), 0)
+        """See `Translator`."""
+        return self._try("translation", lambda: self._translator.held, 0)
 
     def _try(self, part: str, ask: Callable[[], T], otherwise: T) -> T:
         if self._stats.assistant_error:
@@ -135,7 +122,7 @@ class Assistance:
                 raise
             fault = f"{part} failed: {_described(error)}"
             # Its states are dropped now: memory may be what is missing.
-            self._drafter = NoDrafter()
+            self._source = NoDrafts()
             self._stats.assistant_error = fault
             self._faults.warn(fault)
             return otherwise

@@ -1,4 +1,4 @@
-"""Who proposes: an assistant model, or nobody."""
+"""Where a generation's drafts come from: an assistant model, or nothing."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from uag.models.cached_lm import CachedLM
 from uag.sampling.greedy import Choice
 
 
-class Drafter(Protocol):
+class DraftSource(Protocol):
     """Proposes ids, in the assistant's vocabulary, that may continue the text."""
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
@@ -19,8 +19,8 @@ class Drafter(Protocol):
         ...
 
 
-class ModelDrafter:
-    """Continuation by an assistant model."""
+class ModelDrafts:
+    """Drafts of an assistant model."""
 
     def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Choice) -> None:
         """`lm` holds the prompt; a draft stops after the first of `end_ids`.
@@ -40,7 +40,7 @@ class ModelDrafter:
         self._lm.apply(keep, feed)
 
 
-class NoDrafter:
+class NoDrafts:
     """Proposes nothing: the target decodes plainly."""
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.custom import Drafter
-from uag.lookahead.schedules import named_lookahead
+from uag.lookahead.schedules import parse_lookahead
 from uag.models.loading import load_model, load_tokenizer
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -95,7 +95,7 @@ class AssistedLM(HFLM):
             harness.tokenizer,
             assistant,
             cast("AnyTokenizer | None", tokenizer),
-            lookahead=named_lookahead(lookahead),
+            lookahead=parse_lookahead(lookahead),
         )
 
     def _model_generate(

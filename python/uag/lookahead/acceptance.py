@@ -8,15 +8,15 @@ DECAY = 0.98
 SLOW_DECAY = 0.998
 
 
-class Calibration:
+class AcceptanceEstimator:
     """How often a drafted id is accepted, once those before it are, by the assistant's confidence.
 
     Confidences are sorted by their odds, a factor of two a bin, and each bin learns its own rate,
     starting from the confidence itself.
 
-    >>> calibration = Calibration()
-    >>> for _ in range(50): calibration.observe(0.95, accepted=False)
-    >>> calibration.chance(0.95) < 0.1 < calibration.chance(0.5)
+    >>> estimator = AcceptanceEstimator()
+    >>> for _ in range(50): estimator.observe(0.95, accepted=False)
+    >>> estimator.chance(0.95) < 0.1 < estimator.chance(0.5)
     True
     """
 

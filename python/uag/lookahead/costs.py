@@ -63,12 +63,12 @@ class Costs:
         """Measure drafts anew."""
         self._first, self._next = Recent(), Recent()
 
-    def drafted(self, seconds: list[float], *, behind_draft: bool = True) -> None:
+    def drafted(self, seconds: list[float], *, after_draft: bool = True) -> None:
         """Count a draft: for each id, what it took. The first reads what was emitted before.
 
         That is a usual amount only if there was a draft in the round before.
         """
-        if behind_draft:
+        if after_draft:
             self._first.add(seconds[0])
         for step in seconds[1:]:
             self._next.add(step)

@@ -8,7 +8,7 @@ from uag.stats import Round
 
 @runtime_checkable
 class Lookahead(Protocol):
-    """Chooses the number of ids to draft, and hears how each round went.
+    """Chooses the number of ids to draft, and is told how each round went.
 
     >>> isinstance(Fixed(3), Lookahead)
     True
@@ -23,18 +23,18 @@ class Lookahead(Protocol):
         ...
 
     def goes_on(self) -> GoesOn | None:
-        """For the coming draft, what is asked after each id; `None` to draft all `next_k()`."""
+        """For the coming draft, a function asked after each id; `None` to draft all `next_k()`."""
         ...
 
     def update(self, done: Round) -> None:
-        """Hear what became of the draft."""
+        """A round is done."""
         ...
 
 
 @runtime_checkable
 class Sharing(Lookahead, Protocol):
-    """A lookahead that measures what passes cost, and wants to know how many texts share them."""
+    """A lookahead that measures what passes cost, so it must know how many texts share them."""
 
     def share(self, rows: int) -> None:
-        """So many texts share each pass from now on."""
+        """From now on each pass is shared by `rows` texts."""
         ...

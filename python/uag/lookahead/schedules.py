@@ -71,8 +71,8 @@ class Heuristic:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A lookahead of whose rounds `auto` hears too, as it judges what is looked up."""
+class ReportingLookahead:
+    """Runs the user's schedule and reports each round to `auto`, which decides about lookups."""
 
     lookahead: Lookahead
     auto: Sharing
@@ -95,10 +95,10 @@ class Heard:
         self.auto.update(done)
 
 
-def named_lookahead(option: int | str) -> int | str:
-    """A `lookahead=` option that came as text, such as from a command line.
+def parse_lookahead(option: int | str) -> int | str:
+    """A `lookahead=` option given as text, for example on a command line.
 
-    >>> named_lookahead("5"), named_lookahead("auto")
+    >>> parse_lookahead("5"), parse_lookahead("auto")
     (5, 'auto')
     """
     try:
@@ -108,9 +108,7 @@ def named_lookahead(option: int | str) -> int | str:
 
 
 def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
-    """The schedule that a `lookahead=` option stands for.
-
-    It is fresh for numbers and names, the object itself otherwise.
+    """The lookahead that an option stands for: a new one, or the object that was given.
 
     Raises:
         OptionError: for a number below 1 or an unknown name.
@@ -135,3 +133,48 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
         f"lookahead is {option!r}; give the number of ids to draft (5), 'auto', 'heuristic', "
         "or an object with the methods of uag.Lookahead"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A `lookahead=` option, checked: who chooses the number of ids to draft.
+
+    >>> Schedule("auto").looks_up_by_default, Schedule(5).looks_up_by_default
+    (True, False)
+
+    Raises:
+        OptionError: for a number below 1 or an unknown name.
+    """
+
+    option: int | str | Lookahead
+
+    def __post_init__(self) -> None:
+        lookahead_from(self.option)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether `Auto` chooses, by measured cost and acceptance."""
+        return self.option == "auto"
+
+    @property
+    def looks_up_by_default(self) -> bool:
+        """Whether the text so far drafts beside a model unless the caller says otherwise.
+
+        A number counts the assistant's ids; `Auto` knows when the text promises more.
+        """
+        return self.automatic
+
+    def for_call(self, auto: Sharing, *, beside_lookups: bool) -> Lookahead | None:
+        """The lookahead that all texts of a call share; `None` if each has a new one of its own.
+
+        `beside_lookups`: whether `auto` has to judge between an assistant and lookups.
+        """
+        if self.automatic:
+            return auto
+        if beside_lookups:
+            return ReportingLookahead(self.new(), auto)
+        return None if isinstance(self.option, int | str) else self.option
+
+    def new(self) -> Lookahead:
+        """The lookahead of one text."""
+        return lookahead_from(self.option)

@@ -15,29 +15,30 @@ class _Decision:
     k: int
 
 
-class InStep:
-    """A lookahead that several texts share, which are verified in the same passes.
+class SharedLookahead:
+    """One lookahead for several texts that are verified in the same passes.
 
-    A plain row saves little where another one has the pass be wide; what a pass costs could not be
-    told either.
+    If any row drafts, the pass is wide for every row. A row that does not draft then saves almost
+    nothing, and what a pass of mixed rows costs cannot be measured. So in each round all rows draft
+    or none does.
     """
 
     def __init__(self, lookahead: Lookahead, rows: Callable[[], int]) -> None:
-        """`rows`: how many texts are under way."""
+        """`rows`: the number of texts that are decoded at the moment."""
         self.lookahead = lookahead
-        # Asked once: to look for a protocol's methods takes as long as all else here.
+        # Asked once: isinstance on a protocol takes as long as everything else here.
         self._sharing = lookahead if isinstance(lookahead, Sharing) else None
         self._rows = rows
         self._decision: _Decision | None = None
 
     def start(self) -> None:
-        """A text begins; of several that are under way only the first counts."""
+        """A text begins; of several at the same time only the first counts."""
         if self._decision is None or self._rows() == 1:
             self._decision = None
             self.lookahead.start()
 
     def after(self, last: _Decision | None) -> _Decision:
-        """The decision of the round behind the `last` one; the first to ask brings it about."""
+        """The decision for the round after the `last` one, made when the first text asks."""
         if self._decision is None or self._decision is last:
             if self._sharing is not None:
                 self._sharing.share(self._rows())
@@ -45,10 +46,10 @@ class InStep:
         return self._decision
 
 
-class OfOne:
+class RowLookahead:
     """The lookahead of one of these texts."""
 
-    def __init__(self, shared: InStep) -> None:
+    def __init__(self, shared: SharedLookahead) -> None:
         self._shared = shared
         self._last: _Decision | None = None
 

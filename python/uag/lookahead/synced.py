@@ -1,8 +1,8 @@
-"""Models that several processes compute together: each process has to decide alike.
+"""A lookahead for a model that several processes compute together: each must decide the same.
 
-transformers shards a model over the processes of `torchrun` (`tp_plan="auto"`); they meet in every
-forward pass, so all must read the same ids. What follows from logits is the same in each. What is
-measured is not, so the first process's clock counts for all.
+transformers shards a model over the processes of `torchrun` (`tp_plan="auto"`). All of them take
+part in every forward pass, so all must read the same ids. What follows from logits is the same in
+each process; what is measured is not, so the first process's times count for all.
 """
 
 from dataclasses import replace
@@ -16,8 +16,8 @@ from uag.lookahead.protocol import Sharing
 from uag.stats import Round
 
 
-class Agreed:
-    """What "auto" stands for where processes share a model: the first one's times count for all."""
+class SyncedLookahead:
+    """What "auto" is where processes share a model: all learn from the first one's times."""
 
     def __init__(self, lookahead: Sharing, model: PreTrainedModel) -> None:
         self._lookahead = lookahead

@@ -90,13 +90,13 @@ class Buffers:
                 layer.values[:, :, : small.max_cache_len] = small.values
 
 
-def backend_of(option: bool | str) -> str | None:
+def compile_backend(option: bool | str) -> str | None:
     """The backend of torch.compile that a `compile=` option stands for; `None` for no compiling.
 
     Raises:
         OptionError: for a backend that torch does not know.
 
-    >>> backend_of(True), backend_of(False)
+    >>> compile_backend(True), compile_backend(False)
     ('inductor', None)
     """
     if isinstance(option, bool):
@@ -110,7 +110,7 @@ def backend_of(option: bool | str) -> str | None:
     return option
 
 
-class Engine:
+class ModelRunner:
     """How one model runs: compiled, or as it is where that is not asked for or not possible.
 
     Attributes:
@@ -221,30 +221,30 @@ class Engine:
 class FixedCache(PlacedCache):
     """A `ModelCache` in `Buffers`: going back moves a number."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, runner: ModelRunner) -> None:
         """A cache that has read nothing."""
         super().__init__()
-        self._engine = engine
+        self._runner = runner
         self._buffers: Buffers | None = None
 
     @torch.inference_mode()
     def read(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""
         # Not before they are needed: of several texts that wait only one is under way.
-        self._buffers = buffers = self._buffers or self._engine.lend(self)
+        self._buffers = buffers = self._buffers or self._runner.lend(self)
         count = len(ids)
         width = next((width for width in WIDTHS if width >= count), count)
         buffers.make_room(self.length + width)
         buffers.place.fill_(self.length)
-        fits = width <= WIDTHS[-1] and self.length + width <= self._engine.window
+        fits = width <= WIDTHS[-1] and self.length + width <= self._runner.window
         # Buffers are made by the first pass, outside of what is compiled.
         self.width = width
-        if not fits or buffers.empty or self._engine.reason:
+        if not fits or buffers.empty or self._runner.reason:
             self.width = count
-            logits = self._engine.run_as_it_is(ids, buffers, positions)
+            logits = self._runner.run_as_it_is(ids, buffers, positions)
         else:
             block = pad(ids, (0, width - count))
-            logits = self._engine.run(block, buffers)[count - positions : count]
+            logits = self._runner.run(block, buffers)[count - positions : count]
         self.length += count
         # The next pass may write where this one did.
         return logits.clone()

@@ -17,7 +17,7 @@ from typing import Any
 
 from uag.benchmark.comparison import PLAIN, Comparison
 from uag.decoding.output import Output
-from uag.decoding.trace import Step, Trace, Voice
+from uag.decoding.trace import Step, Trace, TracedModel
 from uag.errors import FileError, OptionError
 from uag.report.curves import by_confidence, by_position, plain_seconds
 from uag.stats import PHASES, Round
@@ -117,8 +117,8 @@ def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
     target = [id for step in steps for id in [*step.candidates, *step.tokens]]
     assistant = [id for step in steps for id in [*step.draft, *step.dropped, *step.feed]]
     return {
-        "target": _voice(trace.target, trace.target.prompt + target),
-        "assistant": _voice(trace.assistant, assistant) | {"name": trace.assistant.name},
+        "target": _model(trace.target, trace.target.prompt + target),
+        "assistant": _model(trace.assistant, assistant) | {"name": trace.assistant.name},
         "prompt": trace.target.prompt,
         "lookahead": trace.lookahead,
         "seed": None if out.seed is None else str(out.seed),  # beyond 2**53, no number in a page
@@ -133,9 +133,9 @@ def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
     }
 
 
-def _voice(voice: Voice, ids: Iterable[int]) -> dict[str, Any]:
+def _model(model: TracedModel, ids: Iterable[int]) -> dict[str, Any]:
     """The tokens that occur: their bytes, one character each, or the name of a special one."""
-    backend, core = backend_of(voice.tokenizer), voice.core
+    backend, core = backend_of(model.tokenizer), model.core
     tokens, specials = dict[int, str](), dict[int, str]()
     for id in set(ids):
         data = core.token_bytes(id)
@@ -144,21 +144,21 @@ def _voice(voice: Voice, ids: Iterable[int]) -> dict[str, Any]:
         else:
             tokens[id] = data.decode("latin-1")
     return {
-        "name": voice.name,
+        "name": model.name,
         "family": core.family,
         "fast": core.fast,
         "vocabulary": core.vocab_size,
         "tokens": tokens,
         "specials": specials,
-        "lead": _lead(voice),
+        "lead": _lead(model),
     }
 
 
-def _lead(voice: Voice) -> int:
+def _lead(model: TracedModel) -> int:
     """Bytes that the tokenizer puts before a text, where the prompt has none of it."""
-    if any(map(voice.core.token_bytes, voice.prompt)):
+    if any(map(model.core.token_bytes, model.prompt)):
         return 0
-    return sum(len(voice.core.token_bytes(id) or b"") for id in voice.core.encode(b"a")) - 1
+    return sum(len(model.core.token_bytes(id) or b"") for id in model.core.encode(b"a")) - 1
 
 
 def _round(step: Step, done: Round) -> dict[str, Any]:

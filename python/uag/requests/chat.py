@@ -14,9 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError, warn_once
-from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, special_ids
-
-Message = Mapping[str, Any]
+from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
+from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
 
 # Arguments of `apply_chat_template`; other options are variables of a template.
 RENDERING = (
@@ -29,10 +28,6 @@ RENDERING = (
 )
 # Those that say how the target's tokenizer is used.
 TARGETS_OWN = ("chat_template", "sanitize_control_tokens")
-# What templates raise for messages they do not know.
-UNRENDERED = (TemplateError, TypeError, ValueError, KeyError)
-# Stands for a reply, to see what a template puts around one.
-REPLY = "Xyzzy."
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -98,7 +93,7 @@ def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
         own = cast("PreTrainedTokenizerBase", tokenizer)
         for messages in (chat.messages, _without_system(chat.messages)):
             try:
-                return _ids(own, _opened(own, messages, options))
+                return plain_ids(own, _opened(own, messages, options))
             except UNRENDERED as error:
                 reason = error
         warn_once(
@@ -121,35 +116,6 @@ def plain_text(chat: Chat) -> str:
     if not _continues(chat.messages, chat.options):
         parts.append("assistant:\n")
     return "\n\n".join(parts)
-
-
-def template_of(tokenizer: AnyTokenizer) -> str | None:
-    """The chat template that a tokenizer comes with: its default one, if it has several."""
-    if isinstance(tokenizer, tokenizers.Tokenizer):
-        return None
-    template = cast("str | dict[str, str] | None", getattr(tokenizer, "chat_template", None))
-    if isinstance(template, dict):
-        return template.get("default", next(iter(template.values()), None))
-    return template
-
-
-def turn_end(tokenizer: AnyTokenizer) -> int | None:
-    """The special token that a tokenizer's chat template puts behind a reply, if it does.
-
-    That may be another than its end of text: `<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`.
-    """
-    if template_of(tokenizer) is None:
-        return None
-    own = cast("PreTrainedTokenizerBase", tokenizer)
-    question, reply = {"role": "user", "content": "?"}, {"role": "assistant", "content": REPLY}
-    try:
-        text = _rendered(own, [question, reply], {"add_generation_prompt": False})
-    except UNRENDERED:
-        return None
-    behind = text.rpartition(REPLY)[2]
-    ids = _ids(own, behind.lstrip()) if behind.strip() else []
-    special = set(own.all_special_ids) | special_ids(own)
-    return ids[0] if ids and ids[0] in special else None
 
 
 def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer) -> None:
@@ -201,14 +167,6 @@ def _filled(messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str
     )
 
 
-def _rendered(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], options: Mapping[str, Any]
-) -> str:
-    return cast("Any", tokenizer).apply_chat_template(
-        [*map(dict, messages)], tokenize=False, **options
-    )
-
-
 def _opened(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], options: dict[str, Any]
 ) -> str:
@@ -216,22 +174,16 @@ def _opened(
 
     Where a model's replies begin with a space, another's text would lack it.
     """
-    text = _rendered(tokenizer, messages, _filled(messages, options))
+    text = render(tokenizer, messages, _filled(messages, options))
     if _continues(messages, options):
         return text
     reply = {"role": "assistant", "content": REPLY}
     try:
-        whole = _rendered(
-            tokenizer, [*messages, reply], {**options, "add_generation_prompt": False}
-        )
+        whole = render(tokenizer, [*messages, reply], {**options, "add_generation_prompt": False})
     except UNRENDERED:
         return text
     gap = whole.rpartition(REPLY)[0].removeprefix(text)
     return text + gap if gap.isspace() else text
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

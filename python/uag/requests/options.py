@@ -26,6 +26,8 @@ from uag.translation.tokenizers import AnyTokenizer
 
 # Arguments of `model.generate` that are not in its GenerationConfig.
 EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
+# Arguments of `SpeculativeDecoder.generate` itself.
+OF_GENERATE = ("num_return_sequences", "seed", "batch_size", "streamer", "trace")
 # Options whose other values would change what is returned or how, with what to do instead.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "num_beams": ((None, 1), "beam search is not supported; leave it out"),
@@ -33,7 +35,10 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "guidance_scale": ((None, 1, 1.0), "classifier-free guidance is not supported"),
     "penalty_alpha": ((None, 0, 0.0), "contrastive search is not supported"),
     "dola_layers": ((None,), "DoLa decoding is not supported"),
-    "prompt_lookup_num_tokens": ((None,), "prompt look-up is not supported"),
+    "prompt_lookup_num_tokens": (
+        (None,),
+        'build the decoder with assistant="lookup", or lookup=True beside an assistant',
+    ),
     "assistant_early_exit": ((None,), "early-exit drafts are not supported"),
     "num_assistant_tokens": ((None,), "give lookahead= to the decoder instead"),
     "num_assistant_tokens_schedule": ((None,), "give lookahead= to the decoder instead"),
@@ -132,7 +137,7 @@ def plan_prepared(
 
 def is_option(name: str) -> bool:
     """Whether a name is one of the options of generation."""
-    return name in EXTRA or name in GenerationConfig().to_dict() or name == "streamer"
+    return name in EXTRA or name in OF_GENERATE or name in GenerationConfig().to_dict()
 
 
 def _shape(config: GenerationConfig) -> DraftShape:

@@ -4,7 +4,6 @@ A row is decoded without its padding, but its processors and criteria see it wit
 transformers, so that lengths and penalties mean the same.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,17 +11,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from transformers import (
-    EosTokenCriteria,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    MaxLengthCriteria,
-    MaxTimeCriteria,
     PrefixConstrainedLogitsProcessor,
     PreTrainedModel,
     StoppingCriteria,
     StoppingCriteriaList,
-    StopStringCriteria,
 )
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
@@ -31,11 +26,9 @@ from uag.decoding.verify import BY_ROW
 from uag.errors import OptionError, PromptError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
+from uag.requests.own_state import STATELESS, own_copy
 from uag.requests.prompt import check_ids
 from uag.stats import Stats
-
-# Criteria that look at the end of a text only, or that a plan replaces.
-BLIND_TO_PLACE = (StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTokenCriteria)
 
 
 @dataclass
@@ -179,7 +172,7 @@ class _OfRow(LogitsProcessor):
     """
 
     def __init__(self, processor: LogitsProcessor, place: _Place) -> None:
-        self._processor = _own(processor) if place.rows > 1 else processor
+        self._processor = own_copy(processor) if place.rows > 1 else processor
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -192,25 +185,12 @@ class _CriterionOfRow(StoppingCriteria):
     """The same for a criterion."""
 
     def __init__(self, criterion: StoppingCriteria, place: _Place) -> None:
-        self._criterion = _own(criterion) if place.rows > 1 else criterion
+        self._criterion = own_copy(criterion) if place.rows > 1 else criterion
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         met: Any = self._criterion(cast("Any", self._place.batch(input_ids)), scores, **kwargs)
         return met[self._place.row] if isinstance(met, Tensor) and met.dim() else met
-
-
-def _own(original: Any) -> Any:
-    """A copy whose memory of the texts it has seen is the row's own."""
-    mine = copy.copy(original)
-    if mine is not original:
-        memory = cast("dict[str, Any]", vars(mine))
-        memory |= {
-            name: copy.copy(value)
-            for name, value in memory.items()
-            if isinstance(value, list | dict | set)
-        }
-    return mine
 
 
 class _Keep(LogitsProcessor):
@@ -245,7 +225,7 @@ def _processor(processor: LogitsProcessor, place: _Place) -> LogitsProcessor:
 
 
 def _criterion(criterion: StoppingCriteria, place: _Place) -> StoppingCriteria:
-    blind = isinstance(criterion, BLIND_TO_PLACE) or (place.rows == 1 and not place.padding)
+    blind = isinstance(criterion, STATELESS) or (place.rows == 1 and not place.padding)
     return criterion if blind else _CriterionOfRow(criterion, place)
 
 

@@ -9,8 +9,9 @@ from transformers import PreTrainedModel
 from uag.errors import PromptError
 from uag.models.cached_lm import id_list
 from uag.models.properties import context_window, embedding_rows
-from uag.requests.chat import Chat, Message, chat_ids, is_chat
+from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
+from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids
 
 Prompt = str | list[int] | Tensor | Sequence[Message] | Chat

@@ -1,4 +1,4 @@
-"""How the ids of a text are chosen: the likeliest, by shared noise, or by rejection."""
+"""How tokens are chosen: greedily, by coupled noise, or by rejection."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,7 +6,6 @@ from typing import cast
 
 from transformers import PreTrainedModel
 
-from uag._core import Sequence
 from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.models.cached_lm import CachedLM
@@ -16,27 +15,31 @@ from uag.sampling.greedy import Choice, Pick, most_likely, most_likely_draft
 from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens
 from uag.stats import Stats
 from uag.translation.bridge import Bridge
+from uag.translation.protocol import Translator
 
 COUPLED, REJECTION = "coupled", "rejection"
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
-    """The choices of one text.
+class TextSampling:
+    """How the ids of one generation are chosen.
 
     Attributes:
         pick: chooses the target's ids.
         choice: chooses the assistant's.
-        sequence: makes candidates of a draft.
+        translator: makes candidates of a draft.
     """
 
     pick: Pick
     choice: Choice
-    sequence: Sequence
+    translator: Translator
 
 
-class Drawing:
-    """How two models draw, and what has been worked out about their vocabularies for it."""
+class SamplingMethod:
+    """How a decoder chooses tokens: greedily, by coupled noise, or by rejection.
+
+    What both vocabularies have to be prepared for is worked out on first use.
+    """
 
     def __init__(
         self,
@@ -61,33 +64,33 @@ class Drawing:
         self._draft_temperature = draft_temperature
 
     @staticmethod
-    def greedy(sequence: Sequence) -> Draws:
+    def greedy(translation: Translator) -> TextSampling:
         """The likeliest ids."""
-        return Draws(most_likely, most_likely_draft, sequence)
+        return TextSampling(most_likely, most_likely_draft, translation)
 
     def begin(
-        self, key: int, shape: DraftShape, target: CachedLM, sequence: Sequence, stats: Stats
-    ) -> Draws:
-        """Ids drawn with the noise of a sequence key, drafts from the assistant's `shape`.
+        self, key: int, shape: DraftShape, target: CachedLM, translation: Translator, stats: Stats
+    ) -> TextSampling:
+        """Ids sampled with the noise of a sequence key; drafts have the assistant's `shape`.
 
-        `target` and `sequence` hold the prompt; `stats` tells how drafts went.
+        `target` and `translation` hold the prompt; `stats` tells how drafts went.
         """
         if self._by_rejection:
             shape = shape.sharper(self._draft_temperature or 1.0)
             rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
-            same = cast("Sequence", SameTokens(sequence, self._shared, rejection))
-            return Draws(rejection, rejection.draft, same)
+            same = SameTokens(translation, self._shared, rejection)
+            return TextSampling(rejection, rejection.draft, same)
         sampler = Sampler(self.target_names, key, len(target.ids))
         if self._assistant is None:
-            return Draws(sampler, most_likely_draft, sequence)
+            return TextSampling(sampler, most_likely_draft, translation)
         choice = DraftSampling(
             self._assistant_names,
             key,
             lambda: shape.sharper(self._draft_temperature or draft_factor(stats.history)),
             # The assistant's ids leave out a character that the target has only begun.
-            lambda: sampler.position(target.ids, len(target.ids)) - sequence.held,
+            lambda: sampler.position(target.ids, len(target.ids)) - translation.held,
         )
-        return Draws(sampler, choice, sequence)
+        return TextSampling(sampler, choice, translation)
 
     @cached_property
     def target_names(self) -> TokenNames:

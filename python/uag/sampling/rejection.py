@@ -12,15 +12,15 @@ spell alike can be drafted, and the text for a seed depends on the assistant and
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from uag import _core
-from uag._core import Edit, Tokenizer
+from uag._core import Edit, Proposal, Tokenizer
 from uag.sampling.coupled import DraftShape
 from uag.sampling.noise import digest, gumbel, step_keys
+from uag.translation.protocol import Translator
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,31 +139,27 @@ def _by_text(tokenizer: Tokenizer) -> dict[bytes, int]:
 
 
 class SameTokens:
-    """A `Sequence` whose candidates are the drafted tokens, each as it is, or looked up."""
+    """A `Translator` whose candidates are the drafted tokens, each unchanged, or looked up."""
 
-    class Proposal(NamedTuple):
-        """As the core's."""
-
-        ids: list[int]
-        draft_ends: list[int]
-        cut: str = ""
+    # Drafts are whole tokens of both vocabularies: nothing of the text is held back.
+    held = 0
 
     def __init__(
-        self, sequence: _core.Sequence, shared: SharedTokens, rejection: RejectionSampling
+        self, translator: Translator, shared: SharedTokens, rejection: RejectionSampling
     ) -> None:
-        self._sequence = sequence
+        self._translator = translator
         self._shared = shared
         self._rejection = rejection
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """The drafted ids by their names in the target's vocabulary, or ids that spell `text`."""
-        proposal = self._sequence.propose(draft_ids, text)
+        proposal = self._translator.propose(draft_ids, text)
         if text:
             self._rejection.given(proposal.ids)
-            return self.Proposal(proposal.ids, proposal.draft_ends, proposal.cut)
+            return proposal
         ids = [self._shared.to_target[id] for id in draft_ids]
-        return self.Proposal(ids, [*range(1, len(ids) + 1)])
+        return Proposal(ids, [*range(1, len(ids) + 1)])
 
     def commit(self, target_ids: list[int]) -> Edit:
         """As the core's."""
-        return self._sequence.commit(target_ids)
+        return self._translator.commit(target_ids)

@@ -5,6 +5,12 @@ import codecs
 from uag._core import Tokenizer
 
 
+def leading_space(tokenizer: Tokenizer) -> bytes:
+    """The bytes that a tokenizer puts before every text: a space, or nothing."""
+    opening = b"".join(tokenizer.token_bytes(id) or b"" for id in tokenizer.encode(b"a"))
+    return opening.removesuffix(b"a")
+
+
 class TextBytes:
     """The bytes that ids add to a text; special tokens add none.
 
@@ -14,8 +20,7 @@ class TextBytes:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        opening = b"".join(tokenizer.token_bytes(id) or b"" for id in tokenizer.encode(b"a"))
-        self._unwanted = opening.removesuffix(b"a")
+        self._unwanted = leading_space(tokenizer)
 
     def add(self, ids: list[int]) -> bytes:
         """The bytes of the next ids."""

@@ -1,0 +1,214 @@
+"""The draft side of a decoder, a class for each kind: a model, a custom drafter, lookups, nothing.
+
+A side is built once with its decoder and keeps no state of a generation: each gets a source of
+drafts of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from transformers import PreTrainedModel
+
+from uag._core import Sequence as Translation
+from uag.drafting.custom import CustomDrafts, Drafter, check_drafter
+from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
+from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel
+from uag.drafting.source import DraftSource, ModelDrafts, NoDrafts
+from uag.errors import OptionError, UnsupportedTokenizerError
+from uag.lookahead.schedules import Schedule
+from uag.models.cache import ModelCache
+from uag.models.cached_lm import CachedLM
+from uag.models.compiled import ModelRunner
+from uag.models.loading import check_belongs, check_model, warn_if_larger
+from uag.models.properties import context_window, device_of, end_ids
+from uag.sampling.greedy import Choice
+from uag.translation.bridge import Bridge
+from uag.translation.chat_template import turn_end
+from uag.translation.end_tokens import end_pairs
+from uag.translation.tokenizers import AnyTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A generation as it begins, for the source of its drafts.
+
+    Attributes:
+        prompt: assistant ids.
+        choice: gives each draft its way to choose ids.
+        translation: the text in both vocabularies.
+        bridge: the two tokenizers.
+        new_cache: makes a KV cache of the assistant.
+        judge: decides about lookups.
+    """
+
+    prompt: list[int]
+    choice: Choice
+    translation: Translation
+    bridge: Bridge
+    new_cache: Callable[[], ModelCache]
+    judge: LookupJudge
+
+
+class DraftSide:
+    """What drafts for a target; on its own it is the side that drafts nothing.
+
+    Attributes:
+        drafts: whether anything does.
+        assistant: the model or custom drafter; `None` for lookups alone and for plain decoding.
+        name: the assistant's, for a trace; empty without one.
+        lookup: the texts that draft, alone or beside an assistant; `None` without any.
+        runner: how the assistant model runs; `None` without one.
+        stops_early: whether a draft may ask after each id if it should go on.
+    """
+
+    drafts = True
+    assistant: PreTrainedModel | Drafter | None = None
+    name = ""
+    lookup: Lookup | None = None
+    runner: ModelRunner | None = None
+    stops_early = True
+
+    def end_pairs(
+        self, target: PreTrainedModel, tokenizer: AnyTokenizer
+    ) -> Sequence[tuple[int, int]]:
+        """Ids that end a text or a turn: those of a target, each with one of the assistant's."""
+        del target, tokenizer
+        return ()
+
+    def check(self, target: PreTrainedModel, bridge: Bridge) -> None:
+        """Refuse an assistant that does not fit its tokenizer; warn about one that is too large."""
+
+    def source(self, opening: Opening) -> DraftSource:
+        """The drafts of one generation."""
+        raise NotImplementedError
+
+
+class NoSide(DraftSide):
+    """Nothing drafts: plain decoding."""
+
+    drafts = False
+
+    def source(self, opening: Opening) -> DraftSource:
+        del opening
+        return NoDrafts()
+
+
+class LookupSide(DraftSide):
+    """The text so far drafts, and other texts."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = self._texts = lookup
+
+    def source(self, opening: Opening) -> LookupDrafts:
+        return LookupDrafts(
+            self._texts.search(),
+            self._texts.min_match,
+            opening.bridge.target,
+            opening.translation,
+            opening.judge,
+        )
+
+
+class CustomSide(DraftSide):
+    """A user's `Drafter`."""
+
+    stops_early = False  # how sure it is, it does not say
+
+    def __init__(self, drafter: Drafter) -> None:
+        """Raises an `UnsupportedModelError` for what is neither a model nor a `Drafter`."""
+        check_drafter(drafter)
+        self.assistant = self._drafter = drafter
+        self.name = model_name(drafter)
+
+    def source(self, opening: Opening) -> DraftSource:
+        return CustomDrafts(self._drafter, opening.bridge.assistant, opening.prompt)
+
+
+class ModelSide(DraftSide):
+    """An assistant model."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: AnyTokenizer, backend: str | None
+    ) -> None:
+        """Raises an `UnsupportedModelError` for a model that cannot draft."""
+        check_model(model, "assistant")
+        self.assistant = self._model = model
+        self.name = model_name(model)
+        self.runner = ModelRunner(model, backend)
+        self.runner.new_cache()  # refuses what cannot be rolled back
+        # A GPU would have to be waited for after each id.
+        self.stops_early = device_of(model).type == "cpu"
+        self._end_ids = end_ids(model, tokenizer)
+        self._turn_end = turn_end(tokenizer)
+
+    def end_pairs(
+        self, target: PreTrainedModel, tokenizer: AnyTokenizer
+    ) -> Sequence[tuple[int, int]]:
+        turns = turn_end(tokenizer), self._turn_end
+        return end_pairs(end_ids(target, tokenizer), self._end_ids, *turns)
+
+    def check(self, target: PreTrainedModel, bridge: Bridge) -> None:
+        check_belongs(self._model, bridge.assistant, "assistant")
+        warn_if_larger(self._model, target)
+
+    def source(self, opening: Opening) -> DraftSource:
+        lm = CachedLM(self._model, context_window(self._model), opening.new_cache())
+        lm.append(opening.prompt)
+        ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
+        return ModelDrafts(lm, frozenset(ends), opening.choice)
+
+
+class LookupBeside(DraftSide):
+    """An assistant, and texts beside it: each draft is of the one that promises more."""
+
+    def __init__(self, beside: DraftSide, lookup: Lookup) -> None:
+        self.assistant, self.name, self.runner = beside.assistant, beside.name, beside.runner
+        self.stops_early = beside.stops_early
+        self.lookup = lookup
+        self.end_pairs, self.check = beside.end_pairs, beside.check
+        self._beside, self._texts = beside, LookupSide(lookup)
+
+    def source(self, opening: Opening) -> DraftSource:
+        texts = self._texts.source(opening)
+        return LookupOrModel(self._beside.source(opening), texts, opening.judge)
+
+
+def draft_side(
+    assistant: PreTrainedModel | Drafter | Lookup | str | None,
+    tokenizer: AnyTokenizer | None,
+    lookup: Lookup | bool | None,
+    schedule: Schedule,
+    backend: str | None,
+) -> DraftSide:
+    """The side that a decoder's `assistant=`, `assistant_tokenizer=` and `lookup=` stand for.
+
+    Raises:
+        OptionError: for two lookups, or what is none.
+        UnsupportedModelError: for an assistant that cannot draft.
+        UnsupportedTokenizerError: for an assistant model without a tokenizer.
+    """
+    if isinstance(assistant, Lookup) or (isinstance(assistant, str) and assistant == LOOKUP):
+        if lookup:
+            raise OptionError("both assistant and lookup are lookups; give one, with all texts")
+        return LookupSide(cast("Lookup", lookup_from(assistant)))
+    by_model = isinstance(assistant, PreTrainedModel)
+    if lookup is None:
+        lookup = by_model and schedule.looks_up_by_default
+    texts = lookup_from(lookup)
+    if assistant is None:
+        return NoSide() if texts is None else LookupSide(texts)
+    if not by_model:
+        side: DraftSide = CustomSide(cast("Drafter", assistant))
+    elif tokenizer is None:
+        raise UnsupportedTokenizerError(
+            "an assistant was given without assistant_tokenizer; give its own"
+        )
+    else:
+        side = ModelSide(assistant, tokenizer, backend)
+    return side if texts is None else LookupBeside(side, texts)
+
+
+def model_name(model: object) -> str:
+    """What a model or drafter is called: its hub name or folder, or its class."""
+    return getattr(model, "name_or_path", "") or type(model).__name__

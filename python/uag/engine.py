@@ -1,0 +1,179 @@
+"""What one call wires: caches, drafts, lookahead and sampling of each text, and their rounds."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from transformers.generation.streamers import BaseStreamer
+
+from uag.batching.session import ASSISTANT, TARGET, Session
+from uag.decoding.loop import rounds
+from uag.decoding.output import Output, TextStream
+from uag.decoding.streamers import check_one, feed, put_prompt
+from uag.decoding.trace import Trace, TracedModel
+from uag.decoding.verify import verifier
+from uag.drafting.fallback import GuardedDrafting
+from uag.drafting.lookup_drafts import DraftsAllFound
+from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
+from uag.lookahead.auto import Auto
+from uag.lookahead.estimates import Estimates
+from uag.lookahead.schedules import Schedule
+from uag.lookahead.synced import SyncedLookahead
+from uag.models.cached_lm import CachedLM
+from uag.models.compiled import ModelRunner
+from uag.models.properties import is_sharded
+from uag.requests.request import Request
+from uag.sampling.coupled import fresh_seed, sequence_key
+from uag.sampling.method import SamplingMethod
+from uag.stats import Round, Stats
+from uag.translation.bridge import Bridge
+from uag.translation.detokenizer import TextDecoder, WholeCharacters
+from uag.translation.tokenizers import AnyTokenizer
+
+
+class Engine:
+    """A target and what drafts for it, ready to run; built once by a decoder.
+
+    It keeps what is learnt of the two models (`Estimates`) and nothing of a text.
+    """
+
+    def __init__(
+        self,
+        target: ModelRunner,
+        side: DraftSide,
+        bridge: Bridge,
+        tokenizers: tuple[AnyTokenizer, AnyTokenizer],
+        schedule: Schedule,
+        sampling: SamplingMethod,
+    ) -> None:
+        """`tokenizers`: the target's and the assistant's, which know the names of special ids."""
+        self.estimates = Estimates()
+        self.sampling = sampling
+        self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
+        self._target = target
+        self._side = side
+        self._bridge = bridge
+        self._tokenizers = tokenizers
+        self._schedule = schedule
+
+    def start(self, request: Request, seed: int | None) -> TextStream:
+        """One text, decoded as it is asked for."""
+        (text,) = self._texts([request], seed, self._session(1))
+        return text
+
+    def run(
+        self,
+        requests: Sequence[Request],
+        seed: int | None,
+        batch_size: int,
+        streamer: BaseStreamer | None = None,
+        *,
+        has_prompt: bool = False,
+    ) -> list[Output]:
+        """All texts to their ends, at most `batch_size` at a time.
+
+        `has_prompt`: whether the streamer has got the prompt from transformers.
+
+        Raises:
+            OptionError: for a streamer of several texts.
+        """
+        if streamer is not None:
+            check_one(len(requests))
+        session = self._session(min(batch_size, len(requests)))
+        texts = self._texts(requests, seed, session)
+        if streamer is None:
+            return session.finish(texts)
+        (text,) = texts
+        if not has_prompt:
+            put_prompt(streamer, text.prompt)
+        return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
+
+    def _session(self, size: int) -> Session:
+        """What the texts of one call share."""
+        auto = Auto(self.estimates, stops_early=self._side.stops_early)
+        sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
+        lookahead = self._schedule.for_call(
+            SyncedLookahead(auto, sharded[0]) if sharded else auto,
+            beside_lookups=isinstance(self._side, LookupBeside),
+        )
+        judge = auto if self._schedule.automatic else DraftsAllFound(auto)
+        return Session(self.runners, self._schedule, lookahead, judge, size)
+
+    def _texts(
+        self, requests: Sequence[Request], seed: int | None, session: Session
+    ) -> list[TextStream]:
+        if requests[0].plan.sampling is None:
+            seed = None
+        elif seed is None:
+            seed = fresh_seed()
+        # Rows with the same prompt differ by how many came before.
+        before: Counter[tuple[int, ...]] = Counter()
+        texts: list[TextStream] = []
+        for request in requests:
+            prompt = tuple(request.target_ids)
+            texts.append(self._text(request, seed, before[prompt], session))
+            before[prompt] += 1
+        return texts
+
+    def _text(self, request: Request, seed: int | None, index: int, session: Session) -> TextStream:
+        plan, stats = request.plan, Stats()
+        target = CachedLM(self._target.model, cache=session.new_cache(TARGET))
+        target.append(request.target_ids)
+        translation = self._bridge.start(request.target_ids, request.assistant_ids)
+        if plan.sampling is None or seed is None:
+            sampling = self.sampling.greedy(translation)
+        else:
+            key = sequence_key(seed, request.target_ids, index)
+            sampling = self.sampling.begin(key, plan.sampling, target, translation, stats)
+        opening = Opening(
+            request.assistant_ids,
+            sampling.choice,
+            translation,
+            self._bridge,
+            partial(session.new_cache, ASSISTANT),
+            session.judge,
+        )
+        drafting = GuardedDrafting(
+            partial(self._side.source, opening),
+            sampling.translator,
+            session.new_lookahead(),
+            stats,
+            session.faults,
+        )
+        trace = self._trace(request) if request.trace else None
+        generation = rounds(
+            target,
+            drafting,
+            drafting if trace is None else trace.follow(drafting),
+            verifier(plan.processors, sampling.pick),
+            plan.stop,
+            drafting,
+        )
+        text = TextDecoder(self._bridge.target)
+        text.add(request.target_ids)
+        counted = _counted(generation, target, stats, session)
+        return TextStream(counted, text, stats, seed, request.target_ids, trace)
+
+    def _trace(self, request: Request) -> Trace:
+        target, assistant = self._tokenizers
+        name = model_name(self._target.model)
+        return Trace(
+            TracedModel(name, self._bridge.target, target, request.target_ids),
+            TracedModel(self._side.name, self._bridge.assistant, assistant, request.assistant_ids),
+            str(self._schedule.option),
+        )
+
+
+def _counted(
+    generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session
+) -> Iterator[Round]:
+    """The same rounds, entered into `stats` as they come."""
+    before = session.compile_seconds
+    stats.engines = session.engines
+    for done in generation:
+        stats.history.append(done)
+        stats.target_forwards = target.forwards
+        if (spent := session.compile_seconds - before) != stats.compile_seconds:
+            stats.compile_seconds = spent
+            stats.engines = session.engines  # a model that failed to compile runs eagerly
+        yield done

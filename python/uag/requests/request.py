@@ -1,0 +1,85 @@
+"""What a caller asks for, read and checked before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from uag.errors import OptionError
+from uag.limits import check_limits
+from uag.requests.options import Plan, plan_generation
+from uag.requests.own_state import with_own_state
+from uag.requests.padded_rows import Rows
+from uag.requests.prompt import Prompt, assistant_ids, read
+from uag.translation.bridge import Bridge
+from uag.translation.tokenizers import AnyTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to generate.
+
+    Attributes:
+        target_ids, assistant_ids: the prompt in either vocabulary.
+        plan: processors, where to stop, how tokens are chosen.
+        trace: whether to keep each round, id by id.
+    """
+
+    target_ids: list[int]
+    assistant_ids: list[int]
+    plan: Plan
+    trace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReader:
+    """Reads prompts and options for one target and one assistant's tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: AnyTokenizer
+    assistant_tokenizer: AnyTokenizer
+    bridge: Bridge
+
+    def read(
+        self,
+        prompts: Sequence[Prompt],
+        options: dict[str, Any],
+        *,
+        count: int | None = None,
+        seed: int | None = None,
+        trace: bool = False,
+    ) -> list[Request]:
+        """`count` requests for each prompt; a time limit among the options is for all of them.
+
+        Raises:
+            PromptError: for a prompt that is empty, too long or has unknown ids.
+            OptionError: for an option that is unknown, out of range or not supported.
+        """
+        check_limits({"num_return_sequences": count, "seed": seed})
+        alone = len(prompts) * (count or 1) == 1
+        requests = [
+            self._request(prompt, options if alone else with_own_state(options), trace=trace)
+            for prompt in prompts
+            for _ in range(count or 1)
+        ]
+        if requests[0].plan.sampling is None and count not in (None, 1):
+            raise OptionError(
+                f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                "time; add do_sample=True"
+            )
+        return requests
+
+    def rows(self, rows: Rows) -> list[Request]:
+        """A request for each row of a batch that transformers has prepared."""
+        return [
+            Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
+            for ids, plan in zip(rows.prompts, rows.plans, strict=True)
+        ]
+
+    def _request(self, prompt: Prompt, options: dict[str, Any], *, trace: bool) -> Request:
+        ids, others = read(
+            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
+        )
+        plan = plan_generation(self.model, self.tokenizer, ids, options)
+        return Request(ids, others, plan, trace)

@@ -1,0 +1,64 @@
+"""What a tokenizer's chat template says: how it renders messages, and how it ends a reply."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import tokenizers
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from uag.translation.tokenizers import AnyTokenizer, special_ids
+
+Message = Mapping[str, Any]
+
+# What templates raise for messages they do not know.
+UNRENDERED = (TemplateError, TypeError, ValueError, KeyError)
+# Stands for a reply, to see what a template puts around one.
+REPLY = "Xyzzy."
+
+
+def template_of(tokenizer: AnyTokenizer) -> str | None:
+    """The chat template that a tokenizer comes with: its default one, if it has several."""
+    if isinstance(tokenizer, tokenizers.Tokenizer):
+        return None
+    template = cast("str | dict[str, str] | None", getattr(tokenizer, "chat_template", None))
+    if isinstance(template, dict):
+        return template.get("default", next(iter(template.values()), None))
+    return template
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], options: Mapping[str, Any]
+) -> str:
+    """Messages as text.
+
+    Raises:
+        Exception: one of `UNRENDERED`, for messages that the template does not know.
+    """
+    return cast("Any", tokenizer).apply_chat_template(
+        [*map(dict, messages)], tokenize=False, **options
+    )
+
+
+def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The ids of a text, with nothing put around it."""
+    return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def turn_end(tokenizer: AnyTokenizer) -> int | None:
+    """The special token that a tokenizer's chat template puts after a reply, if it does.
+
+    That may be another than its end of text: `<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`.
+    """
+    if template_of(tokenizer) is None:
+        return None
+    own = cast("PreTrainedTokenizerBase", tokenizer)
+    question, reply = {"role": "user", "content": "?"}, {"role": "assistant", "content": REPLY}
+    try:
+        text = render(own, [question, reply], {"add_generation_prompt": False})
+    except UNRENDERED:
+        return None
+    after = text.rpartition(REPLY)[2]
+    ids = plain_ids(own, after.lstrip()) if after.strip() else []
+    special = set(own.all_special_ids) | special_ids(own)
+    return ids[0] if ids and ids[0] in special else None
