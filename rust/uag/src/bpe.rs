@@ -20,17 +20,9 @@ use rustc_hash::FxHashMap;
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json;
-use crate::tokenizer::MAX_SPELLING;
+use crate::limits::MAX_SPELLING;
+use crate::token::Token;
 use crate::utf8;
-
-/// One token of an encoding: its id and where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
-    /// The id.
-    pub id: u32,
-    /// One past its last byte.
-    pub end: u32,
-}
 
 /// How text becomes the symbols that merging starts from.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 //! be found one by one, from any of their ends.
 
 mod chars;
+mod class;
 mod deepseek;
 mod deepseek_llm;
 mod falcon;
@@ -20,7 +21,7 @@ mod scanner;
 mod tables;
 mod words;
 
-use chars::Class;
+use class::Class;
 use recipe::Recipe;
 pub use resume::Resume;
 use scanner::Scanner;

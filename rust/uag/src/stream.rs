@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::added::{BEHIND, Dropped, Hit, OPEN};
-use crate::bpe::Token;
 use crate::bytes;
 use crate::error::{Error, Result};
+use crate::limits::MAX_TEXT;
 use crate::nfc;
 use crate::pieces::{Kind, Resume};
+use crate::token::Token;
 use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
 use crate::unigram::Lattice;
 use crate::utf8;
@@ -16,9 +17,6 @@ use crate::window::Window;
 
 /// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
 const LONG: usize = 48;
-
-/// The most text between two special tokens: offsets are `u32`.
-const LIMIT: usize = u32::MAX as usize - 8;
 
 /// A piece of the text. Its tokens are `tokens[first..]` up to the next piece's.
 #[derive(Debug, Clone, Copy)]
@@ -229,8 +227,8 @@ impl Stream {
         if keep == self.text.len() && bytes.is_empty() {
             return Ok(self.tokens.len());
         }
-        if keep + bytes.len() > LIMIT {
-            return Err(Error::TooLong { limit: LIMIT });
+        if keep + bytes.len() > MAX_TEXT {
+            return Err(Error::TooLong { limit: MAX_TEXT });
         }
         if keep == self.lead {
             keep = self.restart(bytes);

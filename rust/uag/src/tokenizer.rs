@@ -5,23 +5,16 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::added::Matcher;
-use crate::bpe::{Bpe, Token};
+use crate::bpe::Bpe;
 use crate::bytes;
 use crate::charsmap::CharsMap;
 use crate::error::{Error, Result, unsupported};
 use crate::json::{self, Spec, VocabSpec};
+use crate::limits::{MAX_GAPS, MAX_ID, MAX_SPELLING};
 use crate::pieces::Pieces;
+use crate::token::Token;
 use crate::unigram::Unigram;
 use crate::vocab::Vocab;
-
-/// Ids above this are taken for damage in the file, not for a vocabulary; so are more ids without a token than
-/// `MAX_GAPS`, for which a file of a few bytes would make tables of any size.
-const MAX_ID: u32 = 1 << 24;
-const MAX_GAPS: usize = 1 << 20;
-
-/// The most bytes of an added token or a Unigram model's piece, and the most characters of what merges make, on the
-/// incremental path: a text is read again by so much at each of its bytes. The longest known is one of 512 spaces.
-pub(crate) const MAX_SPELLING: usize = 1024;
 
 /// The real tokenizer, for what the incremental path can't do.
 pub trait Encode: Send + Sync {

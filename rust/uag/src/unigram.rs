@@ -6,11 +6,11 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::bpe::Token;
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json::{self, VocabSpec};
-use crate::tokenizer::MAX_SPELLING;
+use crate::limits::MAX_SPELLING;
+use crate::token::Token;
 use crate::utf8;
 
 /// What the library takes off the least score for a character outside the vocabulary.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::bpe::{Bpe, Scratch, Token};
+use crate::bpe::{Bpe, Scratch};
+use crate::token::Token;
 use crate::utf8;
 
 /// How much of a long piece is encoded at a time. Merging is quadratic in it.

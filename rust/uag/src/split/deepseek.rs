@@ -1,6 +1,7 @@
 //! DeepSeek-V3 and DeepSeek-Coder.
 
-use super::chars::{Char, Class};
+use super::chars::Char;
+use super::class::Class;
 use super::resume::{Phase, Resume};
 use super::scanner::Scanner;
 use super::words::after_blank;

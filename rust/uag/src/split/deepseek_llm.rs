@@ -10,7 +10,8 @@
 //! - White space at the end of what these stages leave is cut off by the fourth, before the fifth
 //!   cuts around its characters, some of which are white space.
 
-use super::chars::{Char, Class};
+use super::chars::Char;
+use super::class::Class;
 use super::deepseek::same;
 use super::resume::{LOST, Phase};
 use super::scanner::Scanner;

@@ -4,7 +4,8 @@
 //! alphabet, in which the bytes B2, B3, B9 and BC to BE are the characters ² ³ ¹ ¼ ½ ¾: numeric, and
 //! so cut off in the middle of a character of the text.
 
-use super::chars::{Char, Class, char_at};
+use super::chars::{Char, char_at};
+use super::class::Class;
 use super::resume::Phase;
 use super::scanner::Scanner;
 use super::words::{after_blank, gpt2_phase};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::chars::Class;
+use super::class::Class;
 use super::words::Words;
 use super::{Pattern, Splitter};
 

@@ -1,6 +1,7 @@
 //! The one-pattern families: GPT-2, and the descendants of cl100k and o200k.
 
-use super::chars::{Char, Class};
+use super::chars::Char;
+use super::class::Class;
 use super::resume::{LOST, Phase};
 use super::scanner::Scanner;
 use crate::utf8;
