@@ -32,33 +32,23 @@
 
 #![forbid(unsafe_code)]
 
-mod added;
-mod bpe;
 pub mod bytes;
-mod charsmap;
+mod encoder;
 mod error;
 mod json;
 mod limits;
-mod nfc;
-mod pieces;
-mod search;
-mod sequence;
+mod lookup;
+mod model;
+mod normalize;
 pub mod split;
-mod stream;
-mod suffix;
-mod texts;
 mod token;
 mod tokenizer;
-mod unigram;
+mod translation;
 pub mod utf8;
-mod vocab;
-mod window;
 
+pub use encoder::Stream;
 pub use error::{Error, Result};
-pub use search::{Found, Search};
-pub use sequence::{Bridge, Cause, Cut, Edit, Proposal, Sequence};
-pub use stream::Stream;
-pub use suffix::SuffixTree;
-pub use texts::Texts;
+pub use lookup::{Found, Search, SuffixTree, Texts};
 pub use token::Token;
 pub use tokenizer::{Encode, Tokenizer};
+pub use translation::{Bridge, Cause, Cut, Edit, Proposal, Sequence};

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::class::Class;
-use super::words::Words;
+use super::patterns::words::Words;
 use super::{Pattern, Splitter};
 
 /// The known pre-tokenizers.

@@ -139,7 +139,7 @@ impl Bpe {
         };
         let cuts_before_spaces = metaspace
             && !model.ignore_merges
-            && model.merges.iter().flatten().all(|json::Merge(left, right)| {
+            && model.merges.iter().flatten().all(|json::MergeSpec(left, right)| {
                 spaces_lead(left) && spaces_lead(right) && (spaces_only(left) || !right.starts_with(bytes::METASPACE))
             });
         Ok(Self { atoms, merges, whole, cuts_before_spaces })
@@ -288,7 +288,7 @@ fn merge_table(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<FxHash
     };
     let mut table = FxHashMap::with_capacity_and_hasher(merges.len(), rustc_hash::FxBuildHasher);
     let mut joined = String::new();
-    for (rank, json::Merge(left, right)) in merges.iter().enumerate() {
+    for (rank, json::MergeSpec(left, right)) in merges.iter().enumerate() {
         joined.clear();
         joined.push_str(left);
         joined.push_str(right);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::encoder::Stream;
 use crate::error::Result;
-use crate::stream::Stream;
 use crate::tokenizer::{Prefix, Tokenizer};
 
 /// A target and an assistant tokenizer, and which of their special tokens mean the same.
@@ -117,7 +117,7 @@ fn is_control(tokenizer: &Tokenizer, pairs: &FxHashMap<u32, u32>, id: u32) -> bo
 
 /// The text that begins after a special token.
 fn after_special(tokenizer: &Arc<Tokenizer>) -> Stream {
-    Stream::new(Arc::clone(tokenizer), tokenizer.prefix != Prefix::FirstUnlessSpace)
+    Stream::new(Arc::clone(tokenizer), tokenizer.prefix() != Prefix::FirstUnlessSpace)
 }
 
 /// The text at the end of a prompt.
@@ -146,10 +146,10 @@ fn open(tokenizer: &Arc<Tokenizer>, pairs: &FxHashMap<u32, u32>, ids: &[u32]) ->
         Ok(Opened { stream, ends, first })
     };
     let agrees = |opened: &Opened| agreement(&opened.stream, ids, &opened.ends, 0) == ids.len();
-    let at_start = tokenizer.prefix != Prefix::FirstUnlessSpace || fresh;
+    let at_start = tokenizer.prefix() != Prefix::FirstUnlessSpace || fresh;
     let opened = read(at_start)?;
     let spaced = ids.first().and_then(|&id| tokenizer.token_bytes(id)).is_some_and(|bytes| bytes[0] == b' ');
-    let unruled = match tokenizer.prefix {
+    let unruled = match tokenizer.prefix() {
         Prefix::None | Prefix::Always => false,
         // No space was put before one that was there.
         Prefix::UnlessSpace => spaced,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::suffix::{Point, SuffixTree};
+use super::suffix_tree::{Point, SuffixTree};
 
 /// Between texts in one tree: a byte that no UTF-8 text has.
 pub(crate) const SEPARATOR: u8 = 0xFF;

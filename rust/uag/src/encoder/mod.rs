@@ -3,17 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::added::{BEHIND, Dropped, Hit, OPEN};
 use crate::bytes;
 use crate::error::{Error, Result};
 use crate::limits::MAX_TEXT;
-use crate::nfc;
-use crate::pieces::{Kind, Resume};
+use crate::model::{Lattice, Model, Window};
+use crate::normalize::nfc;
+use crate::split::pieces::{PieceKind, PieceState};
 use crate::token::Token;
-use crate::tokenizer::{Encode, Fast, Model, Path, Prefix, Tokenizer};
-use crate::unigram::Lattice;
+use crate::tokenizer::added::{BEHIND, Dropped, Hit, OPEN};
+use crate::tokenizer::{Backend, Encode, FastPath, Prefix, Tokenizer};
 use crate::utf8;
-use crate::window::Window;
 
 /// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
 const LONG: usize = 48;
@@ -28,7 +27,7 @@ struct Piece {
     first: usize,
     /// The piece, and all before it, depend on `text[..examined]` only, or on the end of the text.
     examined: usize,
-    resume: Resume,
+    resume: PieceState,
     /// Whether it is an added token.
     added: bool,
 }
@@ -76,7 +75,7 @@ pub(crate) struct Continuation {
 impl Piece {
     /// One that begins at `start` and whose end is not known yet.
     fn new(start: usize, stretch: usize, first: usize) -> Self {
-        Self { start, end: start, stretch, first, examined: OPEN, resume: Resume::default(), added: false }
+        Self { start, end: start, stretch, first, examined: OPEN, resume: PieceState::default(), added: false }
     }
 }
 
@@ -163,8 +162,8 @@ impl Stream {
         let forced = at > 0 && (next == 0 || self.tokens[next - 1].end as usize != at);
         let mut tokens = Vec::new();
         let tokenizer = Arc::clone(&self.tokenizer);
-        match &tokenizer.path {
-            Path::Fast(fast) => {
+        match &tokenizer.backend {
+            Backend::Fast(fast) => {
                 let whole = if forced && at < self.complete { self.rest_of_piece(fast, at, &mut tokens) } else { next };
                 tokens.extend_from_slice(&self.tokens[whole..]);
                 if let Model::Bpe(bpe) = &fast.model {
@@ -172,21 +171,21 @@ impl Stream {
                     bpe.merge(&self.text, held, self.text.len(), &mut self.window.scratch, &mut tokens);
                 }
             }
-            Path::Slow { encode, .. } if forced && at < self.complete => {
+            Backend::Slow(slow) if forced && at < self.complete => {
                 if let Ok(rest) = std::str::from_utf8(&self.text[at..self.complete]) {
                     let failed = |reason| Error::Encode { bytes: rest.len(), reason };
-                    let rest = encode.encode(rest).map_err(failed)?;
+                    let rest = slow.encode.encode(rest).map_err(failed)?;
                     tokens.extend(rest.iter().map(|token| Token { end: token.end + at as u32, ..*token }));
                 }
             }
-            Path::Slow { .. } => tokens.extend_from_slice(&self.tokens[next..]),
+            Backend::Slow(_) => tokens.extend_from_slice(&self.tokens[next..]),
         }
         let tokens = tokens.iter().map(|token| (token.id, (token.end as usize).saturating_sub(self.lead))).collect();
         Ok(Continuation { tokens, forced })
     }
 
     /// Encodes what is left at `at` of the piece around it; returns the first token of the next piece.
-    fn rest_of_piece(&mut self, fast: &Fast, at: usize, out: &mut Vec<Token>) -> usize {
+    fn rest_of_piece(&mut self, fast: &FastPath, at: usize, out: &mut Vec<Token>) -> usize {
         let index = self.pieces.len() - 1 - self.pieces.iter().rev().take_while(|piece| piece.start > at).count();
         let end = self.pieces[index].end;
         match &fast.model {
@@ -241,12 +240,12 @@ impl Stream {
         // What is known holds up to the last whole character that stayed.
         let unchanged = unchanged - utf8::unfinished(&self.text[unchanged.saturating_sub(3)..unchanged]);
         let tokenizer = Arc::clone(&self.tokenizer);
-        match &tokenizer.path {
-            Path::Fast(fast) => {
+        match &tokenizer.backend {
+            Backend::Fast(fast) => {
                 self.check_faithful(fast, unchanged);
                 Ok(self.encode(fast, unchanged))
             }
-            Path::Slow { encode, .. } => self.encode_slowly(encode.as_ref()),
+            Backend::Slow(slow) => self.encode_slowly(slow.encode.as_ref()),
         }
     }
 
@@ -259,10 +258,10 @@ impl Stream {
         self.complete = 0;
         self.clear = [0; 2];
         self.dropped = Default::default();
-        let fast = matches!(self.tokenizer.path, Path::Fast(_));
+        let fast = matches!(self.tokenizer.backend, Backend::Fast(_));
         let space = fast
             && self.at_start
-            && match self.tokenizer.prefix {
+            && match self.tokenizer.prefix() {
                 Prefix::None => false,
                 Prefix::Always => !first.is_empty(),
                 Prefix::UnlessSpace | Prefix::FirstUnlessSpace => first.first().is_some_and(|&b| b != b' '),
@@ -273,7 +272,7 @@ impl Stream {
     }
 
     /// Brings pieces and tokens up to date, given that `text[..keep]` is as it was.
-    fn encode(&mut self, fast: &Fast, keep: usize) -> usize {
+    fn encode(&mut self, fast: &FastPath, keep: usize) -> usize {
         let mut piece = match self.pieces.last() {
             Some(last) if last.added => Piece::new(last.end, last.end, self.tokens.len()),
             Some(last) => Piece::new(last.end, last.stretch, self.tokens.len()),
@@ -312,12 +311,12 @@ impl Stream {
                 let seen = if scan.examined <= limit { scan.examined } else { hit.map_or(OPEN, |hit| hit.examined) };
                 // A token that may yet begin at `sure` would end the stretch there.
                 let examined = if seen > sure && limit > sure { OPEN } else { seen };
-                if scan.kind == Kind::Unspaced {
+                if scan.kind == PieceKind::Unspaced {
                     self.unspaced = self.unspaced.min(piece.start);
                 }
                 // The space is put before text, and an added token at its start is none.
                 let lead_alone = limit <= self.lead && hit.is_some();
-                if scan.kind == Kind::Silent || lead_alone {
+                if scan.kind == PieceKind::Silent || lead_alone {
                     self.tokens.truncate(piece.first);
                     stable = stable.min(piece.first);
                 } else {
@@ -344,7 +343,7 @@ impl Stream {
 
     /// Whether the tokenizer puts a space before the text from `at` on, which follows an added token.
     fn gets_space(&self, at: usize) -> bool {
-        match self.tokenizer.prefix {
+        match self.tokenizer.prefix() {
             Prefix::None | Prefix::FirstUnlessSpace => false,
             Prefix::UnlessSpace => self.text[at] != b' ',
             Prefix::Always => true,
@@ -362,14 +361,14 @@ impl Stream {
     }
 
     /// The next added token at or after `at`, and where one that isn't there yet might begin.
-    fn next_added(&mut self, fast: &Fast, at: usize, stretch: usize) -> (Option<Hit>, usize) {
+    fn next_added(&mut self, fast: &FastPath, at: usize, stretch: usize) -> (Option<Hit>, usize) {
         let Self { text, lead, clear, dropped: [raw_dropped, dropped], .. } = self;
         let text = &text[..self.complete];
         let from = clear[0].max(*lead).max(at).min(text.len());
         let raw = fast.added[0].find(text, from, stretch, *lead, raw_dropped);
         let limit = raw.hit.map_or(text.len(), |hit| hit.start);
         // Only a normalizer's space is there when tokens are looked for in the normalised text.
-        let at = if self.tokenizer.prefix == Prefix::Always { at } else { at.max(*lead) };
+        let at = if self.tokenizer.prefix() == Prefix::Always { at } else { at.max(*lead) };
         let from = clear[1].max(at).min(limit);
         let normal = fast.added[1].find(&text[..limit], from, stretch, stretch, dropped);
         // Those of the second kind lie between those of the first.
@@ -384,7 +383,7 @@ impl Stream {
     }
 
     /// Encodes a piece whose tokens, as far as they are already there, are `tokens[first..]`.
-    fn encode_piece(&mut self, fast: &Fast, piece: Range<usize>, first: usize) -> usize {
+    fn encode_piece(&mut self, fast: &FastPath, piece: Range<usize>, first: usize) -> usize {
         let Self { text, tokens, window, lattice, .. } = self;
         match &fast.model {
             Model::Bpe(bpe) if piece.len() <= LONG => {
@@ -398,7 +397,7 @@ impl Stream {
     }
 
     /// Finds the first character from `start` on that makes the text another to the tokenizer.
-    fn check_faithful(&mut self, fast: &Fast, start: usize) {
+    fn check_faithful(&mut self, fast: &FastPath, start: usize) {
         if self.unfaithful < start {
             return;
         }
