@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 
 use crate::guard::{Fragile, guarded};
-use crate::sequence::Sequence;
+use crate::translation::Translation;
 
 #[pyclass(frozen, module = "uag._core")]
 pub(crate) struct Texts(Mutex<uag::Texts>);
@@ -56,7 +56,7 @@ impl Texts {
 #[pyclass(module = "uag._core")]
 pub(crate) struct Search {
     search: Fragile<uag::Search>,
-    /// How many ids of a sequence it has read.
+    /// How many ids of a translation it has read.
     read: usize,
 }
 
@@ -72,8 +72,8 @@ impl Search {
         })
     }
 
-    fn follow(&mut self, py: Python, sequence: &Sequence) -> PyResult<()> {
-        let (sequence, Self { search, read }) = (sequence.0.get()?, self);
+    fn follow(&mut self, py: Python, sequence: &Translation) -> PyResult<()> {
+        let (sequence, Self { search, read }) = (sequence.get()?, self);
         py.detach(|| {
             search.change(|search| {
                 search.append(sequence.texts_from(*read));

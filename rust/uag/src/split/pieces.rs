@@ -39,7 +39,7 @@ impl PieceState {
 pub(crate) struct PieceScan {
     pub(crate) end: usize,
     pub(crate) examined: usize,
-    pub(crate) resume: PieceState,
+    pub(crate) state: PieceState,
     pub(crate) kind: PieceKind,
 }
 
@@ -68,23 +68,23 @@ impl Pieces {
     }
 
     /// The piece of `text` that begins at `start`.
-    pub(crate) fn scan(&self, text: &[u8], start: usize, resume: PieceState) -> PieceScan {
+    pub(crate) fn scan(&self, text: &[u8], start: usize, state: PieceState) -> PieceScan {
         match self {
             Self::Pattern(splitter) => {
-                let Scan { end, examined, resume } = splitter.scan(text, start, resume.pattern);
-                PieceScan { end, examined, resume: PieceState { pattern: resume, seen: 0 }, kind: PieceKind::Encoded }
+                let Scan { end, examined, resume } = splitter.scan(text, start, state.pattern);
+                PieceScan { end, examined, state: PieceState { pattern: resume, seen: 0 }, kind: PieceKind::Encoded }
             }
             Self::Stretch => ending(text.len()),
-            Self::EachSpace => ending(next_space(text, resume.seen.max(start + 1))),
+            Self::EachSpace => ending(next_space(text, state.seen.max(start + 1))),
             Self::Words => {
-                let mut at = resume.seen.max(start);
+                let mut at = state.seen.max(start);
                 // A space after a word would have ended the piece: so these are the leading ones.
                 if at == start || text[at - 1] == b' ' {
                     at += text[at..].iter().take_while(|&&b| b == b' ').count();
                 }
                 ending(next_space(text, at))
             }
-            Self::Spaced => spaced(text, start, resume.seen.max(start)),
+            Self::Spaced => spaced(text, start, state.seen.max(start)),
         }
     }
 }
@@ -96,8 +96,8 @@ fn next_space(text: &[u8], from: usize) -> usize {
 
 /// A piece that ends at `end`, the next space or the end of the text, having looked no further.
 fn ending(end: usize) -> PieceScan {
-    let resume = PieceState { seen: end, ..PieceState::default() };
-    PieceScan { end, examined: end + 1, resume, kind: PieceKind::Encoded }
+    let state = PieceState { seen: end, ..PieceState::default() };
+    PieceScan { end, examined: end + 1, state, kind: PieceKind::Encoded }
 }
 
 /// The next of the words and of the white space that is lost between them.

@@ -2,7 +2,7 @@
 //!
 //! The library searches for the leftmost, at equal starts the longest, of all added tokens, and
 //! afterwards drops finds that are special tokens (in text they are only text here, see
-//! [`crate::Stream`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
+//! [`crate::IncrementalEncoder`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
 
 use crate::json::AddedToken;
 use crate::utf8;
@@ -65,8 +65,8 @@ pub(crate) struct Matcher {
     any_lstrip: bool,
 }
 
-/// A decision about a token looks at so many bytes behind it at most: one character.
-pub(crate) const BEHIND: usize = 4;
+/// The most bytes after a token that a decision about it looks at: one character.
+pub(crate) const AFTER: usize = 4;
 
 impl Matcher {
     /// `spelling` turns a token's content into the bytes to look for.
@@ -146,7 +146,7 @@ impl Matcher {
             let before = entry.single_word && ends_in_word(&text[start.min(at)..at]);
             let after = entry.single_word && end < text.len() && starts_with_word(&text[end..]);
             if entry.special || before || after {
-                let examined = if after { walked.max(end + BEHIND) } else { walked };
+                let examined = if after { walked.max(end + AFTER) } else { walked };
                 let examined = examined.max(dropped.last().map_or(0, |last| last.examined));
                 dropped.push(Dropped { start: at, end, examined: examined.min(text.len()) });
                 at = end;
@@ -157,7 +157,7 @@ impl Matcher {
             let looks_on = (entry.rstrip || entry.single_word) && stop == text.len();
             let open = clear <= at || walked == OPEN || looks_on;
             // Beyond its own bytes a find has looked at one character at most.
-            let examined = if open { OPEN } else { walked.max((stop + BEHIND).min(text.len())) };
+            let examined = if open { OPEN } else { walked.max((stop + AFTER).min(text.len())) };
             return Outcome { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
         }
         let clear = clear.min(text.len());

@@ -1,4 +1,4 @@
-//! A compiled tokenizer: everything about it that a [`crate::Stream`] needs, immutable and shared.
+//! A compiled tokenizer: everything about it that a [`crate::IncrementalEncoder`] needs, immutable and shared.
 
 pub(crate) mod added;
 mod load;
