@@ -8,11 +8,11 @@ use crate::guard::{Fragile, guarded};
 use crate::translation::Translation;
 
 #[pyclass(frozen, module = "uag._core")]
-pub(crate) struct Texts(Mutex<uag::Texts>);
+pub(crate) struct Texts(Mutex<uag::lookup::Texts>);
 
 impl Texts {
     /// Another thread's panic leaves a queue that is still sound.
-    fn lock(&self) -> MutexGuard<'_, uag::Texts> {
+    fn lock(&self) -> MutexGuard<'_, uag::lookup::Texts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -20,11 +20,11 @@ impl Texts {
 #[pymethods]
 impl Texts {
     #[classattr]
-    const LIMIT: usize = uag::Texts::LIMIT;
+    const LIMIT: usize = uag::lookup::Texts::LIMIT;
 
     #[new]
     fn new(limit: usize) -> PyResult<Self> {
-        guarded(|| Ok(Self(Mutex::new(uag::Texts::new(limit)))))
+        guarded(|| Ok(Self(Mutex::new(uag::lookup::Texts::new(limit)))))
     }
 
     // Whoever waits for the lock must not hold the GIL, which the holder might want.
@@ -33,7 +33,7 @@ impl Texts {
     }
 
     fn search(&self, py: Python) -> PyResult<Search> {
-        let search = || Ok(uag::Search::new(self.lock().trees()));
+        let search = || Ok(self.lock().search());
         Ok(Search { search: Fragile::new(py.detach(|| guarded(search))?), read: 0 })
     }
 
@@ -55,7 +55,7 @@ impl Texts {
 
 #[pyclass(module = "uag._core")]
 pub(crate) struct Search {
-    search: Fragile<uag::Search>,
+    search: Fragile<uag::lookup::Search>,
     /// How many ids of a translation it has read.
     read: usize,
 }
@@ -101,7 +101,7 @@ impl Search {
 }
 
 #[pyclass(frozen, module = "uag._core")]
-pub(crate) struct Found(uag::Found);
+pub(crate) struct Found(uag::lookup::Found);
 
 #[pymethods]
 impl Found {

@@ -37,7 +37,7 @@ mod encoder;
 mod error;
 mod json;
 mod limits;
-mod lookup;
+pub mod lookup;
 mod model;
 mod normalize;
 pub mod split;
@@ -48,7 +48,6 @@ pub mod utf8;
 
 pub use encoder::IncrementalEncoder;
 pub use error::{Error, Result};
-pub use lookup::{Found, Search, SuffixTree, Texts};
 pub use token::Token;
 pub use tokenizer::{Encode, Tokenizer};
 pub use translation::{Bridge, Cause, Cut, Edit, Proposal, Translation};

@@ -5,5 +5,4 @@ mod suffix_tree;
 mod texts;
 
 pub use search::{Found, Search};
-pub use suffix_tree::SuffixTree;
 pub use texts::Texts;

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::search::SEPARATOR;
+use super::search::{SEPARATOR, Search};
 use super::suffix_tree::SuffixTree;
 
-/// Texts are joined in one tree up to so many bytes: that bounds what adding one can take.
+/// The most bytes of texts that are joined in one tree: this bounds what adding a text can take.
 const JOINED: usize = 1 << 20;
 
 /// A queue of texts of at most `limit` bytes: the oldest leave.
@@ -50,7 +50,7 @@ impl Segment {
 }
 
 impl Texts {
-    /// None yet, of at most `limit` bytes together, which may be 1 GiB at most.
+    /// None yet, of at most `limit` bytes together, or [`Self::LIMIT`] if that is less.
     pub fn new(limit: usize) -> Self {
         Self { segments: VecDeque::new(), limit: limit.min(Self::LIMIT), bytes: 0 }
     }
@@ -84,7 +84,7 @@ impl Texts {
         true
     }
 
-    /// Lets the oldest texts leave until there is room for so many bytes.
+    /// Lets the oldest texts leave until there is room for a number of bytes.
     fn make_room(&mut self, bytes: usize) {
         while self.bytes + bytes > self.limit {
             let Some(oldest) = self.segments.pop_front() else { return };
@@ -116,9 +116,15 @@ impl Texts {
         self.segments.iter().flat_map(Segment::texts)
     }
 
-    /// Their trees as they are now, the newest first.
-    pub fn trees(&self) -> Vec<Arc<SuffixTree>> {
-        self.segments.iter().rev().map(|segment| Arc::clone(&segment.tree)).collect()
+    /// An empty text, to be looked up in these texts as they are now, and in itself.
+    pub fn search(&self) -> Search {
+        Search::beside(self.segments.iter().rev().map(|segment| Arc::clone(&segment.tree)).collect())
+    }
+
+    /// The number of trees that index the texts: each byte that is appended to a [`Search`] costs a
+    /// step in each of them.
+    pub fn trees(&self) -> usize {
+        self.segments.len()
     }
 
     /// How many bytes the texts have together.
