@@ -12,12 +12,12 @@ __all__ = [
     "CoreError",
     "Edit",
     "Found",
+    "IncrementalEncoder",
     "Proposal",
     "Search",
-    "Sequence",
-    "Stream",
     "Texts",
     "Tokenizer",
+    "Translation",
     "UnsupportedTokenizer",
 ]
 
@@ -30,7 +30,7 @@ class UnsupportedTokenizer(ValueError):  # noqa: N818 # the name in Rust
 class CoreError(RuntimeError):
     """A bug in the core. The object that raised it is unusable, and says so; others go on.
 
-    A `Sequence` is unusable after any error.
+    A `Translation` is unusable after any error.
     """
 
 @final
@@ -86,10 +86,10 @@ class Tokenizer:
         """
 
 @final
-class Stream:
+class IncrementalEncoder:
     """One text kept encoded while it grows and shrinks. For one thread at a time."""
 
-    def __new__(cls, tokenizer: Tokenizer, at_start: bool = True) -> Stream:
+    def __new__(cls, tokenizer: Tokenizer, at_start: bool = True) -> IncrementalEncoder:
         """An empty text; `at_start`: where the tokenizer may put a space before it."""
     def append(self, data: bytes) -> int:
         """Append bytes; returns how many ids at the start are surely unchanged."""
@@ -123,7 +123,7 @@ class Bridge:
 
         Where an id is in several, the first counts.
         """
-    def start(self, target_ids: list[int], assistant_ids: list[int]) -> Sequence:
+    def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """A text that begins with a prompt, given in both vocabularies. Releases the GIL.
 
         Raises:
@@ -131,12 +131,12 @@ class Bridge:
         """
 
 @final
-class Sequence:
+class Translation:
     """One growing text in both vocabularies. For one thread at a time.
 
     Any 32-bit id is accepted. One that carries no text (special, a padding row, out of range) ends
     the candidates in a draft; committed, it becomes its counterpart or, without one, leaves the
-    assistant's text as it is.
+    assistant's text unchanged.
     """
 
     def propose(self, draft_ids: list[int], text: bytes | None = None) -> Proposal:
@@ -166,6 +166,11 @@ class Sequence:
 class Proposal:
     """Candidate target ids for a draft."""
 
+    def __new__(cls, ids: list[int], draft_ends: list[int], cut: str = "") -> Proposal:
+        """One that was not made by `Translation.propose`, and so is not said to be `exact`.
+
+        `Proposal([], [])` proposes nothing. `cut` may be any word.
+        """
     @property
     def ids(self) -> list[int]:
         """The candidates: they continue the committed target ids.
@@ -174,9 +179,9 @@ class Proposal:
         """
     @property
     def draft_ends(self) -> list[int]:
-        """For each candidate, how many draft ids its bytes reach into.
+        """For each candidate, the number of draft ids that its bytes reach into.
 
-        Those that reach into the text behind the ids count as one more each.
+        In the text after the draft, if there is one, each candidate counts as one id more.
         """
     @property
     def exact(self) -> bool:
@@ -195,6 +200,8 @@ class Proposal:
 class Edit:
     """What a commit does to the assistant's ids: those before it, and the last draft after them."""
 
+    def __new__(cls, keep: int, feed: list[int], cause: str = "") -> Edit:
+        """One that was not made by `Translation.commit`. `cause` may be any word."""
     @property
     def keep(self) -> int:
         """How many stay, from the very first on."""
@@ -240,15 +247,16 @@ class Search:
 
     def append(self, data: bytes) -> None:
         """Add a token's bytes at its end, in amortised constant time each. Releases the GIL."""
-    def follow(self, sequence: Sequence) -> None:
+    def follow(self, sequence: Translation) -> None:
         """Add the target ids that `sequence` has committed since the last call, all of the same."""
     def find(self, limit: int, min_match: int) -> Found:
-        """Up to `limit` bytes that may follow: 32 times as many as matched and 96 more at most.
+        """Up to `limit` bytes that may follow, at most 32 for each byte that matched and 96 more.
 
         The places where the longest end of the text stood before, 64 of them at most, vote: each
-        byte is what most of those have that agree so far; of equals, that of the oldest. In the
-        text itself a place counts only where a token ends, as one ends here, unless there is none.
-        An end of less than `min_match` bytes tells nothing.
+        byte is the one that most places have which agree so far; of equals, that of the oldest. In
+        the text itself a place counts only where a token ends, as one ends here; where no such
+        place is left, up to 64 shorter ends are tried. A match of less than `min_match` bytes
+        tells nothing.
         """
     @property
     def text(self) -> bytes:
@@ -269,7 +277,7 @@ class Found:
         """For each, of the places that agree with all before it, the part that goes on with it."""
     @property
     def limited(self) -> bool:
-        """Whether they end because of the limit: perhaps in the midst of a token."""
+        """Whether they end because of the limit: perhaps in the middle of a token."""
     @property
     def matched(self) -> int:
         """How many bytes at the end of the text have occurred."""

@@ -5,6 +5,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyAnyMethods;
 
+use crate::guard::CoreError;
+
 create_exception!(
     uag._core,
     UnsupportedTokenizer,
@@ -16,6 +18,7 @@ create_exception!(
 pub(crate) fn error(error: uag::Error) -> PyErr {
     match error {
         uag::Error::Unsupported { .. } => UnsupportedTokenizer::new_err(error.to_string()),
+        uag::Error::Broken => CoreError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
 }

@@ -7,6 +7,8 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::convert::error;
+
 create_exception!(
     uag._core,
     CoreError,
@@ -47,19 +49,10 @@ impl<T> Fragile<T> {
         self.0 = Some(value);
         done
     }
-
-    /// Change the value, which is gone after an error too.
-    pub(crate) fn change_or_lose<R>(&mut self, change: impl FnOnce(&mut T) -> PyResult<R>) -> PyResult<R> {
-        let done = self.change(change);
-        if done.is_err() {
-            self.0 = None;
-        }
-        done
-    }
 }
 
 fn unusable() -> PyErr {
-    CoreError::new_err("unusable: an earlier call failed half-way; begin a new one")
+    error(uag::Error::Broken)
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

@@ -6,8 +6,8 @@
 mod convert;
 mod guard;
 mod lookup;
-mod sequence;
 mod tokenizer;
+mod translation;
 
 use pyo3::prelude::*;
 
@@ -21,7 +21,7 @@ mod _core {
     #[pymodule_export]
     use crate::lookup::{Found, Search, Texts};
     #[pymodule_export]
-    use crate::sequence::{Bridge, Edit, Proposal, Sequence};
+    use crate::tokenizer::{IncrementalEncoder, Tokenizer};
     #[pymodule_export]
-    use crate::tokenizer::{Stream, Tokenizer};
+    use crate::translation::{Bridge, Edit, Proposal, Translation};
 }

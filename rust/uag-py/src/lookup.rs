@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 
 use crate::guard::{Fragile, guarded};
-use crate::sequence::Sequence;
+use crate::translation::Translation;
 
 #[pyclass(frozen, module = "uag._core")]
-pub(crate) struct Texts(Mutex<uag::Texts>);
+pub(crate) struct Texts(Mutex<uag::lookup::Texts>);
 
 impl Texts {
     /// Another thread's panic leaves a queue that is still sound.
-    fn lock(&self) -> MutexGuard<'_, uag::Texts> {
+    fn lock(&self) -> MutexGuard<'_, uag::lookup::Texts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -20,11 +20,11 @@ impl Texts {
 #[pymethods]
 impl Texts {
     #[classattr]
-    const LIMIT: usize = uag::Texts::LIMIT;
+    const LIMIT: usize = uag::lookup::Texts::LIMIT;
 
     #[new]
     fn new(limit: usize) -> PyResult<Self> {
-        guarded(|| Ok(Self(Mutex::new(uag::Texts::new(limit)))))
+        guarded(|| Ok(Self(Mutex::new(uag::lookup::Texts::new(limit)))))
     }
 
     // Whoever waits for the lock must not hold the GIL, which the holder might want.
@@ -33,7 +33,7 @@ impl Texts {
     }
 
     fn search(&self, py: Python) -> PyResult<Search> {
-        let search = || Ok(uag::Search::new(self.lock().trees()));
+        let search = || Ok(self.lock().search());
         Ok(Search { search: Fragile::new(py.detach(|| guarded(search))?), read: 0 })
     }
 
@@ -55,8 +55,8 @@ impl Texts {
 
 #[pyclass(module = "uag._core")]
 pub(crate) struct Search {
-    search: Fragile<uag::Search>,
-    /// How many ids of a sequence it has read.
+    search: Fragile<uag::lookup::Search>,
+    /// How many ids of a translation it has read.
     read: usize,
 }
 
@@ -72,8 +72,8 @@ impl Search {
         })
     }
 
-    fn follow(&mut self, py: Python, sequence: &Sequence) -> PyResult<()> {
-        let (sequence, Self { search, read }) = (sequence.0.get()?, self);
+    fn follow(&mut self, py: Python, sequence: &Translation) -> PyResult<()> {
+        let (sequence, Self { search, read }) = (sequence.get()?, self);
         py.detach(|| {
             search.change(|search| {
                 search.append(sequence.texts_from(*read));
@@ -101,7 +101,7 @@ impl Search {
 }
 
 #[pyclass(frozen, module = "uag._core")]
-pub(crate) struct Found(uag::Found);
+pub(crate) struct Found(uag::lookup::Found);
 
 #[pymethods]
 impl Found {

@@ -1,4 +1,4 @@
-//! `Tokenizer` and `Stream`.
+//! `Tokenizer` and `IncrementalEncoder`.
 
 use std::sync::Arc;
 
@@ -71,43 +71,43 @@ impl Tokenizer {
 
     fn encode(&self, py: Python, data: &[u8]) -> PyResult<Vec<u32>> {
         let encode = || {
-            let mut stream = uag::Stream::new(Arc::clone(&self.0), true);
-            stream.append(data).map_err(error)?;
-            Ok(stream.ids(0).collect())
+            let mut encoder = uag::IncrementalEncoder::new(Arc::clone(&self.0), true);
+            encoder.append(data).map_err(error)?;
+            Ok(encoder.ids(0).collect())
         };
         py.detach(|| guarded(encode))
     }
 }
 
 #[pyclass(module = "uag._core")]
-pub(crate) struct Stream(Fragile<uag::Stream>);
+pub(crate) struct IncrementalEncoder(Fragile<uag::IncrementalEncoder>);
 
 #[pymethods]
-impl Stream {
+impl IncrementalEncoder {
     #[new]
     #[pyo3(signature = (tokenizer, at_start = true))]
     fn new(tokenizer: &Tokenizer, at_start: bool) -> PyResult<Self> {
-        guarded(|| Ok(Self(Fragile::new(uag::Stream::new(Arc::clone(&tokenizer.0), at_start)))))
+        guarded(|| Ok(Self(Fragile::new(uag::IncrementalEncoder::new(Arc::clone(&tokenizer.0), at_start)))))
     }
 
     fn append(&mut self, data: &[u8]) -> PyResult<usize> {
-        self.0.change(|stream| stream.append(data).map_err(error))
+        self.0.change(|encoder| encoder.append(data).map_err(error))
     }
 
     fn truncate(&mut self, length: usize) -> PyResult<usize> {
-        self.0.change(|stream| stream.truncate(length).map_err(error))
+        self.0.change(|encoder| encoder.truncate(length).map_err(error))
     }
 
     #[getter]
     fn ids(&self) -> PyResult<Vec<u32>> {
-        let stream = self.0.get()?;
-        guarded(|| Ok(stream.ids(0).collect()))
+        let encoder = self.0.get()?;
+        guarded(|| Ok(encoder.ids(0).collect()))
     }
 
     #[getter]
     fn ends(&self) -> PyResult<Vec<usize>> {
-        let stream = self.0.get()?;
-        guarded(|| Ok((0..stream.count()).map(|i| stream.token(i).1).collect()))
+        let encoder = self.0.get()?;
+        guarded(|| Ok((0..encoder.count()).map(|i| encoder.token(i).1).collect()))
     }
 
     #[getter]

@@ -23,12 +23,15 @@ pub enum Error {
         /// Its own words.
         reason: String,
     },
-    /// More text than a sequence can hold.
+    /// More text than can be held.
     #[error("a sequence holds at most {limit} bytes of text between two special tokens")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
     },
+    /// An earlier call of the same [`Translation`](crate::Translation) failed, and left it unusable.
+    #[error("unusable: an earlier call failed half-way; begin a new one")]
+    Broken,
 }
 
 /// `Result` with this crate's [`Error`].

@@ -47,7 +47,7 @@ pub struct Model<'a> {
     #[serde(borrow)]
     pub vocab: VocabSpec<'a>,
     #[serde(borrow, default)]
-    pub merges: Option<Vec<Merge<'a>>>,
+    pub merges: Option<Vec<MergeSpec<'a>>>,
     #[serde(default)]
     pub dropout: Option<f64>,
     #[serde(default)]
@@ -75,7 +75,7 @@ pub enum VocabSpec<'a> {
 
 /// A merge, written `["a", "b"]` or, in older files, `"a b"`.
 #[derive(Debug)]
-pub struct Merge<'a>(pub Cow<'a, str>, pub Cow<'a, str>);
+pub struct MergeSpec<'a>(pub Cow<'a, str>, pub Cow<'a, str>);
 
 /// A borrowed string where the file allows it: `Cow<str>` by itself always copies.
 #[derive(serde::Deserialize)]
@@ -111,11 +111,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for VocabSpec<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for MergeSpec<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Merge<'de>;
+            type Value = MergeSpec<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str(r#"a merge: ["a", "b"] or "a b""#)
@@ -124,19 +124,30 @@ impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let Text(left) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
                 let Text(right) = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
-                Ok(Merge(left, right))
+                Ok(MergeSpec(left, right))
             }
 
             fn visit_borrowed_str<E: serde::de::Error>(self, pair: &'de str) -> Result<Self::Value, E> {
                 let (left, right) = pair.split_once(' ').ok_or_else(|| E::custom("a merge without a space"))?;
-                Ok(Merge(Cow::Borrowed(left), Cow::Borrowed(right)))
+                Ok(MergeSpec(Cow::Borrowed(left), Cow::Borrowed(right)))
             }
 
             fn visit_str<E: serde::de::Error>(self, pair: &str) -> Result<Self::Value, E> {
                 let (left, right) = pair.split_once(' ').ok_or_else(|| E::custom("a merge without a space"))?;
-                Ok(Merge(Cow::Owned(left.to_owned()), Cow::Owned(right.to_owned())))
+                Ok(MergeSpec(Cow::Owned(left.to_owned()), Cow::Owned(right.to_owned())))
             }
         }
         deserializer.deserialize_any(V)
     }
+}
+
+/// The elements of a list; none if it is no list.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What to call a component in a message: its type, or the start of its JSON.
+pub(crate) fn name(value: &Value) -> String {
+    let text = value["type"].as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.chars().take(60).collect()
 }

@@ -1,7 +1,7 @@
 //! Byte-exact incremental translation between the token ids of two tokenizers.
 //!
-//! The interchange is bytes. A [`Stream`] keeps a growing text encoded by one [`Tokenizer`]; a [`Bridge`]
-//! joins two of them, and a [`Sequence`] is one text in both vocabularies: drafts of the assistant become
+//! The interchange is bytes. A [`IncrementalEncoder`] keeps a growing text encoded by one [`Tokenizer`]; a [`Bridge`]
+//! joins two of them, and a [`Translation`] is one text in both vocabularies: drafts of the assistant become
 //! candidates for the target, committed target ids become an edit of the assistant's cache.
 //!
 //! ```
@@ -22,41 +22,32 @@
 //! let assistant = Arc::new(uag::Tokenizer::from_json(&json("", ""))?);
 //! let bridge = Arc::new(uag::Bridge::new(target, assistant, &[]));
 //!
-//! let mut sequence = bridge.start(&[256], &[97, 98])?;           // "ab" | "a" "b"
-//! let proposal = sequence.propose(&[97, 98, 99])?;               // the assistant drafts "abc"
+//! let mut text = bridge.start(&[256], &[97, 98])?;           // "ab" | "a" "b"
+//! let proposal = text.propose(&[97, 98, 99])?;               // the assistant drafts "abc"
 //! assert_eq!(proposal.ids, [256, 99]);                           // "ab" "c"
-//! let edit = sequence.commit(&[256, 100])?;                      // the target says "ab" "d"
+//! let edit = text.commit(&[256, 100])?;                      // the target says "ab" "d"
 //! assert_eq!((edit.keep, edit.feed), (4, vec![100]));
 //! # Ok::<(), uag::Error>(())
 //! ```
 
 #![forbid(unsafe_code)]
 
-mod added;
-mod bpe;
 pub mod bytes;
-mod charsmap;
+mod encoder;
 mod error;
 mod json;
-mod nfc;
-mod pieces;
-mod search;
-mod sequence;
+mod limits;
+pub mod lookup;
+mod model;
+mod normalize;
 pub mod split;
-mod stream;
-mod suffix;
-mod texts;
+mod token;
 mod tokenizer;
-mod unigram;
+mod translation;
 pub mod utf8;
-mod vocab;
-mod window;
 
-pub use bpe::Token;
+pub use encoder::IncrementalEncoder;
 pub use error::{Error, Result};
-pub use search::{Found, Search};
-pub use sequence::{Bridge, Cause, Cut, Edit, Proposal, Sequence};
-pub use stream::Stream;
-pub use suffix::SuffixTree;
-pub use texts::Texts;
+pub use token::Token;
 pub use tokenizer::{Encode, Tokenizer};
+pub use translation::{Bridge, Cause, Cut, Edit, Proposal, Translation};

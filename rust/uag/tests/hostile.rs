@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{byte_level, metaspace};
 use serde_json::{Value, json};
-use uag::{Bridge, Cut, Encode, Error, Stream, Token, Tokenizer};
+use uag::{Bridge, Cut, Encode, Error, IncrementalEncoder, Token, Tokenizer};
 
 /// In the place of the real tokenizer.
 struct None;
@@ -23,8 +23,8 @@ fn with(tokenizer: &str, path: &str, value: Value) -> String {
     tokenizer.to_string()
 }
 
-fn stream(json: &str, text: &[u8]) -> Stream {
-    let mut stream = Stream::new(Arc::new(Tokenizer::from_json(json).expect("it is one")), true);
+fn stream(json: &str, text: &[u8]) -> IncrementalEncoder {
+    let mut stream = IncrementalEncoder::new(Arc::new(Tokenizer::from_json(json).expect("it is one")), true);
     stream.append(text).expect("short");
     stream
 }

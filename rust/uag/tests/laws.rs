@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{byte_level, metaspace, reference, unigram};
 use proptest::prelude::*;
-use uag::{Bridge, Cut, Stream, Tokenizer};
+use uag::{Bridge, Cut, IncrementalEncoder, Tokenizer};
 
 /// What is done to a text.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ fn tokenizers() -> impl Strategy<Value = (String, &'static str)> {
     })
 }
 
-fn run(stream: &mut Stream, step: &Step) -> (usize, Vec<(u32, usize)>) {
+fn run(stream: &mut IncrementalEncoder, step: &Step) -> (usize, Vec<(u32, usize)>) {
     let before = (0..stream.count()).map(|i| stream.token(i)).collect();
     let at = |percent: usize| stream.len() * percent / 100;
     let stable = match step {
@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn a_stream_is_its_text((json, _) in tokenizers(), at_start: bool, steps in steps()) {
         let tokenizer = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
-        let mut stream = Stream::new(Arc::clone(&tokenizer), at_start);
+        let mut stream = IncrementalEncoder::new(Arc::clone(&tokenizer), at_start);
         let mut expected: Vec<u8> = Vec::new();
         for step in &steps {
             let len = expected.len();
@@ -80,9 +80,9 @@ proptest! {
             }
             let (stable, before) = run(&mut stream, step);
             prop_assert_eq!(stream.text(), &expected[..]);
-            let mut fresh = Stream::new(Arc::clone(&tokenizer), at_start);
+            let mut fresh = IncrementalEncoder::new(Arc::clone(&tokenizer), at_start);
             fresh.append(&expected).expect("short");
-            let tokens = |s: &Stream| (0..s.count()).map(|i| s.token(i)).collect::<Vec<_>>();
+            let tokens = |s: &IncrementalEncoder| (0..s.count()).map(|i| s.token(i)).collect::<Vec<_>>();
             prop_assert_eq!(tokens(&stream), tokens(&fresh));
             prop_assert_eq!(stream.held(), fresh.held());
             prop_assert_eq!(stream.exact(), fresh.exact());
@@ -95,7 +95,7 @@ proptest! {
     fn tokens_spell_the_text((json, kind) in tokenizers(), text in text()) {
         prop_assume!(kind != "unigram");
         let tokenizer = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
-        let mut stream = Stream::new(Arc::clone(&tokenizer), true);
+        let mut stream = IncrementalEncoder::new(Arc::clone(&tokenizer), true);
         stream.append(&text).expect("short");
         let mut spelled = Vec::new();
         for (i, id) in stream.ids(0).enumerate() {
@@ -110,7 +110,7 @@ proptest! {
     fn merging_is_the_textbook_loop(picks in prop::collection::vec((0..20usize, 0..20usize), 0..20), text in "[abc]{1,200}") {
         let json = byte_level(&["a", "b", "c"], &picks, false, false);
         let tokenizer = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
-        let mut stream = Stream::new(tokenizer, true);
+        let mut stream = IncrementalEncoder::new(tokenizer, true);
         for part in text.as_bytes().chunks(7) {
             stream.append(part).expect("short");
         }
@@ -128,7 +128,7 @@ proptest! {
         let target = Arc::new(Tokenizer::from_json(&target).expect("it is one"));
         let assistant = Arc::new(Tokenizer::from_json(&assistant).expect("it is one"));
         let ids = |tokenizer: &Arc<Tokenizer>| {
-            let mut stream = Stream::new(Arc::clone(tokenizer), true);
+            let mut stream = IncrementalEncoder::new(Arc::clone(tokenizer), true);
             stream.append(&prompt).expect("short");
             stream.ids(0).collect::<Vec<_>>()
         };
@@ -169,7 +169,7 @@ fn long_runs_stay_linear() {
         let letters = ["a", " ", "=", "b", "c"];
         for json in [byte_level(&letters, &merges, false, false), metaspace(&letters, &merges), unigram(&merges)] {
             let tokenizer = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
-            let mut stream = Stream::new(tokenizer, true);
+            let mut stream = IncrementalEncoder::new(tokenizer, true);
             let part = unit.repeat(20);
             while stream.len() < 200_000 {
                 let len = stream.len();

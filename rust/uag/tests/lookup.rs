@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use reference::check;
-use uag::{Search, Texts};
+use uag::lookup::{Search, Texts};
 
 /// Bytes of a few letters repeat themselves; now and then one is any byte but that between texts.
 fn text(longest: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -31,7 +31,7 @@ proptest! {
         for text in &others {
             store.remember(text);
         }
-        let mut search = Search::new(store.trees());
+        let mut search = store.search();
         let mut texts: Vec<Vec<u8>> = vec![Vec::new()];
         texts.extend(others);
         let mut is_end = vec![false];
@@ -61,7 +61,7 @@ proptest! {
             }
             prop_assert!(store.iter().eq(expected.iter().map(Vec::as_slice)));
             prop_assert_eq!(store.bytes(), expected.iter().map(Vec::len).sum::<usize>());
-            prop_assert!(store.trees().len() <= 20);
+            prop_assert!(store.trees() <= 20);
         }
     }
 }
@@ -73,7 +73,7 @@ fn bytes(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[test]
 fn a_match_shorter_than_asked_for_tells_nothing() {
-    let mut search = Search::new(Vec::new());
+    let mut search = Search::new();
     search.append(bytes(b"abcd abcd"));
     assert_eq!(search.find(3, 5).bytes, b"");
     assert_eq!(search.find(3, 4).bytes, b" ab");
@@ -81,17 +81,17 @@ fn a_match_shorter_than_asked_for_tells_nothing() {
 
 #[test]
 fn the_most_frequent_continuation_wins_and_of_equals_the_oldest() {
-    let mut search = Search::new(Vec::new());
+    let mut search = Search::new();
     search.append(bytes(b"k1 k2 k2 k3 k"));
     assert_eq!(search.find(1, 2).bytes, b"2");
-    let mut search = Search::new(Vec::new());
+    let mut search = Search::new();
     search.append(bytes(b"k1 k2 k3 k"));
     assert_eq!(search.find(1, 2).bytes, b"2");
 }
 
 #[test]
 fn a_place_within_a_token_does_not_count() {
-    let mut search = Search::new(Vec::new());
+    let mut search = Search::new();
     search.append(["see", " them", ".", "be", " the", " a", " see", " the"].map(str::as_bytes));
     assert_eq!((search.find(2, 2).bytes, search.find(2, 2).matched), (b" a".to_vec(), 5));
 }
@@ -101,7 +101,7 @@ fn a_draft_ends_with_its_text_and_never_goes_on_in_the_next() {
     let mut store = Texts::new(100);
     store.remember(b"hello wor");
     store.remember(b"other");
-    let mut search = Search::new(store.trees());
+    let mut search = store.search();
     search.append(bytes(b"hello "));
     assert_eq!(search.find(10, 4).bytes, b"wor");
 }
@@ -110,17 +110,14 @@ fn a_draft_ends_with_its_text_and_never_goes_on_in_the_next() {
 fn hostile_texts_stay_linear() {
     let run = |text: &[u8]| {
         let start = Instant::now();
-        let mut search = Search::new(Vec::new());
+        let mut search = Search::new();
         for chunk in text.chunks(4) {
             search.append([chunk]);
             search.find(32, 4);
         }
-        let other = {
-            let mut store = Texts::new(1 << 22);
-            store.remember(text);
-            store.trees()
-        };
-        let mut second = Search::new(other);
+        let mut store = Texts::new(1 << 22);
+        store.remember(text);
+        let mut second = store.search();
         second.append([text]);
         (start.elapsed().as_secs_f64(), search.memory() as f64 / text.len() as f64)
     };

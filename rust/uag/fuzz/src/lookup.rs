@@ -1,6 +1,6 @@
 //! Texts that draft, against references that search all of them anew.
 
-use uag::{Search, Texts};
+use uag::lookup::Texts;
 
 use super::lookup_reference::check;
 use super::reader::Reader;
@@ -36,9 +36,9 @@ pub fn lookup(data: &[u8]) {
         }
         assert!(store.iter().eq(kept.iter().map(Vec::as_slice)), "the oldest leave");
         assert_eq!(store.bytes(), kept.iter().map(Vec::len).sum::<usize>());
-        assert!(store.trees().len() <= 20 && store.memory() <= 64 * limit + 20 * 1100);
+        assert!(store.trees() <= 20 && store.memory() <= 64 * limit + 20 * 1100);
     }
-    let mut search = Search::new(store.trees());
+    let mut search = store.search();
     let mut texts = vec![Vec::new()];
     texts.extend(kept);
     let mut is_end = vec![false];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use uag::{Bridge, Cut, Encode as _, Proposal, Sequence, Stream, Tokenizer};
+use uag::{Bridge, Cut, Encode as _, IncrementalEncoder, Proposal, Tokenizer, Translation};
 
 use super::families::Words;
 use super::reader::Reader;
@@ -11,12 +11,12 @@ use super::reader::Reader;
 const LONGEST: usize = 3000;
 
 /// The tokens of a stream, and what else it says of its text.
-fn account(stream: &Stream) -> (Vec<(u32, usize)>, &[u8], bool) {
+fn account(stream: &IncrementalEncoder) -> (Vec<(u32, usize)>, &[u8], bool) {
     ((0..stream.count()).map(|i| stream.token(i)).collect(), stream.held(), stream.exact())
 }
 
-fn fresh(tokenizer: &Arc<Tokenizer>, at_start: bool, text: &[u8]) -> Stream {
-    let mut stream = Stream::new(Arc::clone(tokenizer), at_start);
+fn fresh(tokenizer: &Arc<Tokenizer>, at_start: bool, text: &[u8]) -> IncrementalEncoder {
+    let mut stream = IncrementalEncoder::new(Arc::clone(tokenizer), at_start);
     stream.append(text).expect("a short text of a tokenizer that refuses none");
     stream
 }
@@ -24,7 +24,7 @@ fn fresh(tokenizer: &Arc<Tokenizer>, at_start: bool, text: &[u8]) -> Stream {
 /// Grows and cuts a text: however it came about, its tokens are those of the text given at once.
 pub(crate) fn edits(tokenizer: &Arc<Tokenizer>, choices: &mut Reader) {
     let at_start = choices.byte() & 1 == 0;
-    let mut stream = Stream::new(Arc::clone(tokenizer), at_start);
+    let mut stream = IncrementalEncoder::new(Arc::clone(tokenizer), at_start);
     let mut text: Vec<u8> = Vec::new();
     while !choices.is_empty() {
         let kind = choices.byte();
@@ -62,7 +62,7 @@ impl<'a> Side<'a> {
 
     /// What the ids spell, if each carries text; the first of them after a `fresh` start.
     fn spelled(&self, ids: &[u32], fresh: bool) -> Option<Vec<u8>> {
-        let start = Stream::new(Arc::clone(self.tokenizer), true);
+        let start = IncrementalEncoder::new(Arc::clone(self.tokenizer), true);
         let bytes = ids.iter().enumerate().map(|(at, &id)| start.bytes_of(id, fresh && at == 0));
         let bytes = bytes.collect::<Option<Vec<_>>>()?.concat();
         (!ids.iter().any(|&id| Some(id) == self.special)).then_some(bytes)
@@ -77,7 +77,7 @@ impl<'a> Side<'a> {
 struct Pair<'a> {
     target: Side<'a>,
     assistant: Side<'a>,
-    sequence: Sequence,
+    sequence: Translation,
     target_ids: Vec<u32>,
     /// As long as all of it is text, and began as its own encoding.
     text: Option<Vec<u8>>,
@@ -182,7 +182,7 @@ impl Pair<'_> {
 
 /// A tokenizer that refuses some texts: its errors are passed on, and the text is as asked for.
 pub(crate) fn refusals(tokenizer: &Arc<Tokenizer>, real: &Words, choices: &mut Reader) {
-    let mut stream = Stream::new(Arc::clone(tokenizer), true);
+    let mut stream = IncrementalEncoder::new(Arc::clone(tokenizer), true);
     let mut text = Vec::new();
     while !choices.is_empty() {
         let new = choices.text();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
-use uag::{Stream, Tokenizer};
+use uag::{IncrementalEncoder, Tokenizer};
 
 use super::families::{families, read};
 use super::reader::Reader;
@@ -64,7 +64,7 @@ impl Textbook {
 
     /// Text that holds no added token is merged as the definition says, however it grows.
     fn check(&self, choices: &mut Reader) {
-        let mut stream = Stream::new(Arc::clone(&self.tokenizer), true);
+        let mut stream = IncrementalEncoder::new(Arc::clone(&self.tokenizer), true);
         while !choices.is_empty() && stream.len() < 400 {
             let text: Vec<u8> = choices.text().into_iter().filter(|&byte| byte != b'<').take(100).collect();
             stream.append(&text).expect("short");

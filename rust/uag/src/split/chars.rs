@@ -1,16 +1,8 @@
 //! Characters as the patterns see them: decoding, and the classes a character is in.
 
+use super::class::Class;
 use super::tables::{BLOCKS, LETTERS, PAGES};
 use crate::utf8;
-
-/// A set of character classes: those of one character, or those a pattern asks for.
-///
-/// Every character is in exactly one of `UPPER`, `LOWER`, `CASELESS`, `MARK`, `NUMBER`,
-/// `PUNCTUATION`, `SYMBOL`, `SPACE` and `OTHER`; the remaining bits are the properties that single
-/// patterns need. The complement of a set of general classes is therefore again such a set, and
-/// one mask test decides any of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Class(pub(super) u32);
 
 impl Class {
     pub(super) const NONE: Class = Class(0);

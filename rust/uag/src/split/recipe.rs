@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::chars::Class;
-use super::words::Words;
+use super::class::Class;
+use super::patterns::words::Words;
 use super::{Pattern, Splitter};
 
 /// The known pre-tokenizers.

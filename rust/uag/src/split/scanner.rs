@@ -1,7 +1,8 @@
 //! What the patterns have in common: a look at the text that remembers how far it went, and the
 //! runs that a scan can be resumed in.
 
-use super::chars::{Char, Class, ascii_class, char_at};
+use super::chars::{Char, ascii_class, char_at};
+use super::class::Class;
 use super::resume::{LOST, Phase, Resume};
 use crate::utf8;
 

@@ -51,7 +51,7 @@ fn longest(texts: &[Vec<u8>], counts: impl Fn(usize, usize, usize) -> bool) -> (
 }
 
 /// Checks every byte against those that stand behind the places that agree so far.
-pub(crate) fn check(texts: &[Vec<u8>], is_end: &[bool], found: &uag::Found, limit: usize, min_match: usize) {
+pub(crate) fn check(texts: &[Vec<u8>], is_end: &[bool], found: &uag::lookup::Found, limit: usize, min_match: usize) {
     // A match may reach over the byte between two texts only where it is one of the growing text, too.
     let between = |text: &Vec<u8>| text.contains(&0xFF);
     if texts[1..].iter().any(between) || (texts.len() > 1 && between(&texts[0])) {

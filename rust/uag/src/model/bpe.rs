@@ -20,17 +20,9 @@ use rustc_hash::FxHashMap;
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json;
-use crate::tokenizer::MAX_SPELLING;
+use crate::limits::MAX_SPELLING;
+use crate::token::Token;
 use crate::utf8;
-
-/// One token of an encoding: its id and where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
-    /// The id.
-    pub id: u32,
-    /// One past its last byte.
-    pub end: u32,
-}
 
 /// How text becomes the symbols that merging starts from.
 #[derive(Debug)]
@@ -147,7 +139,7 @@ impl Bpe {
         };
         let cuts_before_spaces = metaspace
             && !model.ignore_merges
-            && model.merges.iter().flatten().all(|json::Merge(left, right)| {
+            && model.merges.iter().flatten().all(|json::MergeSpec(left, right)| {
                 spaces_lead(left) && spaces_lead(right) && (spaces_only(left) || !right.starts_with(bytes::METASPACE))
             });
         Ok(Self { atoms, merges, whole, cuts_before_spaces })
@@ -296,7 +288,7 @@ fn merge_table(model: &json::Model, ids: &FxHashMap<&str, u32>) -> Result<FxHash
     };
     let mut table = FxHashMap::with_capacity_and_hasher(merges.len(), rustc_hash::FxBuildHasher);
     let mut joined = String::new();
-    for (rank, json::Merge(left, right)) in merges.iter().enumerate() {
+    for (rank, json::MergeSpec(left, right)) in merges.iter().enumerate() {
         joined.clear();
         joined.push_str(left);
         joined.push_str(right);

@@ -1,9 +1,10 @@
 //! DeepSeek-V3 and DeepSeek-Coder.
 
-use super::chars::{Char, Class};
-use super::resume::{Phase, Resume};
-use super::scanner::Scanner;
 use super::words::after_blank;
+use crate::split::chars::Char;
+use crate::split::class::Class;
+use crate::split::resume::{Phase, Resume};
+use crate::split::scanner::Scanner;
 use crate::utf8;
 
 const V3_WORD: Class = Class::LETTER.or(Class::MARK);
@@ -12,7 +13,7 @@ const V3_SYMBOL: Class = Class::PUNCTUATION.or(Class::SYMBOL);
 /// DeepSeek-V3: numbers by threes, then `[一-龥\u3040-ゟ゠-ヿ]+`, then in each stretch
 /// `[ASCII punctuation][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|`
 /// `\s*[\r\n]+|\s+(?!\S)|\s+`. Control characters and the like match none of it.
-pub(super) fn v3(s: &mut Scanner) -> usize {
+pub(in crate::split) fn v3(s: &mut Scanner) -> usize {
     let Some(first) = s.peek(s.start) else {
         return s.text.len();
     };
@@ -87,13 +88,13 @@ fn step_back_in_gap(s: &mut Scanner) {
 }
 
 /// Whether the stage `[一-龥ࠀ-一가-\u{d7ff}]+` does not cut between the two.
-pub(super) fn same(one: Char, other: Char) -> bool {
+pub(in crate::split) fn same(one: Char, other: Char) -> bool {
     one.class.and(Class::CJK_CODER) == other.class.and(Class::CJK_CODER)
 }
 
 /// DeepSeek-Coder: line ends singly, then `\s?\p{L}+`, then `\s?\p{P}+`, then
 /// `[一-龥ࠀ-一가-\u{d7ff}]+`, then digits singly; what is left over between these are pieces, too.
-pub(super) fn coder(s: &mut Scanner) -> usize {
+pub(in crate::split) fn coder(s: &mut Scanner) -> usize {
     step_back_in_gap(s);
     let Some(first) = s.peek(s.start) else {
         return s.text.len();

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use crate::bpe::{Bpe, Scratch, Token};
+use crate::token::Token;
 use crate::utf8;
+
+use super::bpe::{Bpe, Scratch};
 
 /// How much of a long piece is encoded at a time. Merging is quadratic in it.
 const BLOCK: usize = 48;
@@ -21,7 +23,7 @@ impl Window {
     /// Returns how many tokens in all are unchanged.
     ///
     /// `tokens[first..]` are those of a prefix of the piece as it was, and so themselves an encoding
-    /// (see [`crate::bpe`]); what follows may be glued to them where the pair at the seam is one.
+    /// (see [`super::bpe`]); what follows may be glued to them where the pair at the seam is one.
     pub(crate) fn grow(
         &mut self,
         bpe: &Bpe,

@@ -6,11 +6,11 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::bpe::Token;
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json::{self, VocabSpec};
-use crate::tokenizer::MAX_SPELLING;
+use crate::limits::MAX_SPELLING;
+use crate::token::Token;
 use crate::utf8;
 
 /// What the library takes off the least score for a character outside the vocabulary.
@@ -29,7 +29,7 @@ pub(crate) struct Unigram {
 
 /// The best way to one position.
 #[derive(Debug, Clone, Copy)]
-struct Node {
+struct BestPath {
     score: f64,
     /// Where its last token starts.
     start: u32,
@@ -37,17 +37,17 @@ struct Node {
     id: Option<u32>,
 }
 
-/// The table of one piece: `nodes[i]` is the best way to its byte `i`.
+/// The table of one piece: `paths[i]` is the best way to its byte `i`.
 #[derive(Debug, Default)]
 pub(crate) struct Lattice {
     start: usize,
-    nodes: Vec<Node>,
+    paths: Vec<BestPath>,
 }
 
 impl Lattice {
     /// Forgets what depended on `text[len..]`.
     pub(crate) fn clip(&mut self, len: usize) {
-        self.nodes.truncate((len + 1).saturating_sub(self.start));
+        self.paths.truncate((len + 1).saturating_sub(self.start));
     }
 }
 
@@ -93,15 +93,15 @@ impl Unigram {
         first: usize,
         out: &mut Vec<Token>,
     ) -> usize {
-        if lattice.start != start || lattice.nodes.is_empty() {
+        if lattice.start != start || lattice.paths.is_empty() {
             lattice.start = start;
-            lattice.nodes.clear();
-            lattice.nodes.push(Node { score: 0.0, start: start as u32, id: None });
+            lattice.paths.clear();
+            lattice.paths.push(BestPath { score: 0.0, start: start as u32, id: None });
         }
         self.extend(text, end, lattice);
         // Walk back until an old boundary is met: the best way to it is what it was.
         let mut found: Vec<Token> = Vec::new();
-        let unknown = |at: usize| lattice.nodes[at - start].id.is_none_or(|id| id == self.unknown);
+        let unknown = |at: usize| lattice.paths[at - start].id.is_none_or(|id| id == self.unknown);
         let (mut at, mut behind) = (end, false);
         loop {
             while out.len() > first && out[out.len() - 1].end as usize > at {
@@ -113,7 +113,7 @@ impl Unigram {
             if at == start || (meets && !grows) {
                 break;
             }
-            let node = lattice.nodes[at - start];
+            let node = lattice.paths[at - start];
             let before = node.start as usize;
             match (node.id.filter(|&id| id != self.unknown), &self.fallback) {
                 (Some(id), _) => found.push(Token { id, end: at as u32 }),
@@ -142,32 +142,32 @@ impl Unigram {
 
     fn extend(&self, text: &[u8], end: usize, lattice: &mut Lattice) {
         let start = lattice.start;
-        let mut from = start + lattice.nodes.len() - 1;
+        let mut from = start + lattice.paths.len() - 1;
         while from < end {
             let (_, len) = utf8::char_at(&text[..end], from);
             let at = from + len;
             // Positions inside a character are no place to be.
-            lattice.nodes.resize(at - start, Node { score: f64::NEG_INFINITY, start: from as u32, id: None });
+            lattice.paths.resize(at - start, BestPath { score: f64::NEG_INFINITY, start: from as u32, id: None });
             // Earlier starts first and only better ones replace: so ties keep the longest token.
-            let mut best: Option<Node> = None;
+            let mut best: Option<BestPath> = None;
             for s in at.saturating_sub(self.longest).max(start)..at {
                 if !utf8::is_boundary(&text[..end], s) {
                     continue;
                 }
                 if let Some(&(id, score)) = self.pieces.get(&text[s..at]) {
-                    let score = score + lattice.nodes[s - start].score;
+                    let score = score + lattice.paths[s - start].score;
                     if best.is_none_or(|b| score > b.score) {
-                        best = Some(Node { score, start: s as u32, id: Some(id) });
+                        best = Some(BestPath { score, start: s as u32, id: Some(id) });
                     }
                 }
             }
             if !self.pieces.contains_key(&text[from..at]) {
-                let score = self.unknown_score + lattice.nodes[from - start].score;
+                let score = self.unknown_score + lattice.paths[from - start].score;
                 if best.is_none_or(|b| score > b.score) {
-                    best = Some(Node { score, start: from as u32, id: None });
+                    best = Some(BestPath { score, start: from as u32, id: None });
                 }
             }
-            lattice.nodes.push(best.expect("a character is a piece or unknown"));
+            lattice.paths.push(best.expect("a character is a piece or unknown"));
             from = at;
         }
     }

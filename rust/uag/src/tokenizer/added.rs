@@ -2,7 +2,7 @@
 //!
 //! The library searches for the leftmost, at equal starts the longest, of all added tokens, and
 //! afterwards drops finds that are special tokens (in text they are only text here, see
-//! [`crate::Stream`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
+//! [`crate::IncrementalEncoder`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
 
 use crate::json::AddedToken;
 use crate::utf8;
@@ -22,7 +22,7 @@ pub(crate) struct Hit {
 
 /// The result of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Search {
+pub(crate) struct Outcome {
     pub(crate) hit: Option<Hit>,
     /// Before this no other token can begin, whatever text follows.
     pub(crate) clear: usize,
@@ -48,7 +48,7 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct TrieNode {
     children: Vec<(u8, u32)>,
     entry: Option<u32>,
 }
@@ -57,7 +57,7 @@ struct Node {
 #[derive(Debug)]
 pub(crate) struct Matcher {
     entries: Vec<Entry>,
-    nodes: Vec<Node>,
+    nodes: Vec<TrieNode>,
     /// Whether a token begins with this byte.
     first: [bool; 256],
     /// Length of the longest token, in bytes.
@@ -65,15 +65,15 @@ pub(crate) struct Matcher {
     any_lstrip: bool,
 }
 
-/// A decision about a token looks at so many bytes behind it at most: one character.
-pub(crate) const BEHIND: usize = 4;
+/// The most bytes after a token that a decision about it looks at: one character.
+pub(crate) const AFTER: usize = 4;
 
 impl Matcher {
     /// `spelling` turns a token's content into the bytes to look for.
     pub(crate) fn new<'a>(tokens: impl Iterator<Item = &'a AddedToken>, spelling: impl Fn(&str) -> Vec<u8>) -> Self {
         let mut matcher = Self {
             entries: Vec::new(),
-            nodes: vec![Node::default()],
+            nodes: vec![TrieNode::default()],
             first: [false; 256],
             longest: 0,
             any_lstrip: false,
@@ -107,7 +107,7 @@ impl Matcher {
     fn child_or_new(&mut self, node: u32, byte: u8) -> u32 {
         self.child(node, byte).unwrap_or_else(|| {
             let new = self.nodes.len() as u32;
-            self.nodes.push(Node::default());
+            self.nodes.push(TrieNode::default());
             self.nodes[node as usize].children.push((byte, new));
             new
         })
@@ -123,7 +123,7 @@ impl Matcher {
         stretch: usize,
         start: usize,
         dropped: &mut Vec<Dropped>,
-    ) -> Search {
+    ) -> Outcome {
         let mut clear = OPEN;
         let mut at = from;
         while let Some(last) = dropped.pop_if(|last| last.end > at) {
@@ -146,7 +146,7 @@ impl Matcher {
             let before = entry.single_word && ends_in_word(&text[start.min(at)..at]);
             let after = entry.single_word && end < text.len() && starts_with_word(&text[end..]);
             if entry.special || before || after {
-                let examined = if after { walked.max(end + BEHIND) } else { walked };
+                let examined = if after { walked.max(end + AFTER) } else { walked };
                 let examined = examined.max(dropped.last().map_or(0, |last| last.examined));
                 dropped.push(Dropped { start: at, end, examined: examined.min(text.len()) });
                 at = end;
@@ -157,13 +157,13 @@ impl Matcher {
             let looks_on = (entry.rstrip || entry.single_word) && stop == text.len();
             let open = clear <= at || walked == OPEN || looks_on;
             // Beyond its own bytes a find has looked at one character at most.
-            let examined = if open { OPEN } else { walked.max((stop + BEHIND).min(text.len())) };
-            return Search { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
+            let examined = if open { OPEN } else { walked.max((stop + AFTER).min(text.len())) };
+            return Outcome { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
         }
         let clear = clear.min(text.len());
         // A token that swallows the spaces before it leaves trailing spaces undecided.
         let clear = if self.any_lstrip { spaces_before(text, clear).max(stretch) } else { clear };
-        Search { hit: None, clear }
+        Outcome { hit: None, clear }
     }
 
     /// The longest token that starts at `at`, and how far the text was read to know ([`OPEN`]: to its end).
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    fn find(tokens: &[AddedToken], text: &str) -> Search {
+    fn find(tokens: &[AddedToken], text: &str) -> Outcome {
         Matcher::new(tokens.iter(), |c| c.as_bytes().to_vec()).find(text.as_bytes(), 0, 0, 0, &mut Vec::new())
     }
 
@@ -240,14 +240,14 @@ mod tests {
     fn the_longest_of_the_leftmost_wins() {
         let tokens = [token(1, "<a"), token(2, "<ab>"), token(3, "b>")];
         let hit = Hit { id: 2, start: 1, end: 5, examined: 6 };
-        assert_eq!(find(&tokens, "x<ab>y"), Search { hit: Some(hit), clear: 1 });
+        assert_eq!(find(&tokens, "x<ab>y"), Outcome { hit: Some(hit), clear: 1 });
     }
 
     #[test]
     fn a_partial_match_at_the_end_stays_open() {
         let tokens = [token(1, "<think>")];
-        assert_eq!(find(&tokens, "a <thin"), Search { hit: None, clear: 2 });
-        assert_eq!(find(&tokens, "a <thix"), Search { hit: None, clear: 7 });
+        assert_eq!(find(&tokens, "a <thin"), Outcome { hit: None, clear: 2 });
+        assert_eq!(find(&tokens, "a <thix"), Outcome { hit: None, clear: 7 });
         let two = [token(1, "<t"), token(2, "<tool>")];
         let hit = Hit { id: 1, start: 0, end: 2, examined: OPEN };
         assert_eq!(find(&two, "<to").hit, Some(hit), "may yet become the longer one");

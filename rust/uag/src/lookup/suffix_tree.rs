@@ -15,7 +15,7 @@ const NONE: u32 = u32::MAX;
 const LEAF: u32 = 1 << 31;
 
 /// The most bytes that a tree holds.
-pub(crate) const LIMIT: usize = (LEAF - 2) as usize;
+pub(super) const LIMIT: usize = (LEAF - 2) as usize;
 
 /// A repeated string after which different bytes have followed.
 #[derive(Debug, Clone, Copy)]
@@ -32,15 +32,15 @@ struct Node {
 
 /// A string that occurs in the text: `along` bytes of the edge from `node` to `child`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Point {
+pub(super) struct Point {
     node: u32,
     child: u32,
     along: u32,
 }
 
-/// See the module.
+/// The tree of a text; see the module.
 #[derive(Debug)]
-pub struct SuffixTree {
+pub(super) struct SuffixTree {
     text: Vec<u8>,
     nodes: Vec<Node>,
     /// For each leaf, that is for each start of a suffix, its next sibling.
@@ -53,7 +53,7 @@ pub struct SuffixTree {
 
 impl Point {
     /// The empty string.
-    pub(crate) const EMPTY: Self = Self { node: ROOT, child: NONE, along: 0 };
+    pub(super) const EMPTY: Self = Self { node: ROOT, child: NONE, along: 0 };
 }
 
 impl Default for SuffixTree {
@@ -71,7 +71,7 @@ impl Default for SuffixTree {
 
 impl SuffixTree {
     /// The tree of a whole text, which must not be longer than [`LIMIT`].
-    pub(crate) fn of(text: &[u8]) -> Self {
+    pub(super) fn of(text: &[u8]) -> Self {
         let mut tree = Self::default();
         tree.text.reserve_exact(text.len());
         tree.leaves.reserve_exact(text.len());
@@ -82,36 +82,35 @@ impl SuffixTree {
     }
 
     /// The text.
-    pub(crate) fn text(&self) -> &[u8] {
+    pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
 
     /// The longest string that the text ends with and that starts earlier too.
-    pub(crate) fn end(&self) -> Point {
+    pub(super) fn end(&self) -> Point {
         self.end
     }
 
     /// Bytes of memory in use.
-    pub(crate) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.text.capacity() + size_of::<Node>() * self.nodes.capacity() + 4 * self.leaves.capacity() + 1024
     }
 
-    /// Adds bytes at the end; returns how many, fewer only where the tree is full.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
-        let room = LIMIT - self.text.len();
-        for &byte in &bytes[..bytes.len().min(room)] {
+    /// Adds bytes at the end. The text must not become longer than [`LIMIT`].
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        assert!(self.text.len() + bytes.len() <= LIMIT, "the tree is full");
+        for &byte in bytes {
             self.push(byte);
         }
-        bytes.len().min(room)
     }
 
     /// Length of a point's string.
-    pub(crate) fn depth(&self, point: Point) -> usize {
+    pub(super) fn depth(&self, point: Point) -> usize {
         (self.nodes[point.node as usize].depth + point.along) as usize
     }
 
-    /// The longest string that ends with `byte` behind the end of `point`'s string, and occurs.
-    pub(crate) fn follow(&self, mut point: Point, byte: u8) -> Point {
+    /// The longest string that ends with `byte` after the end of `point`'s string, and occurs.
+    pub(super) fn follow(&self, mut point: Point, byte: u8) -> Point {
         loop {
             if let Some(longer) = self.step(point, byte) {
                 return longer;
@@ -124,7 +123,7 @@ impl SuffixTree {
     }
 
     /// Where `point`'s string starts: the first `limit` places that are met, older ones mostly first.
-    pub(crate) fn occurrences(&self, point: Point, limit: usize) -> Vec<usize> {
+    pub(super) fn occurrences(&self, point: Point, limit: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut open = Vec::new();
         if point.along == 0 {
@@ -158,7 +157,7 @@ impl SuffixTree {
         }
     }
 
-    /// One more byte: every suffix that has not occurred before with that byte behind it becomes a leaf.
+    /// One more byte: every suffix after which it has never followed becomes a leaf.
     fn push(&mut self, byte: u8) {
         self.text.push(byte);
         let mut unlinked = None;
@@ -242,7 +241,7 @@ impl SuffixTree {
     }
 
     /// The same string without its first byte, which is not empty.
-    pub(crate) fn shorter(&self, point: Point) -> Point {
+    pub(super) fn shorter(&self, point: Point) -> Point {
         let Node { depth, link, .. } = self.nodes[point.node as usize];
         if point.along == 0 {
             return Point { node: link, ..Point::EMPTY };
@@ -255,7 +254,7 @@ impl SuffixTree {
         }
     }
 
-    /// The point behind `length` bytes that stand at `at` in the text and are known to follow `node`: only
+    /// The point after `length` bytes that stand at `at` in the text and are known to follow `node`: only
     /// the first byte of each edge is looked at.
     fn descend(&self, mut node: u32, mut at: u32, mut length: u32) -> Point {
         while length > 0 {

@@ -10,17 +10,18 @@
 //! - White space at the end of what these stages leave is cut off by the fourth, before the fifth
 //!   cuts around its characters, some of which are white space.
 
-use super::chars::{Char, Class};
 use super::deepseek::same;
-use super::resume::{LOST, Phase};
-use super::scanner::Scanner;
+use crate::split::chars::Char;
+use crate::split::class::Class;
+use crate::split::resume::{LOST, Phase};
+use crate::split::scanner::Scanner;
 use crate::utf8;
 
 const LETTERS: Class = Class::LLM_LETTER.or(Class::LLM_LATIN);
 /// What the first three stages find something at.
 const FOUND: Class = LETTERS.or(Class::LLM_PUNCTUATION).or(Class::NEWLINE);
 
-pub(super) fn scan(s: &mut Scanner) -> usize {
+pub(in crate::split) fn scan(s: &mut Scanner) -> usize {
     let Some(first) = s.peek(s.start) else {
         return s.text.len();
     };

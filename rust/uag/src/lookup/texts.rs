@@ -1,12 +1,12 @@
-//! Texts to look up in: a queue of limited size, indexed in pieces.
+//! Texts to look up in: a queue of limited size, indexed in segments.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::search::SEPARATOR;
-use crate::suffix::SuffixTree;
+use super::search::{SEPARATOR, Search};
+use super::suffix_tree::SuffixTree;
 
-/// Texts are joined in one tree up to so many bytes: that bounds what adding one can take.
+/// The most bytes of texts that are joined in one tree: this bounds what adding a text can take.
 const JOINED: usize = 1 << 20;
 
 /// A queue of texts of at most `limit` bytes: the oldest leave.
@@ -17,19 +17,19 @@ const JOINED: usize = 1 << 20;
 /// a logarithmic number of times, and there are few trees.
 #[derive(Debug)]
 pub struct Texts {
-    pieces: VecDeque<Piece>,
+    segments: VecDeque<Segment>,
     limit: usize,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct Segment {
     tree: Arc<SuffixTree>,
     /// Of each of its texts.
     lengths: Vec<usize>,
 }
 
-impl Piece {
+impl Segment {
     fn of(texts: &[&[u8]]) -> Self {
         let lengths = texts.iter().map(|text| text.len()).collect();
         Self { tree: Arc::new(SuffixTree::of(&texts.join(&SEPARATOR))), lengths }
@@ -50,9 +50,9 @@ impl Piece {
 }
 
 impl Texts {
-    /// None yet, of at most `limit` bytes together, which may be 1 GiB at most.
+    /// None yet, of at most `limit` bytes together, or [`Self::LIMIT`] if that is less.
     pub fn new(limit: usize) -> Self {
-        Self { pieces: VecDeque::new(), limit: limit.min(Self::LIMIT), bytes: 0 }
+        Self { segments: VecDeque::new(), limit: limit.min(Self::LIMIT), bytes: 0 }
     }
 
     /// The most bytes there can be.
@@ -70,24 +70,24 @@ impl Texts {
         self.bytes += text.len();
         let mut joined = 0;
         let mut bytes = text.len();
-        for piece in self.pieces.iter().rev() {
-            let size = piece.bytes();
+        for segment in self.segments.iter().rev() {
+            let size = segment.bytes();
             if size >= 2 * bytes || size + bytes > JOINED {
                 break;
             }
             joined += 1;
             bytes += size;
         }
-        let older: Vec<Piece> = self.pieces.drain(self.pieces.len() - joined..).collect();
-        let texts: Vec<&[u8]> = older.iter().flat_map(Piece::texts).chain([text]).collect();
-        self.pieces.push_back(Piece::of(&texts));
+        let older: Vec<Segment> = self.segments.drain(self.segments.len() - joined..).collect();
+        let texts: Vec<&[u8]> = older.iter().flat_map(Segment::texts).chain([text]).collect();
+        self.segments.push_back(Segment::of(&texts));
         true
     }
 
-    /// Lets the oldest texts leave until there is room for so many bytes.
+    /// Lets the oldest texts leave until there is room for a number of bytes.
     fn make_room(&mut self, bytes: usize) {
         while self.bytes + bytes > self.limit {
-            let Some(oldest) = self.pieces.pop_front() else { return };
+            let Some(oldest) = self.segments.pop_front() else { return };
             let mut texts: VecDeque<&[u8]> = oldest.texts().collect();
             while self.bytes + bytes > self.limit {
                 let Some(text) = texts.pop_front() else { break };
@@ -102,23 +102,29 @@ impl Texts {
                     from -= 1;
                     size += rest[from].len();
                 }
-                halves.push(Piece::of(&rest[from..]));
+                halves.push(Segment::of(&rest[from..]));
                 rest.truncate(from);
             }
-            for piece in halves {
-                self.pieces.push_front(piece);
+            for segment in halves {
+                self.segments.push_front(segment);
             }
         }
     }
 
     /// The texts, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().flat_map(Piece::texts)
+        self.segments.iter().flat_map(Segment::texts)
     }
 
-    /// Their trees as they are now, the newest first.
-    pub fn trees(&self) -> Vec<Arc<SuffixTree>> {
-        self.pieces.iter().rev().map(|piece| Arc::clone(&piece.tree)).collect()
+    /// An empty text, to be looked up in these texts as they are now, and in itself.
+    pub fn search(&self) -> Search {
+        Search::beside(self.segments.iter().rev().map(|segment| Arc::clone(&segment.tree)).collect())
+    }
+
+    /// The number of trees that index the texts: each byte that is appended to a [`Search`] costs a
+    /// step in each of them.
+    pub fn trees(&self) -> usize {
+        self.segments.len()
     }
 
     /// How many bytes the texts have together.
@@ -128,6 +134,6 @@ impl Texts {
 
     /// How many bytes of memory they take with their trees.
     pub fn memory(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.tree.memory()).sum()
+        self.segments.iter().map(|segment| segment.tree.memory()).sum()
     }
 }

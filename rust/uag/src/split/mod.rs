@@ -11,16 +11,14 @@
 //! be found one by one, from any of their ends.
 
 mod chars;
-mod deepseek;
-mod deepseek_llm;
-mod falcon;
+mod class;
+mod patterns;
+pub(crate) mod pieces;
 mod recipe;
 mod resume;
 mod scanner;
 mod tables;
-mod words;
 
-use chars::Class;
 use recipe::Recipe;
 pub use resume::Resume;
 use scanner::Scanner;
@@ -86,34 +84,5 @@ impl Splitter {
             return self.scan(text, start, Resume::START);
         }
         Scan { end, examined: scanner.examined, resume: scanner.resume() }
-    }
-}
-
-impl Recipe {
-    fn scan(&self, s: &mut Scanner) -> usize {
-        match self {
-            Recipe::Gpt2 => words::gpt2(s),
-            Recipe::DigitsGpt2 { individual } => {
-                let Some(first) = s.peek(s.start) else {
-                    return s.text.len();
-                };
-                if *individual && first.class.is(Class::DIGITS) {
-                    return first.next;
-                }
-                s.fence(Class::DIGITS, first);
-                words::gpt2(s)
-            }
-            Recipe::Words(words) => words.scan(s),
-            Recipe::FencedWords { words, by } => {
-                if let Some(first) = s.peek(s.start) {
-                    s.fence(*by, first);
-                }
-                words.scan(s)
-            }
-            Recipe::DeepSeekV3 => deepseek::v3(s),
-            Recipe::DeepSeekCoder => deepseek::coder(s),
-            Recipe::DeepSeekLlm => deepseek_llm::scan(s),
-            Recipe::Falcon => falcon::falcon(s),
-        }
     }
 }

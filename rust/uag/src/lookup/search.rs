@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::suffix::{Point, SuffixTree};
+use super::suffix_tree::{LIMIT, Point, SuffixTree};
 
 /// Between texts in one tree: a byte that no UTF-8 text has.
-pub(crate) const SEPARATOR: u8 = 0xFF;
+pub(super) const SEPARATOR: u8 = 0xFF;
 
 /// The most occurrences that vote on what follows.
 const VOTERS: usize = 64;
 
-/// A longer draft than so many times what matched, and some more, is seldom right to its end.
+/// Bytes found for each byte that matched, and bytes more: a longer draft is seldom right to its end.
 const REACH: (usize, usize) = (32, 96);
 
 /// How much shorter a match may be for the sake of a place where a token ends.
@@ -18,15 +18,20 @@ const SHORTER: usize = 64;
 
 /// A growing text, and others, in which its end is looked up.
 ///
+/// The growing text's index takes 2 GiB of text at most. Where a token doesn't fit any more the index
+/// begins anew with it, and what stood before is forgotten; the other texts are not.
+///
 /// ```
-/// let mut search = uag::Search::new(Vec::new());
+/// let mut search = uag::lookup::Search::new();
 /// search.append("one two three. one ".split_inclusive(' ').map(str::as_bytes));
 /// let found = search.find(5, 4);
 /// assert_eq!((found.bytes.as_slice(), found.matched), (&b"two t"[..], 4));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Search {
     own: SuffixTree,
+    /// The most bytes of the growing text in its tree.
+    limit: usize,
     /// A bit for each place in the growing text: whether one of its tokens ends there.
     ends: Vec<u64>,
     others: Vec<(Arc<SuffixTree>, Point)>,
@@ -34,16 +39,17 @@ pub struct Search {
 
 /// What may follow.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Found {
     /// The bytes; none if the end of the text hasn't occurred.
     pub bytes: Vec<u8>,
-    /// For each, of the occurrences that agree with all before it, the part that goes on with it.
+    /// For each byte, the share of the places that go on with it, among those that agree so far.
     pub shares: Vec<f32>,
-    /// Whether they end because of the limit: perhaps in the midst of a token.
+    /// Whether they end because of the limit: perhaps in the middle of a token.
     pub limited: bool,
     /// How many bytes at the end of the text have occurred before.
     pub matched: usize,
-    /// At how many places, of which so many at most are looked at.
+    /// The number of places that voted, at most 64.
     pub places: usize,
 }
 
@@ -55,37 +61,53 @@ struct Place {
     at: usize,
 }
 
+impl Default for Search {
+    fn default() -> Self {
+        Self::beside(Vec::new())
+    }
+}
+
 impl Search {
+    /// An empty text, which is looked up in itself. [`Texts::search`](super::Texts::search) makes one
+    /// that is looked up in others, too.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// An empty text beside other ones, which are only read.
-    pub fn new(others: Vec<Arc<SuffixTree>>) -> Self {
+    pub(super) fn beside(others: Vec<Arc<SuffixTree>>) -> Self {
         let others = others.into_iter().map(|tree| (tree, Point::EMPTY)).collect();
-        Self { others, ..Self::default() }
+        Self { own: SuffixTree::default(), limit: LIMIT, ends: Vec::new(), others }
     }
 
     /// Adds tokens at the end of the growing text. Amortised constant time a byte and tree.
     pub fn append<'a>(&mut self, tokens: impl IntoIterator<Item = &'a [u8]>) {
         for token in tokens {
-            if self.own.append(token) < token.len() {
-                // Full, at 2 GiB: the end is no longer known.
-                *self = Self::default();
-                return;
-            }
             for (tree, point) in &mut self.others {
                 *point = token.iter().fold(*point, |point, &byte| tree.follow(point, byte));
             }
+            if self.own.text().len() + token.len() > self.limit {
+                self.own = SuffixTree::default();
+                self.ends.clear();
+                if token.len() > self.limit {
+                    continue;
+                }
+            }
+            self.own.append(token);
             let end = self.own.text().len();
             self.ends.resize(end / 64 + 1, 0);
             self.ends[end / 64] |= 1 << (end % 64);
         }
     }
 
-    /// Up to `limit` bytes that may follow, of those at most 32 times as many as matched and 96 more.
+    /// Up to `limit` bytes that may follow: at most 32 for each byte that matched, and 96 more.
     ///
     /// The places where the longest end of the text stood before, 64 of them at most, vote: each byte is
-    /// what most of those have that agree so far; of equals, that of the oldest. An end of less than
-    /// `min_match` bytes tells nothing. In the growing text itself a place counts only where a token ends,
-    /// as one ends here; what starts within the longest repeated end is itself a repetition, and doesn't
-    /// count. Where the end overlaps itself, as in "abcabcabc", what follows repeats. Linear in `limit`.
+    /// the one that most places have which agree so far; of equals, that of the oldest. A match of less
+    /// than `min_match` bytes tells nothing. In the growing text itself a place counts only where a token
+    /// ends, as one ends here; where no such place is left, up to 64 shorter ends are tried. What starts
+    /// within the longest repeated end is itself a repetition, and doesn't count. Where the end overlaps
+    /// itself, as in "abcabcabc", what follows repeats. Linear in `limit`.
     pub fn find(&self, limit: usize, min_match: usize) -> Found {
         let mut found = Found { bytes: Vec::new(), shares: Vec::new(), limited: false, matched: 0, places: 0 };
         let mut places;
@@ -141,7 +163,7 @@ impl Search {
         self.own.memory()
     }
 
-    /// The growing text.
+    /// The growing text, as far as it is in the index.
     pub fn text(&self) -> &[u8] {
         self.own.text()
     }
@@ -176,5 +198,34 @@ fn vote(texts: &[&[u8]], mut places: Vec<Place>, limit: usize, found: &mut Found
         places.retain(|place| next(place) == Some(byte));
         bytes.push(byte);
         shares.push(f32::from(most) / f32::from(all));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_index_begins_anew_and_the_other_texts_stay() {
+        let other = Arc::new(SuffixTree::of(b"one two three four"));
+        let mut search = Search { limit: 14, ..Search::beside(vec![other]) };
+        // The third token doesn't fit; it and those after it in the same call are read.
+        search.append(["one ", "two ", "abcdefg", "one ", "two"].map(str::as_bytes));
+        assert_eq!(search.text(), b"abcdefgone two");
+        let found = search.find(3, 1);
+        assert_eq!((found.bytes.as_slice(), found.matched), (&b" th"[..], 7));
+        // The growing text is looked up in itself from where it began anew.
+        search.append(["x", "y", "x"].map(str::as_bytes));
+        assert_eq!((search.text(), search.find(1, 1).bytes.as_slice()), (&b"xyx"[..], &b"y"[..]));
+    }
+
+    #[test]
+    fn a_token_longer_than_the_index_is_left_out() {
+        let other = Arc::new(SuffixTree::of(b"abcdef"));
+        let mut search = Search { limit: 4, ..Search::beside(vec![other]) };
+        search.append(["ab", "abcde"].map(str::as_bytes));
+        assert_eq!((search.text(), search.find(9, 1).bytes.as_slice()), (&b""[..], &b"f"[..]));
+        search.append(["f", "f"].map(str::as_bytes));
+        assert_eq!((search.text(), search.find(9, 1).matched), (&b"ff"[..], 1));
     }
 }

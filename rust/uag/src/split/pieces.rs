@@ -1,6 +1,6 @@
 //! How a stretch of text falls into the pieces that the model encodes one by one.
 
-use crate::split::{self, Splitter};
+use super::{Resume, Scan, Splitter};
 use crate::utf8;
 
 /// What cuts a stretch into pieces.
@@ -21,13 +21,13 @@ pub(crate) enum Pieces {
 
 /// Where scanning a piece can go on when the text has grown.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Resume {
-    pattern: split::Resume,
+pub(crate) struct PieceState {
+    pattern: Resume,
     /// For the spaces of SentencePiece-style text: the text before this has been looked at.
     seen: usize,
 }
 
-impl Resume {
+impl PieceState {
     /// The same for `text[..len]`.
     pub(crate) fn clip(self, len: usize) -> Self {
         Self { pattern: self.pattern.clip(len), seen: self.seen.min(len) }
@@ -36,16 +36,16 @@ impl Resume {
 
 /// A piece: where it ends and how much of the text decided that (more than there is: its end).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scan {
+pub(crate) struct PieceScan {
     pub(crate) end: usize,
     pub(crate) examined: usize,
-    pub(crate) resume: Resume,
-    pub(crate) kind: Kind,
+    pub(crate) state: PieceState,
+    pub(crate) kind: PieceKind,
 }
 
 /// What becomes of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PieceKind {
     /// The model encodes it.
     Encoded,
     /// The model would encode it with a space before it that the text doesn't have.
@@ -68,23 +68,23 @@ impl Pieces {
     }
 
     /// The piece of `text` that begins at `start`.
-    pub(crate) fn scan(&self, text: &[u8], start: usize, resume: Resume) -> Scan {
+    pub(crate) fn scan(&self, text: &[u8], start: usize, state: PieceState) -> PieceScan {
         match self {
             Self::Pattern(splitter) => {
-                let split::Scan { end, examined, resume } = splitter.scan(text, start, resume.pattern);
-                Scan { end, examined, resume: Resume { pattern: resume, seen: 0 }, kind: Kind::Encoded }
+                let Scan { end, examined, resume } = splitter.scan(text, start, state.pattern);
+                PieceScan { end, examined, state: PieceState { pattern: resume, seen: 0 }, kind: PieceKind::Encoded }
             }
             Self::Stretch => ending(text.len()),
-            Self::EachSpace => ending(next_space(text, resume.seen.max(start + 1))),
+            Self::EachSpace => ending(next_space(text, state.seen.max(start + 1))),
             Self::Words => {
-                let mut at = resume.seen.max(start);
+                let mut at = state.seen.max(start);
                 // A space after a word would have ended the piece: so these are the leading ones.
                 if at == start || text[at - 1] == b' ' {
                     at += text[at..].iter().take_while(|&&b| b == b' ').count();
                 }
                 ending(next_space(text, at))
             }
-            Self::Spaced => spaced(text, start, resume.seen.max(start)),
+            Self::Spaced => spaced(text, start, state.seen.max(start)),
         }
     }
 }
@@ -95,13 +95,13 @@ fn next_space(text: &[u8], from: usize) -> usize {
 }
 
 /// A piece that ends at `end`, the next space or the end of the text, having looked no further.
-fn ending(end: usize) -> Scan {
-    let resume = Resume { seen: end, ..Resume::default() };
-    Scan { end, examined: end + 1, resume, kind: Kind::Encoded }
+fn ending(end: usize) -> PieceScan {
+    let state = PieceState { seen: end, ..PieceState::default() };
+    PieceScan { end, examined: end + 1, state, kind: PieceKind::Encoded }
 }
 
 /// The next of the words and of the white space that is lost between them.
-fn spaced(text: &[u8], start: usize, seen: usize) -> Scan {
+fn spaced(text: &[u8], start: usize, seen: usize) -> PieceScan {
     let run = |from: usize, white: bool| {
         let mut at = from;
         while at < text.len() && is_white(text, at) == white {
@@ -111,15 +111,15 @@ fn spaced(text: &[u8], start: usize, seen: usize) -> Scan {
     };
     let words = run(start, true);
     let space = words > start && text[words - 1] == b' ';
-    let scan = |end: usize, kind| Scan { kind, examined: (end + 4).min(text.len() + 1), ..ending(end) };
+    let scan = |end: usize, kind| PieceScan { kind, examined: (end + 4).min(text.len() + 1), ..ending(end) };
     if words == text.len() {
-        scan(words, Kind::Silent)
+        scan(words, PieceKind::Silent)
     } else if words == start {
-        scan(run(seen, false), Kind::Unspaced)
+        scan(run(seen, false), PieceKind::Unspaced)
     } else if space && words == start + 1 {
-        scan(run(seen.max(words), false), Kind::Encoded)
+        scan(run(seen.max(words), false), PieceKind::Encoded)
     } else {
-        Scan { examined: words + 1, ..scan(words - usize::from(space), Kind::Silent) }
+        PieceScan { examined: words + 1, ..scan(words - usize::from(space), PieceKind::Silent) }
     }
 }
 

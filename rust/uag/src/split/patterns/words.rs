@@ -1,12 +1,13 @@
 //! The one-pattern families: GPT-2, and the descendants of cl100k and o200k.
 
-use super::chars::{Char, Class};
-use super::resume::{LOST, Phase};
-use super::scanner::Scanner;
+use crate::split::chars::Char;
+use crate::split::class::Class;
+use crate::split::resume::{LOST, Phase};
+use crate::split::scanner::Scanner;
 use crate::utf8;
 
 /// GPT-2: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
-pub(super) fn gpt2(s: &mut Scanner) -> usize {
+pub(in crate::split) fn gpt2(s: &mut Scanner) -> usize {
     if s.fresh()
         && let Some(end) = open_gpt2(s)
     {
@@ -34,7 +35,7 @@ fn open_gpt2(s: &mut Scanner) -> Option<usize> {
 }
 
 /// The run that a character which is no white space belongs to.
-pub(super) fn gpt2_phase(class: Class) -> Phase {
+pub(in crate::split) fn gpt2_phase(class: Class) -> Phase {
     if class.is(Class::LETTER) {
         Phase::Letters
     } else if class.is(Class::NUMBER) {
@@ -46,7 +47,7 @@ pub(super) fn gpt2_phase(class: Class) -> Phase {
 
 /// The character that an alternative beginning in ` ?` has to match: `first`, or the one after it
 /// where `first` is a blank and something else than white space follows.
-pub(super) fn after_blank(s: &mut Scanner, first: Char) -> Char {
+pub(in crate::split) fn after_blank(s: &mut Scanner, first: Char) -> Char {
     if first.code != 0x20 {
         return first;
     }
@@ -58,7 +59,7 @@ pub(super) fn after_blank(s: &mut Scanner, first: Char) -> Char {
 
 /// How words are made of letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Case {
+pub(in crate::split) enum Case {
     /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+`
     Ignored,
     /// `[^\r\n\p{L}\p{N}]?[upper]*[lower]+|[^\r\n\p{L}\p{N}]?[upper]+[lower]*`, where caseless
@@ -69,20 +70,20 @@ pub(super) enum Case {
 /// What the patterns after cl100k choose differently:
 /// `word|\p{N}{1,digits}| ?[symbols]+[tail]*|\s*[\r\n]+|\s+(?!\S)|\s+`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Words {
-    pub(super) case: Case,
+pub(in crate::split) struct Words {
+    pub(in crate::split) case: Case,
     /// The characters of words.
-    pub(super) letters: Class,
-    pub(super) digits: usize,
-    pub(super) symbols: Class,
-    pub(super) tail: Class,
+    pub(in crate::split) letters: Class,
+    pub(in crate::split) digits: usize,
+    pub(in crate::split) symbols: Class,
+    pub(in crate::split) tail: Class,
     /// `[\p{Han}]+` comes before everything else, and words have none of it.
-    pub(super) han: bool,
+    pub(in crate::split) han: bool,
 }
 
 impl Words {
     /// Llama-3, GPT-4 and many more.
-    pub(super) const CL100K: Words = Words {
+    pub(in crate::split) const CL100K: Words = Words {
         case: Case::Ignored,
         letters: Class::LETTER,
         digits: 3,
@@ -90,15 +91,15 @@ impl Words {
         tail: Class::NEWLINE,
         han: false,
     };
-    pub(super) const QWEN2: Words = Words { digits: 1, ..Words::CL100K };
+    pub(in crate::split) const QWEN2: Words = Words { digits: 1, ..Words::CL100K };
     /// Marks belong to words.
-    pub(super) const QWEN35: Words = Words {
+    pub(in crate::split) const QWEN35: Words = Words {
         letters: Class::LETTER.or(Class::MARK),
         symbols: Class::PUNCTUATION.or(Class::SYMBOL).or(Class::OTHER),
         ..Words::QWEN2
     };
     /// GPT-4o, gpt-oss, Llama-4.
-    pub(super) const O200K: Words = Words {
+    pub(in crate::split) const O200K: Words = Words {
         case: Case::Split { contractions: true },
         letters: Class::LETTER.or(Class::MARK),
         digits: 3,
@@ -106,10 +107,11 @@ impl Words {
         tail: Class::NEWLINE.or(Class::SLASH),
         han: false,
     };
-    pub(super) const TEKKEN: Words = Words { case: Case::Split { contractions: false }, digits: 1, ..Words::O200K };
-    pub(super) const KIMI: Words = Words { tail: Class::NEWLINE, han: true, ..Words::O200K };
+    pub(in crate::split) const TEKKEN: Words =
+        Words { case: Case::Split { contractions: false }, digits: 1, ..Words::O200K };
+    pub(in crate::split) const KIMI: Words = Words { tail: Class::NEWLINE, han: true, ..Words::O200K };
 
-    pub(super) fn scan(&self, s: &mut Scanner) -> usize {
+    pub(in crate::split) fn scan(&self, s: &mut Scanner) -> usize {
         if s.fresh()
             && let Some(end) = self.open(s)
         {

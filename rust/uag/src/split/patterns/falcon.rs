@@ -4,10 +4,11 @@
 //! alphabet, in which the bytes B2, B3, B9 and BC to BE are the characters ² ³ ¹ ¼ ½ ¾: numeric, and
 //! so cut off in the middle of a character of the text.
 
-use super::chars::{Char, Class, char_at};
-use super::resume::Phase;
-use super::scanner::Scanner;
 use super::words::{after_blank, gpt2_phase};
+use crate::split::chars::{Char, char_at};
+use crate::split::class::Class;
+use crate::split::resume::Phase;
+use crate::split::scanner::Scanner;
 
 fn numeric(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | 0xB2 | 0xB3 | 0xB9 | 0xBC..=0xBE)
@@ -22,7 +23,7 @@ fn members(phase: Phase) -> Class {
     }
 }
 
-pub(super) fn falcon(s: &mut Scanner) -> usize {
+pub(in crate::split) fn falcon(s: &mut Scanner) -> usize {
     let first = char_around(s.text, s.start);
     s.examined = s.examined.max(first.next);
     s.fence(Class::PUNCTUATIONS, first);

@@ -1,0 +1,158 @@
+//! One text in two vocabularies: candidates from drafts, and what a commit does to the assistant's cache.
+
+mod assistant;
+mod bridge;
+mod edit;
+mod proposal;
+mod target;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+pub use bridge::Bridge;
+pub use edit::{Cause, Edit};
+pub use proposal::{Cut, Proposal};
+
+use assistant::{Assistant, DraftText};
+use target::Target;
+
+/// A growing text in both vocabularies.
+///
+/// The target's ids are what it has emitted; the assistant's are the encoding of the same text, from
+/// the end of its own prompt on.
+///
+/// One round is [`propose`](Self::propose), the target's forward pass, [`commit`](Self::commit). Both
+/// cost time proportional to the new text only. After an error the two sides may differ, so a
+/// translation that returned one is [broken](Self::is_broken): each later round gives
+/// [`Error::Broken`].
+#[derive(Debug)]
+pub struct Translation {
+    bridge: Arc<Bridge>,
+    target: Target,
+    assistant: Assistant,
+    /// Whether a round was begun and not completed.
+    broken: bool,
+    /// Buffers.
+    draft: DraftText,
+    bytes: Vec<u8>,
+}
+
+impl Translation {
+    fn new(bridge: Arc<Bridge>, target: Target, assistant: Assistant) -> Self {
+        Self { bridge, target, assistant, broken: false, draft: DraftText::default(), bytes: Vec::new() }
+    }
+
+    /// All committed target ids.
+    pub fn target_ids(&self) -> &[u32] {
+        &self.target.ids
+    }
+
+    /// The bytes of each committed target id from the index `from` on that carries text.
+    pub fn texts_from(&self, from: usize) -> impl Iterator<Item = &[u8]> {
+        let ids = self.target.ids.get(from..).unwrap_or_default();
+        ids.iter().filter_map(|&id| self.bridge.target.token_bytes(id))
+    }
+
+    /// The assistant's ids for the same text.
+    pub fn assistant_ids(&self) -> &[u32] {
+        &self.assistant.ids
+    }
+
+    /// How many bytes at the end of the text the assistant's ids leave out: those of a character that
+    /// the target has only begun.
+    pub fn held(&self) -> usize {
+        self.assistant.encoder.held().len()
+    }
+
+    /// Whether an earlier round failed. The ids are then those of no text in particular.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Translates a draft: assistant ids that continue [`assistant_ids`](Self::assistant_ids).
+    ///
+    /// Their bytes, after those of the committed text, are encoded as the target's tokenizer would
+    /// encode the whole text. Where that has no boundary at the end of the committed ids, or wants
+    /// those to be others, the text after them is encoded from there. Always
+    /// `bytes(committed) + bytes(candidates) == bytes(committed) + bytes(draft)`, up to the cut.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; on the slow path [`Error::Encode`]; after either, [`Error::Broken`].
+    pub fn propose(&mut self, draft_ids: &[u32]) -> Result<Proposal> {
+        self.propose_then(draft_ids, &[])
+    }
+
+    /// The same for a draft that goes on with `text`, which is in neither vocabulary. A draft that ends
+    /// with a special token does not go on. Without ids the text continues the committed text, an
+    /// unfinished character of the target's too.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose).
+    pub fn propose_then(&mut self, draft_ids: &[u32], text: &[u8]) -> Result<Proposal> {
+        self.unbroken(|it| {
+            let Self { bridge, target, assistant, draft, .. } = it;
+            assistant.read(bridge, draft_ids, draft);
+            let held = if draft_ids.is_empty() { &[] } else { assistant.encoder.held() };
+            if !draft.bytes.starts_with(held) {
+                let begun = held.starts_with(&draft.bytes) && draft.special.is_none();
+                let cut = if begun { draft.cut } else { Cut::Mismatch };
+                return Ok(Proposal { ids: Vec::new(), draft_ends: Vec::new(), exact: false, cut });
+            }
+            if draft.special.is_none() && draft.cut == Cut::No {
+                draft.bytes.extend_from_slice(text);
+            }
+            target.candidates(bridge, draft, held.len())
+        })
+    }
+
+    /// Appends ids that the target has emitted: accepted candidates and its own.
+    ///
+    /// Ids without text count too: a special token that has a counterpart becomes it, others leave
+    /// the assistant's text unchanged.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose).
+    pub fn commit(&mut self, target_ids: &[u32]) -> Result<Edit> {
+        self.unbroken(|it| {
+            let mut stable = it.assistant.ids.len();
+            it.bytes.clear();
+            for &id in target_ids {
+                let paired = it.bridge.to_assistant.get(&id).copied();
+                let first = it.target.is_fresh();
+                let text = it.target.encoder.bytes_of(id, first).filter(|_| paired.is_none());
+                if let Some(text) = text {
+                    it.bytes.extend_from_slice(text);
+                    it.target.push(id, it.bytes.len());
+                } else {
+                    stable = stable.min(it.flush()?);
+                    it.target.push_special(id, &it.bridge);
+                    if let Some(id) = paired {
+                        it.assistant.push_special(id, &it.bridge);
+                    }
+                }
+            }
+            stable = stable.min(it.flush()?);
+            Ok(it.assistant.edit(&it.bridge, stable))
+        })
+    }
+
+    /// Gives the collected bytes to both sides.
+    fn flush(&mut self) -> Result<usize> {
+        self.target.commit(&self.bytes)?;
+        let stable = self.assistant.append(&self.bytes)?;
+        self.bytes.clear();
+        Ok(stable)
+    }
+
+    /// Runs a round, which leaves a broken translation unless it is completed.
+    fn unbroken<R>(&mut self, round: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.broken {
+            return Err(Error::Broken);
+        }
+        self.broken = true;
+        let done = round(self)?;
+        self.broken = false;
+        Ok(done)
+    }
+}
