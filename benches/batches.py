@@ -21,7 +21,7 @@ from rich.table import Table
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
 from uag.cli.main import demo_decoder
-from uag.lookahead.schedules import named_lookahead
+from uag.lookahead.schedules import parse_lookahead
 from uag.models.cached_lm import id_list
 
 
@@ -66,7 +66,7 @@ def main(
 ) -> None:
     """Print a table."""
     torch.set_num_threads(threads)
-    ahead = named_lookahead(lookahead)
+    ahead = parse_lookahead(lookahead)
     if target is None:
         decoder = demo_decoder(ahead)
     else:

@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 from uag import Round, SpeculativeDecoder
 from uag.draft import GoesOn
-from uag.lookahead.schedules import named_lookahead
+from uag.lookahead.schedules import parse_lookahead
 
 MOST = 20
 
@@ -63,7 +63,7 @@ def way(name: str) -> "int | str | Sure":
     """The `lookahead=` that a name stands for."""
     if name.startswith("sure"):
         return Sure(float(name.removeprefix("sure")))
-    return named_lookahead(name)
+    return parse_lookahead(name)
 
 
 def main(

@@ -32,7 +32,8 @@ from transformers.generation.candidate_generator import PromptLookupCandidateGen
 from uag import Lookup, SpeculativeDecoder
 from uag.decoding.verify import agreement
 from uag.draft import Draft
-from uag.drafting.lookup_drafter import LookupDrafter
+from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
+from uag.lookahead.auto import Auto
 from uag.lookahead.lookup_rule import LONGEST_TEXT
 from uag.translation.bridge import Bridge
 
@@ -153,7 +154,9 @@ def transformers_drafts(whole: list[int], k: int) -> Drafts:
 def lookup_drafts(bridge: Bridge, whole: list[int], start: int, k: int) -> Drafts:
     sequence = bridge.start(whole[:start], whole[:start])
     lookup = Lookup()
-    drafter = LookupDrafter(lookup.search(), lookup.min_match, bridge.target, sequence)
+    drafter = LookupDrafts(
+        lookup.search(), lookup.min_match, bridge.target, sequence, DraftsAllFound(Auto())
+    )
 
     def drafts(n: int, room: int) -> list[int]:
         sequence.commit(whole[len(sequence) : n])

@@ -21,7 +21,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -35,7 +35,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from uag import SpeculativeDecoder
 from uag.cli.main import demo_decoder
-from uag.drafting.source import Drafter
 from uag.models.cached_lm import Choose
 from uag.sampling.coupled import DraftShape
 from uag.sampling.greedy import Choice, most_likely_draft
@@ -52,11 +51,9 @@ class OtherDraft(SpeculativeDecoder):
 
     def __init__(self, *parts: Any, choice: Choice, **settings: Any) -> None:
         super().__init__(*parts, **settings)
-        self._other = choice
-
-    def _drafter(self, prompt: list[int], choice: Choice, *rest: Any) -> Drafter:
-        del choice
-        return super()._drafter(prompt, self._other, *rest)
+        side = self._engine._side
+        usual = side.source
+        side.source = lambda opening: usual(replace(opening, choice=choice))  # type: ignore[method-assign]
 
 
 @dataclass
@@ -135,7 +132,7 @@ def varied(
 
 
 def independent(shape: DraftShape) -> Callable[[], Choose]:
-    """Draws with noise of their own."""
+    """TextSampling with noise of their own."""
 
     def draw(logits: Tensor) -> Tensor:
         scores, ids = shape(logits[0])

@@ -73,7 +73,7 @@ class Text:
 
     def draft(self, at: int) -> tuple[list[int], int]:
         """Assistant ids for what comes `at` bytes after the context, and their length in bytes."""
-        stream = _core.Stream(compiled(self.assistant), at_start=False)
+        stream = _core.IncrementalEncoder(compiled(self.assistant), at_start=False)
         stream.append(self.rest[at : at + 120])
         return stream.ids[:DRAFTED], stream.ends[DRAFTED - 1]
 

@@ -23,6 +23,7 @@ import numpy as np
 import tokenizers
 import torch
 import typer
+from fakes import draft_from
 from scipy.stats import chisquare, kstest
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor, nn
@@ -42,7 +43,8 @@ from uag import SpeculativeDecoder
 from uag._core import Tokenizer
 from uag.decoding.verify import Verify, verifier
 from uag.draft import Draft
-from uag.drafting.source import Drafter
+from uag.drafting.sides import Opening
+from uag.drafting.source import DraftSource
 from uag.sampling import noise
 from uag.sampling.coupled import TokenNames, sequence_key
 from uag.sampling.greedy import Pick
@@ -241,7 +243,7 @@ def sequence_keys(seed: int, count: int) -> list[int]:
     return [sequence_key(seed, PROMPT, index) for index in range(count)]
 
 
-class OracleDrafter:
+class OracleDrafts:
     """Drafts from knowledge of the very text that the target is going to draw."""
 
     def __init__(self, decoder: "OracleDecoder", prompt: list[int], text: Ids) -> None:
@@ -272,9 +274,14 @@ class OracleDecoder(SpeculativeDecoder):
     table: Table
     oracle: Callable[["OracleDecoder", Ids, int], list[int]]
 
-    def _drafter(self, prompt: list[int], choice: Any, *rest: Any) -> Drafter:
-        (text,) = self.table.draw(self._drawing.target_names, torch.tensor([choice._key]))
-        return OracleDrafter(self, prompt, text)
+    def __init__(self, *parts: Any, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
+        draft_from(self, self._source)
+
+    def _source(self, opening: Opening) -> DraftSource:
+        key: Any = opening.choice
+        (text,) = self.table.draw(self._engine.sampling.target_names, torch.tensor([key._key]))
+        return OracleDrafts(self, opening.prompt, text)
 
 
 def likeliest(decoder: OracleDecoder, text: Ids, told: int) -> list[int]:
@@ -342,10 +349,11 @@ class Drawn:
 
 def draw(decoder: SpeculativeDecoder, settings: dict[str, Any], seed: int, count: int) -> Drawn:
     """As `generate` with `num_return_sequences=count`, reading the options only once."""
-    request = decoder._request(PROMPT, options(settings))
+    (request,) = decoder._requests.read([PROMPT], options(settings))
+    engine = decoder._engine
     drawn = Drawn()
     for index in range(count):
-        out = decoder._text(request, seed, index, decoder._batches(1)).finish()
+        out = engine._text(request, seed, index, engine._session(1)).finish()
         drawn.texts.append(tuple(out.token_ids))
         drawn.candidates += out.stats.candidates
         drawn.accepted += out.stats.accepted
@@ -392,18 +400,18 @@ def noise_without_position(decoder: SpeculativeDecoder, table: Table) -> Iterato
 @contextmanager
 def colliding_keys(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
     """The two tokens likeliest to come first share their noise."""
-    names = decoder._drawing.target_names
+    names = decoder._engine.sampling.target_names
     one, two = table.scores[0].topk(2).indices
     keys = names.keys.clone()
     keys[two] = keys[one]
-    with patch.object(decoder._drawing, "target_names", replace(names, keys=keys)):
+    with patch.object(decoder._engine.sampling, "target_names", replace(names, keys=keys)):
         yield
 
 
 @contextmanager
 def index_ignored(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
     """All continuations of a prompt have the same key."""
-    with patch("uag.decoder.sequence_key", lambda seed, prompt, _: sequence_key(seed, prompt, 0)):
+    with patch("uag.engine.sequence_key", lambda seed, prompt, _: sequence_key(seed, prompt, 0)):
         yield
 
 
@@ -419,7 +427,7 @@ def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]
 
         return accept
 
-    with patch("uag.decoder.verifier", credulous):
+    with patch("uag.engine.verifier", credulous):
         yield
 
 
@@ -433,7 +441,9 @@ def from_decoder(table: Table, decoder: SpeculativeDecoder, seed: int, count: in
 
 def from_table(table: Table, decoder: SpeculativeDecoder, seed: int, count: int) -> list[Ids]:
     """The texts that the decoder should draw, a hundred times as fast."""
-    return table.draw(decoder._drawing.target_names, torch.tensor(sequence_keys(seed, count)))
+    return table.draw(
+        decoder._engine.sampling.target_names, torch.tensor(sequence_keys(seed, count))
+    )
 
 
 def broken_p_value(

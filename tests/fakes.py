@@ -30,7 +30,8 @@ from uag._core import Tokenizer
 from uag.decoder import SpeculativeDecoder
 from uag.decoding.output import Output
 from uag.draft import Draft
-from uag.drafting.source import Drafter
+from uag.drafting.sides import Opening
+from uag.drafting.source import DraftSource
 from uag.models.properties import context_window
 from uag.requests.prompt import Prompt, target_ids
 from uag.translation.detokenizer import TextBytes
@@ -293,7 +294,7 @@ def plain_ids(model: PreTrainedModel, prompt: list[int], **options: Any) -> list
     return out[0, len(prompt) :].tolist()
 
 
-class ScriptedDrafter:
+class ScriptedDrafts:
     """Knows the text that the target will produce and drafts it rightly or partly rightly."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: list[int], text: bytes, seed: int) -> None:
@@ -321,12 +322,21 @@ class ScriptedDrafter:
         self._ids = self._ids[:keep] + feed
 
 
+def draft_from(decoder: SpeculativeDecoder, source: Callable[[Opening], DraftSource]) -> None:
+    """Has a decoder draft from a source of the test's own, in place of its side's."""
+    decoder._engine._side.source = source  # type: ignore[method-assign]
+
+
 class ScriptedDecoder(SpeculativeDecoder):
     """Decodes with drafts near the right ones, which an untrained model would not find."""
 
     seed = 0
     script = b""
     longest = 48
+
+    def __init__(self, *parts: Any, **settings: Any) -> None:
+        super().__init__(*parts, **settings)
+        draft_from(self, self._source)
 
     def generate(self, prompt: Prompt, **options: Any) -> Output:
         ids = target_ids(prompt, self.tokenizer, self.model)
@@ -337,6 +347,6 @@ class ScriptedDecoder(SpeculativeDecoder):
         self.script = TextBytes(self.bridge.target).add(ids + new)
         return super().generate(prompt, **options)
 
-    def _drafter(self, prompt: list[int], choice: Any, *rest: Any) -> Drafter:
+    def _source(self, opening: Opening) -> DraftSource:
         self.seed += 1
-        return ScriptedDrafter(self.bridge.assistant, prompt, self.script, self.seed)
+        return ScriptedDrafts(self.bridge.assistant, opening.prompt, self.script, self.seed)

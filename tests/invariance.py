@@ -159,7 +159,7 @@ def margins(decoder: SpeculativeDecoder, case: Case, drawn: list[int]) -> tuple[
     processors = plan_generation(decoder.model, decoder.tokenizer, prompt, options).processors
     ids = torch.tensor([prompt + drawn])
     logits = decoder.model(input_ids=ids).logits[0, -1:].float()
-    names = decoder._drawing.target_names
+    names = decoder._engine.sampling.target_names
     position = sum(names.moves[id] for id in drawn)
     step = step_keys(sequence_key(case.seed, prompt, 0), [position], logits.device)
     perturbed = processors(ids, logits.clone()) + gumbel(step, names.keys)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from uag.lookahead.acceptance import Calibration
+from uag.lookahead.acceptance import AcceptanceEstimator
 from uag.lookahead.auto import LONGEST, Auto
 from uag.lookahead.costs import Costs
 from uag.stats import Round
@@ -150,7 +150,7 @@ def test_a_wrong_impression_of_what_drafts_cost_passes() -> None:
 
 
 def test_calibration_learns_rates_by_confidence() -> None:
-    random, calibration = Random(0), Calibration()
+    random, calibration = Random(0), AcceptanceEstimator()
     rates = {0.2: 0.05, 0.6: 0.5, 0.99: 0.8}
     for _ in range(600):
         confidence = random.choice(list(rates))

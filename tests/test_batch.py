@@ -15,7 +15,8 @@ from test_lm import at_once
 from transformers import PreTrainedModel, StoppingCriteria
 from uag import OptionError, SpeculativeDecoder
 from uag.batching.batch_cache import PIECE, Batch, RowCache, reads_rows
-from uag.batching.scheduler import now, together
+from uag.batching.scheduler import run_together
+from uag.clock import now
 from uag.models.cached_lm import CachedLM
 from uag.models.properties import context_window
 
@@ -92,7 +93,7 @@ def test_any_rewinding_and_reading_gives_what_each_text_gives_at_once(
 
     # More texts than there are at a time, of different lengths: rows leave and move.
     tasks = [partial(tell, random.randrange(1000)) for _ in range(7)]
-    assert len(together(tasks, [batch], size=4)) == 7
+    assert len(run_together(tasks, [batch], size=4)) == 7
 
 
 @pytest.mark.parametrize(("architecture", "names"), CASES)
@@ -222,7 +223,7 @@ def test_time_passes_for_one_text_at_a_time() -> None:
         cache.read(torch.tensor([7]), 1)
         return now() - start
 
-    short, long = together([partial(read, 0.0), partial(read, 0.5)], [batch])
+    short, long = run_together([partial(read, 0.0), partial(read, 0.5)], [batch])
     assert long > 0.5 and short < 0.4
 
 
@@ -231,7 +232,7 @@ def test_tasks_keep_their_context() -> None:
 
     variable: ContextVar[int] = ContextVar("variable")
     variable.set(3)
-    assert together([variable.get, variable.get], []) == [3, 3]
+    assert run_together([variable.get, variable.get], []) == [3, 3]
 
 
 def test_a_batch_size_below_one_is_refused() -> None:

@@ -46,7 +46,7 @@ def test_both_sides_stay_in_step(target: str, assistant: str, text: str, seed: i
 def test_a_stream_has_the_ids_of_its_whole_text(
     name: str, text: str, cuts: list[tuple[int, int]]
 ) -> None:
-    data, stream = text.encode(), _core.Stream(oracle(name).core)
+    data, stream = text.encode(), _core.IncrementalEncoder(oracle(name).core)
     for end, back in cuts:
         stream.truncate(max(0, len(stream) - back))
         stream.append(data[len(stream) : end])
@@ -63,7 +63,7 @@ def test_t5_style_unigram_is_incremental_where_its_normalizer_changes_nothing() 
     core = _core.Tokenizer(raw.to_str())
     assert (core.fast, core.family) == (True, "Unigram")
     line = fakes.TEXT.replace("\n", " ").strip() + " 😀😀 zzz  two  spaces "
-    stream = _core.Stream(core)
+    stream = _core.IncrementalEncoder(core)
     for start in range(0, len(line.encode()), 5):
         stream.append(line.encode()[start : start + 5])
         whole = stream.text.decode(errors="ignore")
@@ -104,7 +104,7 @@ def test_added_tokens_are_found_as_the_library_finds_them() -> None:
     rng = Random(5)
     for _ in range(1500):
         text = "".join(rng.choice(parts) for _ in range(rng.randrange(1, 14)))
-        stream, at = _core.Stream(real.core), 0
+        stream, at = _core.IncrementalEncoder(real.core), 0
         while at < len(text):
             step = rng.randrange(1, 6)
             stream.append(text[at : at + step].encode())

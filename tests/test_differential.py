@@ -139,7 +139,7 @@ def test_no_space_is_put_before_an_added_token(scheme: str, normalized: bool) ->
     raw.add_tokens([AddedToken("<t>", normalized=normalized), AddedToken(" the", normalized=True)])
     compare(raw, ["<t>", "<t>x", "<t> x", "x<t>", "<t><t>", " <t>", "the", " the", "a the", "<"])
     for text in ("<t>", "x <t>", "<t><t>", "the"):
-        stream = _core.Stream(_core.Tokenizer(raw.to_str()))
+        stream = _core.IncrementalEncoder(_core.Tokenizer(raw.to_str()))
         stream.append(text.encode())
         assert stream.exact and stream.ids == raw.encode(text, add_special_tokens=False).ids
 
@@ -149,7 +149,7 @@ def test_a_space_that_is_there_behind_an_added_token_is_enough() -> None:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     raw.add_tokens([AddedToken("<t>", normalized=False)])
     compare(raw, ["<t>", "<t> a", "a<t> b", "a<t>b", "<t>b"])
-    stream = _core.Stream(_core.Tokenizer(raw.to_str()))
+    stream = _core.IncrementalEncoder(_core.Tokenizer(raw.to_str()))
     stream.append(b"a<t>")
     assert stream.exact
     stream.append(b"b")

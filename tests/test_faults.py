@@ -25,7 +25,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 from uag import CoreError, OptionError, SpeculativeDecoder, UagWarning
 from uag.batching.batch_cache import reads_rows
-from uag.drafting.lookup_drafter import LookupDrafter
+from uag.drafting.lookup_drafts import LookupDrafts
 from uag.report.page import page_of
 
 LENGTH = 24
@@ -239,13 +239,13 @@ def test_a_drafter_or_a_lookahead_fails(method: str, prompt: Any) -> None:
 
 def test_looking_up_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = SpeculativeDecoder(shared_models()[0], tokenizer("gpt2"), "lookup", lookahead=4)
-    draft, countdown = LookupDrafter.draft, Countdown(RuntimeError("boom"), 3)
+    draft, countdown = LookupDrafts.draft, Countdown(RuntimeError("boom"), 3)
 
     def counted(self: Any, *arguments: Any) -> Any:
         countdown()
         return draft(self, *arguments)
 
-    monkeypatch.setattr(LookupDrafter, "draft", counted)
+    monkeypatch.setattr(LookupDrafts, "draft", counted)
     with pytest.warns(UagWarning, match="drafting failed: RuntimeError: boom"):
         out = decoder.generate(PROMPT, **GREEDY)
     assert ids_of(out) == expected(decoder, PROMPT, GREEDY)
@@ -264,7 +264,7 @@ class Panics:
             try:
                 self.countdown()
             except RuntimeError:
-                return lambda *_: self.sequence._panic("index out of bounds")
+                return lambda *_: self.sequence._test_panic("index out of bounds")
         return getattr(self.sequence, name)
 
 
@@ -293,7 +293,7 @@ def test_a_sequence_that_panicked_is_unusable_and_says_so(what: str) -> None:
     decoder = pair_that_lasts()
     broken, other = (decoder.bridge.start([5, 6], []) for _ in range(2))
     with pytest.raises(CoreError, match=r"a bug in the core: odd \d; please report it"):
-        broken._panic("odd 1")
+        broken._test_panic("odd 1")
     with pytest.raises(CoreError, match="unusable: an earlier call failed half-way"):
         getattr(broken, what)([7])
     other.commit([7])

@@ -1,7 +1,6 @@
 """Drafting from texts: the output stays, the store is sound, and it drafts where texts repeat."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +24,7 @@ from test_cli import run
 from transformers import PreTrainedModel
 from uag import Lookup, OptionError, SpeculativeDecoder, UagError
 from uag._core import Bridge, Search, Texts
-from uag.drafting.lookup_drafter import LookupDrafter
+from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
 from uag.errors import LoadError
 from uag.lookahead.auto import Auto
 from uag.stats import Round
@@ -154,12 +153,13 @@ def test_rejection_beside_an_assistant_draws_from_the_target() -> None:
 # What is drafted.
 
 
-def drafter(name: str, prompt: str, lookup: Lookup) -> tuple[LookupDrafter, Any, Any]:
+def drafter(name: str, prompt: str, lookup: Lookup) -> tuple[LookupDrafts, Any, Any]:
     words = tokenizer(name)
     core = core_tokenizer(words)
     ids = words(prompt)["input_ids"]
     sequence = Bridge(core, core, []).start(ids, ids)
-    return LookupDrafter(lookup.search(), lookup.min_match, core, sequence), sequence, words
+    drafts = LookupDrafts(lookup.search(), lookup.min_match, core, sequence, DraftsAllFound(Auto()))
+    return drafts, sequence, words
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -199,7 +199,7 @@ def test_a_character_that_the_target_has_begun_is_finished() -> None:
         id for id in range(core.vocab_size) if core.token_bytes(id) == beginning[2:]
     ]
     sequence = Bridge(core, core, []).start(ids, core.encode(b"na"))
-    drafts = LookupDrafter(Lookup(["naïve"]).search(), 1, core, sequence)
+    drafts = LookupDrafts(Lookup(["naïve"]).search(), 1, core, sequence, DraftsAllFound(Auto()))
     assert beginning + drafts.draft(4).text == "naïve".encode()
 
 
@@ -227,7 +227,8 @@ def simulated(auto: Auto, right: float, found: float, rounds: int, seed: int = 0
 
     tokens, seconds = 0, 0.0
     for _ in range(rounds):
-        chosen = auto.reach([0.8] * 40) if chance(found) else []
+        searched = chance(found) and auto.looks_up()
+        chosen = auto.reach([0.8] * 40) if searched else []
         accepted = next((at for at in range(len(chosen)) if not chance(right)), len(chosen))
         taken = 1 + 0.03 * len(chosen)
         auto.update(
@@ -240,6 +241,7 @@ def simulated(auto: Auto, right: float, found: float, rounds: int, seed: int = 0
                 seconds={"verify": taken},
                 looked_up=len(chosen),
                 confidences=list(chosen),
+                searched=searched,
             )
         )
         tokens += accepted + 1
@@ -265,14 +267,8 @@ def test_where_passes_are_short_it_looks_less_often_until_that_brings_something(
         """The part of the rounds in which it looks up, and drafts two ids if any are right."""
         looks = 0
         for _ in range(rounds):
-            asked = False
-
-            def confidences() -> Iterator[float]:
-                nonlocal asked
-                asked = True
-                yield from [0.9, 0.9] if accepted else []
-
-            drafted = len(auto.reach(confidences()))
+            asked = auto.looks_up()
+            drafted = len(auto.reach([0.9, 0.9] if accepted else [])) if asked else 0
             looks += asked
             auto.update(
                 Round(
@@ -284,6 +280,7 @@ def test_where_passes_are_short_it_looks_less_often_until_that_brings_something(
                     seconds={"draft": 0.05 * asked, "verify": 1.0},
                     looked_up=drafted,
                     confidences=[0.9, 0.9][:drafted],
+                    searched=asked,
                 )
             )
         return looks / rounds
@@ -426,7 +423,7 @@ def test_by_default_a_text_that_repeats_drafts_for_itself() -> None:
     small = tokenizer("qwen2")
     decoder = SpeculativeDecoder(model, words, random_model("llama", small), small)
     decoder.generate(REPEATING, max_new_tokens=8)  # the cost of a plain pass
-    costs = cast("Any", decoder)._auto.costs
+    costs = cast("Any", decoder)._engine.estimates.costs(rows=1)
     for width in range(1, 80):
         for _ in range(20):
             costs.verified(width, 1.0)

@@ -64,7 +64,7 @@ CELL = Cell(lookup="beside", lookahead="wild", call="trace", seed=1)
 
 
 def test_a_verifier_that_believes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uag.decoder.verifier", believing)
+    monkeypatch.setattr("uag.engine.verifier", believing)
     outcome = run(CELL)
     assert outcome.failed and "place" in outcome.difference
     small = smallest(CELL, lambda cell: run(cell).failed)

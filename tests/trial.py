@@ -359,8 +359,8 @@ class Rereading(PlacedCache):
 
 def rereading(decoder: SpeculativeDecoder) -> SpeculativeDecoder:
     """The decoder, with models that keep nothing."""
-    for engine in decoder._engines.values():
-        engine.new_cache = partial(Rereading, engine.model)  # type: ignore[method-assign]
+    for runner in decoder._engine.runners.values():
+        runner.new_cache = partial(Rereading, runner.model)  # type: ignore[method-assign]
     return decoder
 
 
@@ -603,7 +603,7 @@ def margin(
     logits = decoder.model(input_ids=ids).logits[0, -1:].float()
     scores = processors(ids, logits.clone())
     if cell.draws != "greedy":
-        names = decoder._drawing.target_names
+        names = decoder._engine.sampling.target_names
         position = sum(names.moves[id] for id in text)
         key = sequence_key(cell.seed, prompt, count)
         scores = scores + gumbel(step_keys(key, [position], logits.device), names.keys)

@@ -7,7 +7,7 @@ import fakes
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
-from uag._core import Stream
+from uag._core import IncrementalEncoder
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -56,7 +56,7 @@ def _words(tokenizer: AnyTokenizer) -> list[int]:
     texts = {id: core.token_bytes(id) or b"" for id in range(core.vocab_size)}
 
     def spelled(*ids: int) -> bool:
-        stream = Stream(core, at_start=False)
+        stream = IncrementalEncoder(core, at_start=False)
         stream.append(b"".join(texts[id] for id in ids) + b" ")
         return stream.ids[: len(ids)] == list(ids)
 

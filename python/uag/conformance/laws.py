@@ -9,7 +9,7 @@ from random import Random
 
 import tokenizers
 
-from uag._core import Bridge, CoreError, Stream, Tokenizer
+from uag._core import Bridge, CoreError, IncrementalEncoder, Tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.self_check import ids_of, misspelled, space_before, spells
 from uag.translation.tokenizers import plain_copy
@@ -153,7 +153,7 @@ class Laws:
         return ids
 
     def _claims(self, text: str) -> bool:
-        stream = Stream(self._core)
+        stream = IncrementalEncoder(self._core)
         try:
             stream.append(text.encode())
         except (CoreError, ValueError):  # a law says so
@@ -162,7 +162,7 @@ class Laws:
 
     def _ids(self, text: str, _: Random) -> Difference | None:
         """A text's ids are the tokenizer's, where the core claims so."""
-        stream = Stream(self._core)
+        stream = IncrementalEncoder(self._core)
         stream.append(text.encode())
         if stream.exact:
             return self._unequal("ids", text, self._encode(text), stream.ids)
@@ -170,7 +170,7 @@ class Laws:
 
     def _stream(self, text: str, draw: Random) -> Difference | None:
         """However a text grows and shrinks, its ids are the same, and so is what is promised."""
-        data, stream = text.encode(), Stream(self._core)
+        data, stream = text.encode(), IncrementalEncoder(self._core)
         size = max(6, len(data) // (1000 if self._core.fast else 8))
         looks = 3 * size / max(1, len(data))
         while stream.text != data:
@@ -185,7 +185,7 @@ class Laws:
                     return self._unequal("stream", text, before[:stable], stream.ids)
                 if (difference := self._midway(text, stream)) is not None:
                     return difference
-        whole = Stream(self._core)
+        whole = IncrementalEncoder(self._core)
         whole.append(data)
         if (whole.exact, whole.ends) != (stream.exact, stream.ends):
             return Difference(
@@ -196,7 +196,7 @@ class Laws:
             )
         return self._unequal("stream", text, whole.ids, stream.ids)
 
-    def _midway(self, text: str, stream: Stream) -> Difference | None:
+    def _midway(self, text: str, stream: IncrementalEncoder) -> Difference | None:
         """What a stream is between two changes."""
         data = stream.text
         complete = data.decode(errors="ignore")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
-from uag._core import Stream, Tokenizer
+from uag._core import IncrementalEncoder, Tokenizer
 from uag.clock import now
 from uag.draft import Draft, GoesOn
 from uag.errors import OptionError, UnsupportedModelError
@@ -99,7 +99,7 @@ class CustomDrafts:
             case str():
                 return self._encoded(proposed.encode(errors="replace"))
             case bytes() | bytearray():
-                stream = Stream(self._tokenizer, at_start=False)
+                stream = IncrementalEncoder(self._tokenizer, at_start=False)
                 stream.append(bytes(proposed))
                 return stream.ids
             case list() | tuple():

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from sys import maxsize
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar
 
 from uag._core import Edit, Proposal
 from uag.draft import Draft, GoesOn
@@ -16,22 +16,6 @@ from uag.translation.protocol import Translator
 T = TypeVar("T")
 FAILED = "failed"
 REMEDY = 'to have it raised, warnings.simplefilter("error", uag.UagWarning)'
-
-
-class NoProposal(NamedTuple):
-    """A `_core.Proposal` of nothing."""
-
-    ids: list[int]
-    draft_ends: list[int]
-    cut: str = ""
-
-
-class NoEdit(NamedTuple):
-    """A `_core.Edit` that leaves everything as it is."""
-
-    keep: int
-    feed: list[int]
-    cause: str = ""
 
 
 class FaultPolicy:
@@ -97,12 +81,12 @@ class GuardedDrafting:
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """See `Translator`."""
         # What was drafted counts as drafted, and is cut off.
-        nothing = cast("Proposal", NoProposal([], [], FAILED if draft_ids or text else ""))
+        nothing = Proposal([], [], FAILED if draft_ids or text else "")
         return self._try("translation", lambda: self._translator.propose(draft_ids, text), nothing)
 
     def commit(self, target_ids: list[int]) -> Edit:
         """See `Translator`."""
-        nothing = cast("Edit", NoEdit(maxsize, []))
+        nothing = Edit(maxsize, [])
         return self._try("translation", lambda: self._translator.commit(target_ids), nothing)
 
     @property

@@ -6,8 +6,7 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Protocol
 
-from uag._core import Search, Tokenizer
-from uag._core import Sequence as Translation
+from uag._core import Search, Tokenizer, Translation
 from uag.draft import Draft, GoesOn
 from uag.drafting.source import DraftSource
 

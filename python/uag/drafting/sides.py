@@ -10,7 +10,7 @@ from typing import cast
 
 from transformers import PreTrainedModel
 
-from uag._core import Sequence as Translation
+from uag._core import Translation
 from uag.drafting.custom import CustomDrafts, Drafter, check_drafter
 from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
 from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel

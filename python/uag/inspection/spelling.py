@@ -48,7 +48,7 @@ def sample(
 ) -> Sample:
     """Spell a text on both sides; `strings` are those of the assistant's tokens."""
     data = text.encode()
-    streams = [_core.Stream(core) for core in (target, assistant)]
+    streams = [_core.IncrementalEncoder(core) for core in (target, assistant)]
     for stream in streams:
         stream.append(data)
     target_ids, ends = streams[0].ids, set(streams[1].ends)
@@ -91,7 +91,7 @@ def read_text(path: Path) -> dict[str, str]:
     return {path.name: text}
 
 
-def _spells(core: _core.Tokenizer, stream: _core.Stream, data: bytes) -> bool:
+def _spells(core: _core.Tokenizer, stream: _core.IncrementalEncoder, data: bytes) -> bool:
     """Whether its tokens are the text, but for the space that a tokenizer may put before one."""
     spelled = b"".join(core.token_bytes(id) or b"" for id in stream.ids)
     return spelled == data or spelled == b" " + data

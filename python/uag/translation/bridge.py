@@ -1,21 +1,22 @@
 """Translation between two tokenizers by itself, for any engine that runs the two models."""
 
-from collections.abc import Sequence as SequenceOf
+from collections.abc import Sequence
 
 from uag import _core
-from uag._core import Sequence
+from uag._core import Translation
 from uag.errors import UnsupportedTokenizerError
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
 
-SpecialPairs = SequenceOf[tuple[int | str, int | str]]
+SpecialPairs = Sequence[tuple[int | str, int | str]]
 
 
 class Bridge:
     """A target's and an assistant's tokenizer, and what their special tokens mean to each other.
 
-    Immutable; threads may share it. Each text is a `Sequence` of its own, for one thread at a time.
+    Immutable; threads may share it. Each text has a `Translation` of its own, for one thread at a
+    time.
 
     A round of speculative decoding:
 
@@ -45,7 +46,8 @@ class Bridge:
         special_pairs: SpecialPairs | None = None,
     ) -> None:
         self.target = core_tokenizer(tokenizer)
-        self.assistant = core_tokenizer(assistant_tokenizer)
+        same = assistant_tokenizer is tokenizer
+        self.assistant = self.target if same else core_tokenizer(assistant_tokenizer)
         pairs = [
             (token_id(tokenizer, target), token_id(assistant_tokenizer, assistant))
             for target, assistant in special_pairs or ()
@@ -60,7 +62,7 @@ class Bridge:
         except ValueError as error:
             raise UnsupportedTokenizerError(str(error)) from error
 
-    def start(self, target_ids: list[int], assistant_ids: list[int]) -> Sequence:
+    def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """A text that begins with a prompt, given in both vocabularies.
 
         `propose(draft_ids)` translates a draft; `commit(target_ids)` says which ids the target

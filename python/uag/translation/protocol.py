@@ -1,6 +1,6 @@
 """What the loop asks of a translation: candidates for a draft, and cache edits for what is emitted.
 
-The core's `Sequence` is one. Others stand around it: they guard it against errors, enter what it
+The core's `Translation` is one. Others stand around it: they guard it against errors, enter what it
 does into a trace, or replace a step.
 """
 

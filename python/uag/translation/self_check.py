@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import tokenizers
 
-from uag._core import Bridge, Stream, Tokenizer
+from uag._core import Bridge, IncrementalEncoder, Tokenizer
 from uag.translation.detokenizer import TextBytes
 
 # Texts that tokenizers disagree about: leading and repeated spaces, line ends, digits, scripts,
@@ -64,7 +64,7 @@ def disagreement(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None
         expected = ids_of(tokenizer, text)
         if expected is None:
             continue
-        stream = Stream(core)
+        stream = IncrementalEncoder(core)
         stream.append(text.encode())
         decoded = tokenizer.decode(expected)
         if stream.exact and stream.ids != expected:
