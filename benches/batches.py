@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 from uag.lookahead.schedules import parse_lookahead
 from uag.models.cached_lm import id_list
 
@@ -68,7 +68,7 @@ def main(
     torch.set_num_threads(threads)
     ahead = parse_lookahead(lookahead)
     if target is None:
-        decoder = demo_decoder(ahead)
+        decoder = demo_decoder(lookahead=ahead)
     else:
         decoder = SpeculativeDecoder.from_pretrained(
             target, assistant, lookahead=ahead, dtype=dtype, trust_remote_code=True

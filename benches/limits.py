@@ -29,7 +29,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.generation import BaseStreamer
 from uag import SpeculativeDecoder
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 from uag.stats import Round
 from uag.translation.tokenizers import prompt_ids
 
@@ -90,7 +90,7 @@ class Ticks(BaseStreamer):
 def load_pair(name: str) -> SpeculativeDecoder:
     """The decoder that a PAIR stands for, with its default lookahead."""
     if name == "demo":
-        return demo_decoder("auto")
+        return demo_decoder(lookahead="auto")
     models, _, wrong = name.partition("~")
     target, _, assistant = models.partition(",")
     decoder = SpeculativeDecoder.from_pretrained(

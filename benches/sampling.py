@@ -34,7 +34,7 @@ from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
 from uag import SpeculativeDecoder
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 from uag.models.cached_lm import Choose
 from uag.sampling.coupled import DraftShape
 from uag.sampling.greedy import Choice, most_likely_draft
@@ -97,7 +97,7 @@ class Count:
 def load_pair(name: str, lookahead: int) -> SpeculativeDecoder:
     """The decoder that a PAIR stands for."""
     if name == "demo":
-        return demo_decoder(lookahead)
+        return demo_decoder(lookahead=lookahead)
     model, _, noise = name.partition("~")
     target, _, assistant = model.partition(",")
     decoder = SpeculativeDecoder.from_pretrained(

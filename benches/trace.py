@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
-from uag.cli.main import demo_decoder
 from uag.cli.terminal import be_quiet
 from uag.decoding.trace import Trace
+from uag.demo import demo_decoder
 
 console = Console(highlight=False)
 
@@ -28,7 +28,7 @@ def main(
     be_quiet()
     torch.set_num_threads(1)
     # A fixed number of drafted ids: the work is the same whatever the clock says.
-    decoder = demo_decoder(5)
+    decoder = demo_decoder(lookahead=5)
 
     def seconds(prompt: str, *, trace: bool) -> float:
         start = process_time()

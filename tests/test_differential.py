@@ -12,8 +12,7 @@ from tampered import TAMPERINGS, Tampering, serialised
 from tokenizers import AddedToken, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from uag import SpeculativeDecoder, _core
-from uag.cli import main as cli
-from uag.cli.check_tokenizers import app
+from uag.cli import main
 from uag.conformance.laws import Laws, shrink
 from uag.conformance.texts import read_texts, stretches
 from uag.inspection.spelling import sample_texts
@@ -28,7 +27,7 @@ BASES = ["llama3", "gpt2", "llama2", "llama2+metaspace", "unigram"]
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as stopped:
-        cli.main(arguments, app)
+        main(["check-tokenizers", *arguments])
     out, err = capsys.readouterr()
     return int(stopped.value.code or 0), out, err
 

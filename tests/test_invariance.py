@@ -3,11 +3,11 @@
 import pytest
 from invariance import LOOKAHEADS, Case, cases, compare, load_decoders
 from test_real_pairs import MODELS, OPENINGS
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 
 
 def test_the_demo_pair_draws_what_its_target_draws() -> None:
-    decoder = demo_decoder(5)
+    decoder = demo_decoder(lookahead=5)
     options = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "max_new_tokens": 16}
     texts = [Case(prompt, seed, options) for seed, prompt in enumerate(OPENINGS[1:])]
     result = compare({"demo": decoder}, texts, len(LOOKAHEADS))

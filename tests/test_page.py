@@ -14,7 +14,7 @@ import uag
 from fakes import PROMPT, random_model, telling, tokenizer
 from test_cli import run
 from transformers import PreTrainedTokenizerFast
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 from uag.report.page import page_data, page_of, write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -57,7 +57,7 @@ class Reading(HTMLParser):
 
 
 def story(**options: Any) -> uag.Output:
-    return demo_decoder(6).generate(
+    return demo_decoder(lookahead=6).generate(
         "Once upon a time", max_new_tokens=80, trace=True, **options
     )  # fmt: skip
 
@@ -388,7 +388,7 @@ def test_five_thousand_tokens_open_at_once(browser: Any, out: uag.Output, tmp_pa
 
 
 def test_several_texts_and_a_comparison(browser: Any, out: uag.Output, tmp_path: Path) -> None:
-    decoder = demo_decoder("auto")
+    decoder = demo_decoder(lookahead="auto")
     prompts = ["One day", "Tom"]
     comparison = uag.compare(decoder, prompts, runs=1, max_new_tokens=8)
     outs = [decoder.generate(each, max_new_tokens=8, trace=True) for each in prompts]

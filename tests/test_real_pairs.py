@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import plain_ids
 from uag import SpeculativeDecoder
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 
 MODELS = Path(
     os.environ.get("UAG_TEST_MODELS", Path(__file__).parents[2] / "shared" / "data" / "models")
@@ -70,4 +70,4 @@ def test_two_hundred_stories_are_identical(target: str, assistant: str, least: f
 
 
 def test_the_demo_pair_is_identical() -> None:
-    assert check_identical(demo_decoder(5), [*OPENINGS, "The dog"], 40) > 1.2
+    assert check_identical(demo_decoder(lookahead=5), [*OPENINGS, "The dog"], 40) > 1.2

@@ -12,7 +12,7 @@ from test_lossless import READS_TOGETHER
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, PreTrainedModel
 from uag import SpeculativeDecoder
 from uag._core import Tokenizer
-from uag.cli.main import demo_decoder
+from uag.demo import demo_decoder
 from uag.models.properties import cache_name
 from uag.sampling.coupled import TokenNames, draft_factor, sequence_key
 from uag.sampling.noise import digest, gumbel, step_keys
@@ -211,7 +211,7 @@ def test_any_draft_leaves_the_draws_of_any_target(architecture: str, pair: tuple
 
 
 def test_an_assistant_that_is_the_target_draws_what_the_target_draws() -> None:
-    demo = demo_decoder(6)
+    demo = demo_decoder(lookahead=6)
     model, own = demo.model, demo.tokenizer
     decoder = SpeculativeDecoder(model, own, model, own, lookahead=6, draft_temperature=1.0)
     out = decoder.generate("Once upon a time", do_sample=True, seed=1, max_new_tokens=80)
@@ -314,7 +314,7 @@ def test_rejection_draws_whatever_the_pair(pair: tuple[str, str]) -> None:
 
 
 def test_rejection_accepts_every_draft_of_the_target_itself() -> None:
-    demo = demo_decoder(6)
+    demo = demo_decoder(lookahead=6)
     model, own = demo.model, demo.tokenizer
     decoder = SpeculativeDecoder(model, own, model, own, lookahead=6, sampling="rejection")
     out = decoder.generate("Once upon a time", do_sample=True, top_k=40, seed=1, max_new_tokens=60)

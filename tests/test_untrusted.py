@@ -15,7 +15,7 @@ from fakes import PROMPT, random_model, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from uag import LoadError, SpeculativeDecoder, UagWarning
-from uag.cli.main import main
+from uag.cli import main
 from uag.cli.terminal import be_quiet, one_line, printable
 from uag.models.loading import load_model, load_tokenizer
 

@@ -258,9 +258,9 @@ def trained() -> dict[str, Trained]:
 
 @cache
 def _demo(role: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    from uag.cli.main import demo_decoder
+    from uag.demo import demo_decoder
 
-    decoder = demo_decoder(4)
+    decoder = demo_decoder(lookahead=4)
     if role == "target":
         return decoder.model.double(), decoder.tokenizer  # type: ignore[return-value]
     return decoder.assistant.double(), decoder.assistant_tokenizer  # type: ignore[union-attr]

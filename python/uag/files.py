@@ -1,22 +1,55 @@
-"""Files that a user names."""
+"""Files that a user names: read whole, also compressed, and checked before they are written."""
 
+import gzip
+import lzma
+import zlib
 from pathlib import Path
 
 from uag.errors import FileError
 
+COMPRESSED = (".gz", ".xz")
 
-def read_file(path: Path, what: str) -> str:
-    """A whole UTF-8 file, of which `what` is to be had.
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The content of a file; of `.gz` and `.xz` what was compressed. `what` is for the message.
+
+    Raises:
+        FileError: if it can't be read, or is damaged.
+    """
+    try:
+        data = path.read_bytes()
+        match path.suffix:
+            case ".gz":
+                return gzip.decompress(data)
+            case ".xz":
+                return lzma.decompress(data)
+            case _:
+                return data
+    except OSError as error:
+        raise FileError(f"cannot read {what} from {path}: {error.strerror or error}") from error
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise FileError(f"cannot read {what} from {path}: {error}") from error
+
+
+def read_text(path: Path, what: str) -> str:
+    """The same for UTF-8 text.
 
     Raises:
         FileError: if it can't be read, or is no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_bytes(path, what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is no UTF-8 text: {error}") from error
-    except OSError as error:
-        raise FileError(f"cannot read {what} from {path}: {error.strerror or error}") from error
+
+
+def kind_of(path: Path) -> str:
+    """The suffix of a file, below that of a compression.
+
+    >>> kind_of(Path("prompts.jsonl.gz")), kind_of(Path("story.txt"))
+    ('.jsonl', '.txt')
+    """
+    return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
 
 
 def check_writable(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What happened in each round and what it adds up to: counts and seconds."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
@@ -135,4 +136,22 @@ class Stats:
         """Wall-clock seconds by phase (`PHASES`)."""
         return {
             phase: sum(done.seconds.get(phase, 0.0) for done in self.history) for phase in PHASES
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it but the single rounds, for JSON."""
+        return {
+            "tokens": self.tokens,
+            "rounds": self.rounds,
+            "target_forwards": self.target_forwards,
+            "drafted": self.drafted,
+            "candidates": self.candidates,
+            "accepted": self.accepted,
+            "looked_up": self.looked_up,
+            "looked_up_accepted": self.looked_up_accepted,
+            "tokens_per_forward": round(self.tokens_per_forward, 3),
+            "seconds": {phase: round(spent, 6) for phase, spent in self.seconds.items()},
+            "engines": self.engines,
+            "compile_seconds": round(self.compile_seconds, 3),
+            "assistant_error": self.assistant_error or None,
         }

@@ -1,14 +1,14 @@
 """Prompts from a file: one a line, or a field of each line's JSON object."""
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
-from uag.errors import PromptError
+from uag.errors import FileError, PromptError
+from uag.files import kind_of, read_text
 
 # Where a JSON object has its prompt, in this order: HumanEval, Spec-Bench, MBPP.
 FIELDS = ("prompt", "turns", "text")
@@ -28,31 +28,23 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
     Raises:
         PromptError: naming the file, and the line if it is one that is wrong.
     """
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    kind = kind_of(path)
     if kind not in KINDS:
         raise PromptError(
             f"{path}: prompts are read from files that end with {' or '.join(KINDS)}, "
-            "each also with .gz"
+            "each also with .gz or .xz"
         )
     try:
-        with _opened(path) as lines:
-            prompts = list(islice(_prompts(path, lines, as_json=kind == ".jsonl"), limit))
-    except UnicodeDecodeError as error:
-        raise PromptError(f"{path} is no UTF-8 text: {error}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise PromptError(f"cannot read prompts from {path}: {error}") from error
+        lines = StringIO(read_text(path, "prompts"), newline=None)
+    except FileError as error:
+        raise PromptError(str(error)) from error
+    prompts = list(islice(_prompts(path, lines, as_json=kind == ".jsonl"), limit))
     if not prompts:
         raise PromptError(f"{path} has no prompts")
     return prompts
 
 
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig"))
-    return path.open(encoding="utf-8-sig")
-
-
-def _prompts(path: Path, lines: TextIO, *, as_json: bool) -> Iterator[str]:
+def _prompts(path: Path, lines: Iterable[str], *, as_json: bool) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

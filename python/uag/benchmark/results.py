@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from uag.benchmark.comparison import PLAIN
 from uag.errors import FileError
-from uag.files import read_file
+from uag.files import read_text
 from uag.lookahead.schedules import parse_lookahead
 
 
@@ -52,7 +52,7 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
     """
     results: list[Result] = []
     for path in paths:
-        text = read_file(path, "results")
+        text = read_text(path, "results")
         found = [
             _result(line, f"{path}, line {number}")
             for number, line in enumerate(text.splitlines(), start=1)

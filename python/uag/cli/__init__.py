@@ -1,3 +1,5 @@
 """The `uag` command."""
 
-from uag.cli.main import main as main
+from uag.cli.main import app, main
+
+__all__ = ["app", "main"]

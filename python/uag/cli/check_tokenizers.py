@@ -1,6 +1,6 @@
 r"""Every tokenizer of a folder through the core and through `tokenizers`, text by text.
 
-    python -m uag.differential FOLDER --text TEXTS
+    uag check-tokenizers FOLDER --text TEXTS
 
 Exit status 1 if there is a difference, which is shown on the shortest text that has it.
 """
@@ -26,18 +26,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-    python -m uag.differential ./models
+    uag check-tokenizers ./models
 
-    python -m uag.differential ./models --text ./corpus --text story.txt.xz --bytes 1_000_000
+    uag check-tokenizers ./models --text ./corpus --text story.txt.xz --bytes 1_000_000
 
-    python -m uag.differential ./tokenizer.json --json | jq .tokenizers[].different
+    uag check-tokenizers ./tokenizer.json --json | jq .tokenizers[].different
 """
-
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +74,7 @@ class Row:
         }
 
 
-@app.command(epilog=EXAMPLES)
-def differential(
+def check_tokenizers(
     folder: Annotated[
         Path,
         typer.Argument(exists=True, help="Searched for tokenizer.json files; or one such file."),
@@ -211,9 +204,3 @@ def _print(rows: list[Row], size: int, seed: int) -> None:
         for one in row.tally.differences if row.tally else ():
             told = f"{row.tokenizer}: {one.law}: {one.text!r}\n  expected {one.expected}\n"
             console.print(printable(f"{told}  found    {one.found}"), markup=False)
-
-
-if __name__ == "__main__":
-    from uag.cli.main import main
-
-    main(command=app)

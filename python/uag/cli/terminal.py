@@ -5,6 +5,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from uag.errors import UagWarning
 
@@ -33,6 +34,12 @@ def _commands(character: str) -> bool:
     if character in "\n\t":
         return False
     return character in TURNING or unicodedata.category(character) in COMMANDING
+
+
+def fail(message: str) -> NoReturn:
+    """End the program with a line on standard error and exit status 1."""
+    print(f"uag: {one_line(message)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def be_quiet() -> None:

@@ -1,9 +1,6 @@
 """Texts to try tokenizers on: stretches of documents, never cut and joined alike twice."""
 
-import gzip
 import json
-import lzma
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -11,6 +8,7 @@ from random import Random
 from typing import Any, cast
 
 from uag.errors import FileError
+from uag.files import kind_of, read_text
 
 KINDS = (".txt", ".md", ".json", ".jsonl", ".xz", ".gz")
 # Longer texts are cut: a tokenizer without pieces takes far longer on them, and shows no more.
@@ -51,10 +49,9 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(file: Path) -> list[str]:
-    kind = Path(file.stem).suffix if file.suffix in (".xz", ".gz") else file.suffix
+    text = read_text(file, "a text")
     try:
-        text = _decompressed(file).decode("utf-8-sig")
-        match kind:
+        match kind_of(file):
             case ".json":
                 return list(_strings(json.loads(text)))
             case ".jsonl":
@@ -62,21 +59,8 @@ def _read(file: Path) -> list[str]:
                 return [string for line in lines for string in _strings(json.loads(line))]
             case _:
                 return [text]
-    except UnicodeDecodeError as error:
-        raise FileError(f"{file} is no UTF-8 text: {error}") from error
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"cannot read a text from {file}: {error}") from error
-
-
-def _decompressed(file: Path) -> bytes:
-    data = file.read_bytes()
-    match file.suffix:
-        case ".xz":
-            return lzma.decompress(data)
-        case ".gz":
-            return gzip.decompress(data)
-        case _:
-            return data
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 
 from uag.inspection.model_facts import Side, Source, read_side
 from uag.inspection.pair import Pair
-from uag.inspection.spelling import read_text, sample, sample_texts, strings_of
+from uag.inspection.spelling import own_text, sample, sample_texts, strings_of
 
 
 def inspect_pair(
@@ -73,7 +73,7 @@ def rank_assistants(
 def _texts(text: str | Path | None) -> dict[str, str]:
     if text is None:
         return sample_texts()
-    return read_text(text) if isinstance(text, Path) else {"text": text}
+    return own_text(text) if isinstance(text, Path) else {"text": text}
 
 
 def _beside(target: Side, assistant: Side, texts: dict[str, str]) -> Pair:

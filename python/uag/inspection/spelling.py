@@ -8,7 +8,7 @@ from typing import cast
 
 from uag import _core
 from uag.errors import FileError
-from uag.files import read_file
+from uag.files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ def sample_texts() -> dict[str, str]:
     return cast("dict[str, str]", json.loads(source.read_text(encoding="utf-8")))
 
 
-def read_text(path: Path) -> dict[str, str]:
+def own_text(path: Path) -> dict[str, str]:
     """A text of the user's own, by the name of its file.
 
     Raises:
         FileError: if it can't be read, is no UTF-8, or is empty.
     """
-    text = read_file(path, "a text")
+    text = read_text(path, "a text")
     if not text.strip():
         raise FileError(f"{path} has no text to compare tokenizers on; give another file")
     return {path.name: text}

@@ -1,0 +1,151 @@
+"""`uag compare`: plain decoding, transformers' assisted generation and uag on the same prompts."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uag.cli.options import (
+    Compile,
+    DeviceMap,
+    DType,
+    Length,
+    LookaheadOption,
+    LookUp,
+    Report,
+    Safe,
+    Texts,
+    Trust,
+    check_report,
+    load_decoder,
+    lookup_option,
+    placement,
+    write_report,
+)
+from uag.cli.terminal import be_quiet, printable, progress_bar
+
+if TYPE_CHECKING:
+    from uag.benchmark.comparison import Comparison
+    from uag.decoder import SpeculativeDecoder
+    from uag.decoding.output import Output
+
+EXAMPLES = """Examples:
+
+    uag compare
+
+    uag compare --target ./target --assistant ./assistant --prompts HumanEval.jsonl.gz --limit 20
+"""
+
+
+def compare(
+    target: Annotated[
+        str | None, typer.Option(help="Hub name or folder; without it, the demo pair.")
+    ] = None,
+    assistant: Annotated[
+        str | None,
+        typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
+    ] = None,
+    lookup: LookUp = None,
+    texts: Texts = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text'."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many prompts.")
+    ] = None,
+    max_new_tokens: Length = 128,
+    lookahead: LookaheadOption = "auto",
+    num_assistant_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Draw tokens with it, instead of the likeliest.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what uag draws.")] = 0,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
+    dtype: DType = "auto",
+    device_map: DeviceMap = None,
+    compile: Compile = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
+    trust_remote_code: Trust = False,
+    use_safetensors: Safe = True,
+    report: Report = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """Time plain decoding, transformers' assisted generation and uag on the same prompts."""
+    if target is None and assistant is not None:
+        raise typer.BadParameter("give both --target and --assistant, or neither")
+    if target is not None and not (assistant or texts or lookup):
+        raise typer.BadParameter("give --assistant, or --text to draft from, beside --target")
+    be_quiet()
+    check_report(report)
+    import torch
+    from rich.console import Console
+
+    from uag.benchmark import compare as measure
+    from uag.benchmark.prompts import read_prompts
+    from uag.lookahead.schedules import parse_lookahead
+    from uag.report.tables import comparison_table
+
+    beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
+    where = lookup_option(assistant, lookup, texts)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = placement(dtype, device_map) | {"compile": compile, "lookup": where}
+    if target is None:
+        from uag.demo import demo_decoder
+
+        decoder = demo_decoder(lookahead=parse_lookahead(lookahead), **options)
+    else:
+        trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
+        decoder = load_decoder(target, assistant, lookahead, **options, **trust)
+    with progress_bar() as progress:
+        comparison = measure.compare(
+            decoder,
+            beginnings,
+            runs=runs,
+            max_new_tokens=max_new_tokens,
+            num_assistant_tokens=num_assistant_tokens,
+            temperature=temperature,
+            seed=seed,
+            progress=progress,
+        )
+    if as_json:
+        settings = {
+            "target": target,
+            "assistant": "lookup" if target and assistant is None else assistant,
+            "lookup": decoder.lookup is not None,
+            "dtype": str(decoder.model.dtype).removeprefix("torch."),
+            "device": str(decoder.model.device),
+            "threads": torch.get_num_threads(),
+            "max_new_tokens": max_new_tokens,
+            "lookahead": lookahead,
+            "temperature": temperature,
+            "seed": None if temperature is None else seed,
+            "compile": compile,
+            "runs": runs,
+        }
+        print(json.dumps(settings | comparison.as_dict()))
+    else:
+        Console(highlight=False).print(comparison_table(comparison, printable))
+    if report is not None:
+        outs = _traced(decoder, comparison, max_new_tokens, temperature, seed)
+        write_report(report, outs, comparison)
+
+
+def _traced(
+    decoder: "SpeculativeDecoder",
+    comparison: "Comparison",
+    max_new_tokens: int,
+    temperature: float | None,
+    seed: int,
+) -> "list[Output]":
+    """The same texts once more, traced: what is timed should not be."""
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
+    if temperature is not None:
+        options |= {"do_sample": True, "temperature": temperature, "seed": seed}
+    return [decoder.generate(text, trace=True, **options) for text in comparison.prompts]

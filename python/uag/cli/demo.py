@@ -1,0 +1,49 @@
+"""`uag demo`: a story told by the pair of models that comes with the package."""
+
+from typing import Annotated
+
+import typer
+
+from uag.cli.options import Length, LookaheadOption, Report, check_report, write_report
+from uag.cli.terminal import be_quiet, fail, printable, progress_bar
+
+# A story that ends within the default length, and says no four words twice.
+OPENING = "Once, there was a happy girl"
+EXAMPLES = "Example:\n\n    uag demo --prompt 'One day, a little dog'"
+
+
+def demo(
+    prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = OPENING,
+    max_new_tokens: Length = 200,
+    lookahead: LookaheadOption = "auto",
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
+    report: Report = None,
+) -> None:
+    """Tell a story with the small pair of models in this package, plainly and assisted."""
+    be_quiet()
+    check_report(report)
+    from rich.console import Console
+
+    from uag.benchmark import compare as measure
+    from uag.demo import demo_decoder
+    from uag.lookahead.schedules import parse_lookahead
+    from uag.report.tables import comparison_table, story
+
+    decoder = demo_decoder(lookahead=parse_lookahead(lookahead))
+    console = Console(highlight=False)
+    out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
+    console.print(story(printable(prompt), out, decoder.bridge.target, printable))
+    console.print()
+    with progress_bar() as progress:
+        comparison = measure.compare(
+            decoder,
+            prompt,
+            runs=runs,
+            max_new_tokens=max_new_tokens,
+            with_transformers=False,
+            progress=progress,
+        )
+    console.print(comparison_table(comparison, printable))
+    write_report(report, [out], comparison)
+    if not comparison.identical:
+        fail("the assisted text differs from the plain one, which must not happen in float32")
