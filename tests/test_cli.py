@@ -109,9 +109,12 @@ def test_two_models_are_compared_on_a_file_of_prompts(
     described = json.loads(out)
     assert (status, out.count("\n")) == (0, 1) and "Traceback" not in err
     assert described["identical"] and described["prompts"] == 2 and described["threads"] == 1
-    assert [way["name"] for way in described["ways"]] == ["plain", "transformers", "uag"]
-    assert all(way["tokens"] == 16 and way["tokens_per_second"] > 0 for way in described["ways"])
-    assert described["dtype"] == "float32" and described["ways"][2]["seconds"]["verify"] > 0
+    assert [method["name"] for method in described["methods"]] == ["plain", "transformers", "uag"]
+    assert all(
+        method["tokens"] == 16 and method["tokens_per_second"] > 0
+        for method in described["methods"]
+    )
+    assert described["dtype"] == "float32" and described["methods"][2]["seconds"]["verify"] > 0
 
 
 def test_the_demo_pair_is_compared(capsys: pytest.CaptureFixture[str]) -> None:

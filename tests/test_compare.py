@@ -13,7 +13,7 @@ import transformers
 import uag
 from fakes import PROMPT, random_model, telling, tokenizer
 from rich.console import Console
-from uag.benchmark.comparison import Comparison, Run, Way
+from uag.benchmark.comparison import Comparison, Method, Run
 from uag.benchmark.prompts import read_prompts
 from uag.decoder import SpeculativeDecoder
 from uag.decoding.output import Output
@@ -49,10 +49,10 @@ def test_all_ways_give_the_same_ids_and_are_counted_alike() -> None:
         max_new_tokens=12,
         progress=lambda done, total: seen.append((done, total)),
     )
-    plain, transformers_, ours = comparison.ways
-    assert [way.name for way in comparison.ways] == ["plain", "transformers", "uag"]
+    plain, transformers_, ours = comparison.methods
+    assert [method.name for method in comparison.methods] == ["plain", "transformers", "uag"]
     assert comparison.identical
-    assert [comparison.identical_prompts(way) for way in comparison.ways] == [2, 2, 2]
+    assert [comparison.identical_prompts(method) for method in comparison.methods] == [2, 2, 2]
     assert plain.tokens_per_forward == 1 < transformers_.tokens_per_forward
     assert ours.tokens_per_forward > 1 and ours.speed > 0
     # Once as a warm-up, then twice each prompt, three ways.
@@ -61,7 +61,7 @@ def test_all_ways_give_the_same_ids_and_are_counted_alike() -> None:
     assert set(ours.phases) >= {"draft", "verify"} and not plain.phases
     # The hook sees what the decoder counts itself; how far "auto" drafts is up to the clock.
     decoder.lookahead = 3
-    ours = uag.compare(decoder, PROMPT, runs=1, max_new_tokens=12).ways[-1]
+    ours = uag.compare(decoder, PROMPT, runs=1, max_new_tokens=12).methods[-1]
     out = decoder.generate(PROMPT, max_new_tokens=12)
     assert ours.runs[0][0].target_forwards == out.stats.target_forwards
     assert "identical output: yes" in shown(comparison) and "2 of 2" in shown(comparison)
@@ -82,18 +82,23 @@ KINDS = (SpeculativeDecoder, Broken)
 def test_a_wrong_id_is_detected() -> None:
     comparison = uag.compare(pair(Broken), [PROMPT, "The dog"], runs=1, max_new_tokens=6)
     assert not comparison.identical
-    assert [comparison.identical_prompts(way) for way in comparison.ways] == [2, 2, 1]
+    assert [comparison.identical_prompts(method) for method in comparison.methods] == [2, 2, 1]
     assert "identical output: NO" in shown(comparison)
 
 
 def test_drawn_texts_are_those_of_the_target_by_itself() -> None:
     options: dict[str, Any] = {"runs": 1, "max_new_tokens": 6, "temperature": 0.9, "seed": 3}
     right, wrong = (uag.compare(pair(kind), [PROMPT, "The dog"], **options) for kind in KINDS)
-    assert [way.name for way in right.ways] == ["plain", "transformers", "uag alone", "uag"]
-    assert [right.identical_prompts(way) for way in right.ways] == [None, None, 2, 2]
-    assert [wrong.identical_prompts(way) for way in wrong.ways] == [None, None, 2, 1]
+    assert [method.name for method in right.methods] == [
+        "plain",
+        "transformers",
+        "uag alone",
+        "uag",
+    ]
+    assert [right.identical_prompts(method) for method in right.methods] == [None, None, 2, 2]
+    assert [wrong.identical_prompts(method) for method in wrong.methods] == [None, None, 2, 1]
     assert right.identical and not wrong.identical
-    assert right.ways[2].tokens_per_forward == 1
+    assert right.methods[2].tokens_per_forward == 1
     # transformers replaces the embeddings of an assistant that it draws from.
     decoder = pair()
     before = [*decoder.assistant.modules()]
@@ -118,11 +123,11 @@ def test_a_failure_of_transformers_is_shown_and_the_others_go_on(
 
     monkeypatch.setattr(decoder.model, "generate", failing)
     comparison = uag.compare(decoder, PROMPT, runs=1, max_new_tokens=6)
-    failed = comparison.ways[1]
+    failed = comparison.methods[1]
     assert failed.error == ("IndexError", "[bold]no such\x1b[2J id") and failed.runs == []
-    assert comparison.identical and comparison.ways[2].speed > 0
+    assert comparison.identical and comparison.methods[2].speed > 0
     assert "IndexError" in shown(comparison) and "[bold]no such" in shown(comparison)
-    assert comparison.as_dict()["ways"][1] == {
+    assert comparison.as_dict()["methods"][1] == {
         "name": "transformers",
         "error": "IndexError: [bold]no such\x1b[2J id",
     }
@@ -152,10 +157,10 @@ def test_one_tokenizer_for_both_and_no_assistant() -> None:
     name = tokenizer("gpt2")
     target, assistant = (telling(random_model("llama", name, **size), name) for size in ({}, SIZE))
     both = uag.compare(SpeculativeDecoder(target, name, assistant, name), PROMPT, runs=1)
-    assert [way.error for way in both.ways] == [None] * 3 and both.identical
+    assert [method.error for method in both.methods] == [None] * 3 and both.identical
     alone = uag.compare(SpeculativeDecoder(target, name), PROMPT, runs=1, max_new_tokens=6)
-    assert [way.name for way in alone.ways] == ["plain", "uag"]
-    assert [way.tokens_per_forward for way in alone.ways] == [1, 1]
+    assert [method.name for method in alone.methods] == ["plain", "uag"]
+    assert [method.tokens_per_forward for method in alone.methods] == [1, 1]
 
 
 def test_the_assistants_settings_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,16 +201,16 @@ def test_mistakes_show_before_anything_runs(
 
 
 def test_numbers_are_medians_of_pairs() -> None:
-    def way(name: str, *seconds: float) -> Way:
-        return Way(name, [[Run([1, 2], each, 1)] for each in seconds])
+    def way(name: str, *seconds: float) -> Method:
+        return Method(name, [[Run([1, 2], each, 1)] for each in seconds])
 
     # The machine was slow in the second repetition, for both.
     comparison = Comparison(["Once"], [way("plain", 1, 4, 1), way("uag", 0.5, 2, 0.25)])
-    assert comparison.ways[1].speeds == [4, 1, 8] and comparison.ways[1].speed == 4
-    assert comparison.speedup(comparison.ways[1]) == 2
+    assert comparison.methods[1].speeds == [4, 1, 8] and comparison.methods[1].speed == 4
+    assert comparison.speedup(comparison.methods[1]) == 2
     described = comparison.as_dict()
     assert described == json.loads(json.dumps(described))
-    assert described["ways"][1] == {
+    assert described["methods"][1] == {
         "name": "uag",
         "tokens": 2,
         "target_forwards": 1,

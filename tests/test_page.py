@@ -183,11 +183,14 @@ def test_the_commands_write_it(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     )
     status, _, _ = run(capsys, "demo", "-n", "8", "--runs", "1", "--report", str(file))
     data = data_of(file.read_text())
-    assert status == 0 and [way["name"] for way in data["comparison"]["ways"]] == ["plain", "uag"]
+    assert status == 0 and [method["name"] for method in data["comparison"]["methods"]] == [
+        "plain",
+        "uag",
+    ]
     asked = ["compare", "--limit", "2", "-n", "8", "--runs", "1", "--report", str(file)]
     status, _, _ = run(capsys, *asked)
     data = data_of(file.read_text())
-    assert status == 0 and len(data["texts"]) == 2 and len(data["comparison"]["ways"]) == 3
+    assert status == 0 and len(data["texts"]) == 2 and len(data["comparison"]["methods"]) == 3
     assert all(text["plain_seconds"] > 0 for text in data["texts"])
 
 

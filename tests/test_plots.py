@@ -15,12 +15,17 @@ matplotlib = pytest.importorskip("matplotlib")
 
 def printed(**changes: Any) -> dict[str, Any]:
     """What `uag compare --json` prints, as far as plots read it."""
-    ways = [
+    methods = [
         {"name": "plain", "speeds": [10.0, 20.0, 10.0]},
         {"name": "transformers", "error": "IndexError: no such id"},
         {"name": "uag", "speeds": [20.0, 30.0, 15.0]},
     ]
-    return {"target": "hub/big", "assistant": "./small", "lookahead": "5", "ways": ways} | changes
+    return {
+        "target": "hub/big",
+        "assistant": "./small",
+        "lookahead": "5",
+        "methods": methods,
+    } | changes
 
 
 def file(folder: Path, *results: dict[str, Any]) -> Path:
@@ -39,7 +44,8 @@ def test_results_are_read_as_they_were_printed(tmp_path: Path) -> None:
 
 def test_bars_have_the_height_of_the_speedup(tmp_path: Path) -> None:
     other = printed(
-        assistant="tiny", ways=[*printed()["ways"][:1], {"name": "uag", "speeds": [5.0, 10.0, 5.0]}]
+        assistant="tiny",
+        methods=[*printed()["methods"][:1], {"name": "uag", "speeds": [5.0, 10.0, 5.0]}],
     )
     figure = plot_results(read_results([file(tmp_path, printed(), other)]))
     (axes,) = figure.axes
@@ -74,8 +80,13 @@ def test_the_command_plots_what_compare_prints(
     status, out, _ = run(capsys, *asked)
     found = json.loads(out)
     assert status == 0 and found["temperature"] == 0.7 and found["identical"]
-    assert [way["name"] for way in found["ways"]] == ["plain", "transformers", "uag alone", "uag"]
-    assert [way.get("identical_prompts") for way in found["ways"]] == [None, None, 1, 1]
+    assert [method["name"] for method in found["methods"]] == [
+        "plain",
+        "transformers",
+        "uag alone",
+        "uag",
+    ]
+    assert [method.get("identical_prompts") for method in found["methods"]] == [None, None, 1, 1]
     results = tmp_path / "results.json"
     results.write_text(out)
     status, out, err = run(capsys, "plot", str(results), "--out", str(tmp_path / f"plot.{kind}"))

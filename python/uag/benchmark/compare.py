@@ -11,7 +11,16 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
-from uag.benchmark.comparison import ALONE, COMPILED, PLAIN, TRANSFORMERS, UAG, Comparison, Run, Way
+from uag.benchmark.comparison import (
+    ALONE,
+    COMPILED,
+    PLAIN,
+    TRANSFORMERS,
+    UAG,
+    Comparison,
+    Method,
+    Run,
+)
 from uag.decoder import SpeculativeDecoder
 from uag.drafting.custom import Drafter
 from uag.errors import PromptError
@@ -49,23 +58,23 @@ def compare(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Decode in every way in turn, so that what else the machine does hits all alike.
+    """Run all methods interleaved, prompt by prompt, so that background load affects them equally.
 
-    That is greedily, or with a temperature by drawing tokens; then the target by itself, with the
-    same seed, is one of the ways, and its texts are those that uag's have to be.
+    Decoding is greedy unless `temperature` is given. With one, the target alone with the same seed
+    is one of the methods, and uag must give its texts.
 
     If transformers' assisted generation fails, its error takes the place of its numbers. Where the
-    decoder compiles its models, the target alone, compiled, is one of the ways.
+    decoder compiles its models, the target alone, compiled, is one of the methods.
 
     >>> comparison = compare(decoder, "Once upon a time", runs=1, max_new_tokens=8)
-    >>> [way.name for way in comparison.ways], comparison.identical
+    >>> [method.name for method in comparison.methods], comparison.identical
     (['plain', 'transformers', 'uag'], True)
 
     Args:
         decoder: the target, and the assistant; transformers has its prompt lookup beside a decoder
             that only looks up, and nothing to add without either.
         prompts: one or more texts.
-        runs: how often each prompt is decoded in each way, after an untimed run of the first.
+        runs: how often each prompt is decoded in each method, after an untimed run of the first.
         max_new_tokens: most new target ids of a run.
         with_transformers: whether to run transformers' assisted generation too.
         num_assistant_tokens: how many ids the assistant drafts for transformers, which otherwise
@@ -88,43 +97,43 @@ def compare(
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": drawn}
     options |= {"temperature": temperature} if drawn else {}
     seeded = options | ({"seed": seed} if drawn else {})
-    entrants = [_Entrant(PLAIN, _plain(decoder.model, options), drawn=drawn)]
+    methods = [_TimedMethod(PLAIN, _plain(decoder.model, options), drawn=drawn)]
     assistant = decoder.assistant
     with_lookup = assistant is None and decoder.lookup is not None
     if with_transformers and (with_lookup or isinstance(assistant, PreTrainedModel)):
         if drawn and isinstance(assistant, PreTrainedModel):
             assistant = _stand_in(assistant)
         assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
-        entrants.append(_Entrant(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
+        methods.append(_TimedMethod(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
     if drawn:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
-        entrants.append(_Entrant(ALONE, _assisted(alone, seeded)))
+        methods.append(_TimedMethod(ALONE, _assisted(alone, seeded)))
     if decoder.compile and decoder.assistant is not None:
         # What an assistant has to beat is not what compiling gains.
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
-        entrants.append(_Entrant(COMPILED, _assisted(alone, seeded)))
-    entrants.append(_Entrant(UAG, _assisted(decoder, seeded)))
+        methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
+    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded)))
     # The first repetition warms up.
     schedule = [texts[:1], *[texts] * runs]
-    done, total = 0, sum(map(len, schedule)) * len(entrants)
+    done, total = 0, sum(map(len, schedule)) * len(methods)
     with (
         _assistant_settings(assistant, num_assistant_tokens),
         _forwards(decoder.model) as forwards,
     ):
         for repetition in schedule:
-            for entrant in entrants:
-                entrant.runs.append([])
+            for method in methods:
+                method.runs.append([])
             for text in repetition:
-                for entrant in entrants:
-                    entrant.decode_once(text, forwards)
+                for method in methods:
+                    method.decode_once(text, forwards)
                     done += 1
                     progress(done, total)
-    return Comparison([text for text, _ in texts], [entrant.way() for entrant in entrants])
+    return Comparison([text for text, _ in texts], [method.result() for method in methods])
 
 
 @dataclass(slots=True)
-class _Entrant:
-    """A way of decoding while it is timed."""
+class _TimedMethod:
+    """A method of decoding while it is timed."""
 
     name: str
     decode: Decode
@@ -134,7 +143,7 @@ class _Entrant:
     error: tuple[str, str] | None = None
 
     def decode_once(self, text: tuple[str, list[int]], forwards: list[int]) -> None:
-        """Add a run to the last repetition; a way that has failed before is left alone."""
+        """Add a run to the last repetition; a method that has failed before is left alone."""
         if self.error is not None:
             return
         forwards[0] = 0
@@ -148,9 +157,9 @@ class _Entrant:
         else:
             self.runs[-1].append(Run(ids, perf_counter() - start, forwards[0], phases))
 
-    def way(self) -> Way:
+    def result(self) -> Method:
         """What came of it, without the warm-up."""
-        return Way(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
+        return Method(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
 
 
 def _read(decoder: SpeculativeDecoder, prompts: Sequence[str]) -> list[tuple[str, list[int]]]:

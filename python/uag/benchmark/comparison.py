@@ -1,4 +1,4 @@
-"""What comes out when the same prompts are decoded in several ways, in turn."""
+"""What comes out when the same prompts are decoded by several methods, in turn."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Run:
         token_ids: the new target ids.
         seconds: wall-clock time of it all, the prompt included.
         target_forwards: forward passes of the target.
-        phases: seconds by phase (`stats.PHASES`), where the way of decoding reports them.
+        phases: seconds by phase (`stats.PHASES`), where the method of decoding reports them.
     """
 
     token_ids: list[int]
@@ -30,11 +30,12 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way of decoding: how it did over all prompts, several times.
+class Method:
+    """One method of decoding: how it did over all prompts, several times.
 
-    >>> way = Way("plain", [[Run([5, 6], 0.5, 2)], [Run([5, 6], 0.25, 2)], [Run([5, 6], 1.0, 2)]])
-    >>> way.speeds, way.speed, way.tokens_per_forward
+    >>> runs = [[Run([5, 6], 0.5, 2)], [Run([5, 6], 0.25, 2)], [Run([5, 6], 1.0, 2)]]
+    >>> method = Method("plain", runs)
+    >>> method.speeds, method.speed, method.tokens_per_forward
     ([4.0, 8.0, 2.0], 4.0, 1.0)
 
     Attributes:
@@ -81,38 +82,38 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Several ways of decoding the same prompts; the first of them is plain decoding.
+    """Several methods of decoding the same prompts; the first of them is plain decoding.
 
     >>> slow, fast = [[Run([5, 6], 0.5, 2)]], [[Run([5, 6], 0.25, 1)]]
-    >>> comparison = Comparison(["Once"], [Way("plain", slow), Way("uag", fast)])
-    >>> comparison.speedup(comparison.ways[1]), comparison.identical
+    >>> comparison = Comparison(["Once"], [Method("plain", slow), Method("uag", fast)])
+    >>> comparison.speedup(comparison.methods[1]), comparison.identical
     (2.0, True)
 
     Attributes:
         prompts: the prompts.
-        ways: what was compared.
+        methods: what was compared.
     """
 
     prompts: list[str]
-    ways: list[Way]
+    methods: list[Method]
 
-    def speedup(self, way: Way) -> float:
+    def speedup(self, method: Method) -> float:
         """How many times as fast as plain decoding: the median over pairs of neighbours in time."""
-        pairs = zip(way.speeds, self.ways[0].speeds, strict=True)
+        pairs = zip(method.speeds, self.methods[0].speeds, strict=True)
         return median(speed / plain for speed, plain in pairs)
 
-    def identical_prompts(self, way: Way) -> int | None:
+    def identical_prompts(self, method: Method) -> int | None:
         """For how many prompts every run gave the ids of plain decoding's first run.
 
-        Where tokens are drawn, those of the target by itself with the same seed; `None` for a way
+        Where tokens are drawn, those of the target by itself with the same seed; `None` for a method
         whose texts are draws of their own.
         """
-        if way.drawn:
+        if method.drawn:
             return None
-        reference = next(each for each in self.ways if not each.drawn)
+        reference = next(each for each in self.methods if not each.drawn)
         expected = [run.token_ids for run in reference.runs[0]]
         return sum(
-            all(runs[index].token_ids == ids for runs in way.runs)
+            all(runs[index].token_ids == ids for runs in method.runs)
             for index, ids in enumerate(expected)
         )
 
@@ -120,29 +121,29 @@ class Comparison:
     def identical(self) -> bool:
         """Whether all runs gave the same ids; what failed or draws for itself does not count."""
         return all(
-            way.error is not None or self.identical_prompts(way) in (None, len(self.prompts))
-            for way in self.ways
+            method.error is not None or self.identical_prompts(method) in (None, len(self.prompts))
+            for method in self.methods
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What there is to say about each way, for JSON."""
+        """What there is to say about each method, for JSON."""
         return {
             "prompts": len(self.prompts),
             "identical": self.identical,
-            "ways": [self._described(way) for way in self.ways],
+            "methods": [self._described(method) for method in self.methods],
         }
 
-    def _described(self, way: Way) -> dict[str, Any]:
-        if way.error is not None:
-            return {"name": way.name, "error": ": ".join(way.error)}
+    def _described(self, method: Method) -> dict[str, Any]:
+        if method.error is not None:
+            return {"name": method.name, "error": ": ".join(method.error)}
         return {
-            "name": way.name,
-            "tokens": sum(len(run.token_ids) for run in way.runs[0]),
-            "target_forwards": sum(run.target_forwards for run in way.runs[0]),
-            "tokens_per_second": round(way.speed, 3),
-            "speeds": [round(speed, 3) for speed in way.speeds],
-            "speedup": round(self.speedup(way), 3),
-            "tokens_per_forward": round(way.tokens_per_forward, 3),
-            "identical_prompts": self.identical_prompts(way),
-            "seconds": {phase: round(spent, 6) for phase, spent in way.phases.items()},
+            "name": method.name,
+            "tokens": sum(len(run.token_ids) for run in method.runs[0]),
+            "target_forwards": sum(run.target_forwards for run in method.runs[0]),
+            "tokens_per_second": round(method.speed, 3),
+            "speeds": [round(speed, 3) for speed in method.speeds],
+            "speedup": round(self.speedup(method), 3),
+            "tokens_per_forward": round(method.tokens_per_forward, 3),
+            "identical_prompts": self.identical_prompts(method),
+            "seconds": {phase: round(spent, 6) for phase, spent in method.phases.items()},
         }

@@ -15,7 +15,7 @@ from uag.lookahead.schedules import parse_lookahead
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
-    """How many times as fast as plain decoding a way was.
+    """How many times as fast as plain decoding a method was.
 
     Attributes:
         median: over repetitions.
@@ -67,16 +67,16 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
 def _result(line: str, place: str) -> Result:
     try:
         found = cast("dict[str, Any]", json.loads(line))
-        ways = [way for way in found["ways"] if "error" not in way]
-        plain = next(way["speeds"] for way in ways if way["name"] == PLAIN)
+        methods = [method for method in found["methods"] if "error" not in method]
+        plain = next(method["speeds"] for method in methods if method["name"] == PLAIN)
         return Result(
             pair=_pair(found["target"], found["assistant"]),
             lookahead=parse_lookahead(found["lookahead"]),
             temperature=float(found.get("temperature") or 0),
             speedups={
-                str(way["name"]): _speedup(way["speeds"], plain)
-                for way in ways
-                if way["name"] != PLAIN
+                str(method["name"]): _speedup(method["speeds"], plain)
+                for method in methods
+                if method["name"] != PLAIN
             },
         )
     except (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration) as error:

@@ -104,9 +104,9 @@ def _trace(out: Output) -> Trace:
 
 def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> float | None:
     """Of one id, decoded plainly: measured in the comparison, else in this text's own rounds."""
-    for way in comparison.ways if comparison else ():
-        if way.name == PLAIN and way.error is None:
-            runs = [runs[index] for runs in way.runs]
+    for method in comparison.methods if comparison else ():
+        if method.name == PLAIN and method.error is None:
+            runs = [runs[index] for runs in method.runs]
             ids = sum(len(run.token_ids) for run in runs)
             return sum(run.seconds for run in runs) / ids if ids else None
     return plain_seconds(out.stats.history)

@@ -93,21 +93,21 @@ def _new_figure() -> "Figure":
 def _by_pair(axes: Any, results: Sequence[Result]) -> None:
     """A group of bars for each pair, in the order of the files."""
     pairs = list(dict.fromkeys(result.pair for result in results))
-    ways = _ways(results)
-    width = 0.8 / max(1, len(ways))
-    for at, way in enumerate(ways):
-        found = [_last(results, pair, way) for pair in pairs]
+    methods = _methods(results)
+    width = 0.8 / max(1, len(methods))
+    for at, method in enumerate(methods):
+        found = [_last(results, pair, method) for pair in pairs]
         places = [place for place, each in enumerate(found) if each is not None]
         some = [each for each in found if each is not None]
-        offset = (at - (len(ways) - 1) / 2) * width
+        offset = (at - (len(methods) - 1) / 2) * width
         bars = axes.bar(
             [place + offset for place in places],
             [each.median for each in some],
             width * 0.92,
             yerr=_errors(some),
             error_kw={"elinewidth": 1, "ecolor": "#1c2430"},
-            color=_colour(way, at),
-            label=way,
+            color=_colour(method, at),
+            label=method,
         )
         axes.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
     axes.set_xticks(range(len(pairs)), [pair.replace(" <- ", "\n← ") for pair in pairs])
@@ -132,18 +132,18 @@ def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
 
 
 def _by_temperature(axes: Any, results: Sequence[Result]) -> None:
-    """A line for each pair and way: the way has the colour, the pair the style."""
+    """A line for each pair and method: the method has the colour, the pair the style."""
     pairs = list(dict.fromkeys(result.pair for result in results))
     for pair, style in zip(pairs, cycle(STYLES), strict=False):
-        for at, way in enumerate(_ways(results)):
+        for at, method in enumerate(_methods(results)):
             found = {
-                each.temperature: each.speedups[way]
+                each.temperature: each.speedups[method]
                 for each in results
-                if each.pair == pair and way in each.speedups
+                if each.pair == pair and method in each.speedups
             }
             if found:
-                label = way if len(pairs) == 1 else f"{pair}, {way}"
-                _line(axes, found, label=label, color=_colour(way, at), linestyle=style)
+                label = method if len(pairs) == 1 else f"{pair}, {method}"
+                _line(axes, found, label=label, color=_colour(method, at), linestyle=style)
     axes.set_xlabel("temperature (0: greedy)")
 
 
@@ -162,14 +162,14 @@ def _line(axes: Any, found: Mapping[Any, Speedup], **look: str) -> None:
     )
 
 
-def _ways(results: Sequence[Result]) -> list[str]:
-    return list(dict.fromkeys(way for result in results for way in result.speedups))
+def _methods(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(method for result in results for method in result.speedups))
 
 
-def _last(results: Sequence[Result], pair: str, way: str) -> Speedup | None:
+def _last(results: Sequence[Result], pair: str, method: str) -> Speedup | None:
     """Where a pair was compared again, the last time counts."""
-    found = [result for result in results if result.pair == pair and way in result.speedups]
-    return found[-1].speedups[way] if found else None
+    found = [result for result in results if result.pair == pair and method in result.speedups]
+    return found[-1].speedups[method] if found else None
 
 
 def _errors(speedups: Sequence[Speedup]) -> list[list[float]]:
@@ -179,5 +179,5 @@ def _errors(speedups: Sequence[Speedup]) -> list[list[float]]:
     ]
 
 
-def _colour(way: str, at: int) -> str:
-    return COLOURS.get(way, OTHERS[at % len(OTHERS)])
+def _colour(method: str, at: int) -> str:
+    return COLOURS.get(method, OTHERS[at % len(OTHERS)])

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uag._core import Tokenizer
-from uag.benchmark.comparison import Comparison, Way
+from uag.benchmark.comparison import Comparison, Method
 from uag.decoding.output import Output
 from uag.translation.detokenizer import TextDecoder
 
@@ -16,34 +16,34 @@ COLUMNS = ("tokens/s", "range", "x plain", "tokens per\ntarget forward", "identi
 
 
 def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
-    """Every way of decoding beside plain decoding, and the seconds that uag's phases took."""
+    """Every method of decoding beside plain decoding, and the seconds that uag's phases took."""
     table = Table("")
     for title in COLUMNS:
         table.add_column(title, justify="right")
     notes: list[Text] = []
-    for way in comparison.ways:
-        if way.error is not None:
-            kind, message = way.error
-            table.add_row(way.name, Text(clean(kind)), *["-"] * (len(COLUMNS) - 1))
-            notes.append(Text(f"{way.name}: {kind}: {clean(message)}"))
+    for method in comparison.methods:
+        if method.error is not None:
+            kind, message = method.error
+            table.add_row(method.name, Text(clean(kind)), *["-"] * (len(COLUMNS) - 1))
+            notes.append(Text(f"{method.name}: {kind}: {clean(message)}"))
             continue
         table.add_row(
-            way.name,
-            f"{way.speed:.1f}",
-            f"{min(way.speeds):.1f}-{max(way.speeds):.1f}",
-            f"{comparison.speedup(way):.2f}",
-            f"{way.tokens_per_forward:.2f}",
-            _identical(comparison, way),
+            method.name,
+            f"{method.speed:.1f}",
+            f"{min(method.speeds):.1f}-{max(method.speeds):.1f}",
+            f"{comparison.speedup(method):.2f}",
+            f"{method.tokens_per_forward:.2f}",
+            _identical(comparison, method),
         )
-        if phases := way.phases:
+        if phases := method.phases:
             seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
-            notes.append(Text(f"seconds of {way.name}: {seconds}"))
+            notes.append(Text(f"seconds of {method.name}: {seconds}"))
     verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
     return Group(table, *notes, verdict)
 
 
-def _identical(comparison: Comparison, way: Way) -> str:
-    same = comparison.identical_prompts(way)
+def _identical(comparison: Comparison, method: Method) -> str:
+    same = comparison.identical_prompts(method)
     return "-" if same is None else f"{same} of {len(comparison.prompts)}"
 
 

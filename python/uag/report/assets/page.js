@@ -103,14 +103,14 @@ function showComparison() {
   const table = at("comparison").querySelector("table");
   const heads = ["", "tokens a second", "times plain", "tokens per forward pass", "identical texts"];
   table.append(element("tr", {}, ...heads.map((head) => element("th", { textContent: head }))));
-  const best = Math.max(...page.comparison.ways.map((way) => way.speedup ?? 0));
-  for (const way of page.comparison.ways) {
-    const row = element("tr", { className: way.speedup === best ? "best" : "" }, element("td", { textContent: way.name }));
-    if (way.error) {
-      row.append(element("td", { className: "error", colSpan: 4, textContent: readable(way.error) }));
+  const best = Math.max(...page.comparison.methods.map((method) => method.speedup ?? 0));
+  for (const method of page.comparison.methods) {
+    const row = element("tr", { className: method.speedup === best ? "best" : "" }, element("td", { textContent: method.name }));
+    if (method.error) {
+      row.append(element("td", { className: "error", colSpan: 4, textContent: readable(method.error) }));
     } else {
-      const same = way.identical_prompts === null ? "\u2013" : `${way.identical_prompts} of ${page.comparison.prompts}`;
-      const cells = [way.tokens_per_second.toFixed(1), way.speedup.toFixed(2), way.tokens_per_forward.toFixed(2), same];
+      const same = method.identical_prompts === null ? "\u2013" : `${method.identical_prompts} of ${page.comparison.prompts}`;
+      const cells = [method.tokens_per_second.toFixed(1), method.speedup.toFixed(2), method.tokens_per_forward.toFixed(2), same];
       row.append(...cells.map((cell) => element("td", { textContent: cell })));
     }
     table.append(row);
