@@ -12,7 +12,8 @@ import torch
 from fakes import PROMPT, random_model, tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from uag import Bridge, Chat, OptionError, PromptError, SpeculativeDecoder
-from uag.requests.chat import chat_ids, turn_end
+from uag.requests.chat import chat_ids
+from uag.translation.chat_template import turn_end
 
 # An archive of real tokenizers, each in a folder of its own.
 ARCHIVE = Path(

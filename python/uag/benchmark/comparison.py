@@ -105,8 +105,8 @@ class Comparison:
     def identical_prompts(self, method: Method) -> int | None:
         """For how many prompts every run gave the ids of plain decoding's first run.
 
-        Where tokens are drawn, those of the target by itself with the same seed; `None` for a method
-        whose texts are draws of their own.
+        Where tokens are sampled, those of the target alone with the same seed; `None` for a method
+        whose texts are samples of their own.
         """
         if method.drawn:
             return None

@@ -57,6 +57,7 @@ def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
     The function it returns takes the target's logits behind the text and behind each candidate,
     `[candidates + 1, vocabulary]`, and raises `LogitsError` where they allow no token.
 
+    >>> from uag.sampling.greedy import most_likely
     >>> verify = verifier(LogitsProcessorList(), most_likely)
     >>> verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2])
     [3, 1]

@@ -1,12 +1,8 @@
 """What to say about a pair: why it can't work, what to watch, and a verdict."""
 
-from typing import TYPE_CHECKING
-
+from uag.inspection.model_facts import ModelFacts
+from uag.inspection.pair import Advice, Pair
 from uag.inspection.speedup import best_lookahead
-
-if TYPE_CHECKING:
-    from uag.inspection.model_facts import Side
-    from uag.inspection.pair import Pair
 
 # Acceptance of a usual pair, for the verdict.
 USUAL = 0.7
@@ -18,7 +14,13 @@ DEAR = 0.5
 SHORT = 2.0
 
 
-def obstacles(pair: "Pair") -> list[str]:
+def advise(pair: Pair) -> Advice:
+    """The advice that the facts about a pair give."""
+    found = _obstacles(pair)
+    return Advice(found, _cautions(pair), _verdict(pair, found))
+
+
+def _obstacles(pair: Pair) -> list[str]:
     """Why the two can't work together."""
     found: list[str] = []
     for role, side in _sides(pair):
@@ -32,15 +34,15 @@ def obstacles(pair: "Pair") -> list[str]:
     return found
 
 
-def cautions(pair: "Pair") -> list[str]:
+def _cautions(pair: Pair) -> list[str]:
     """What works, but not as well as it could, or not as one may expect."""
     return [*_translation(pair), *_sizes(pair), *_special_tokens(pair), *_windows(pair)]
 
 
-def verdict(pair: "Pair") -> str:
+def _verdict(pair: Pair, obstacles: list[str]) -> str:
     """All of it in a few words."""
-    if pair.obstacles:
-        return f"Does not work: {'; '.join(pair.obstacles)}."
+    if obstacles:
+        return f"Does not work: {'; '.join(obstacles)}."
     if pair.same_tokenizer:
         translation = "Both have the same tokenizer"
     elif pair.target.core.fast and pair.assistant.core.fast:
@@ -51,24 +53,24 @@ def verdict(pair: "Pair") -> str:
     if pair.costs is None or pair.break_even is None:
         missing = " and the ".join(f"{role}'s" for role, side in _sides(pair) if side.size is None)
         return f"Works. {translation}. The {missing} size is not known, so neither is the cost."
-    if pair.break_even[1] > HOPELESS:
+    if pair.break_even.high > HOPELESS:
         promise = (
             "by its size the assistant costs too much to pay"
-            if pair.break_even[0] > HOPELESS
+            if pair.break_even.low > HOPELESS
             else f"it pays only where memory is the limit, from an acceptance of "
-            f"{pair.break_even[0]:.0%} on"
+            f"{pair.break_even.low:.0%} on"
         )
         return f"Works, but {promise}. {translation}."
     rate = 1 / pair.assistant_per_target
     low, high = (best_lookahead(USUAL, rate, cost) for cost in reversed(pair.costs))
     return (
-        f"Works. {translation}. Drafting pays from an acceptance of {pair.break_even[1]:.0%} on; "
+        f"Works. {translation}. Drafting pays from an acceptance of {pair.break_even.high:.0%} on; "
         f"at {USUAL:.0%} it makes generation up to {_between(low[1], high[1])} times as fast, "
         f"with {_lookaheads(low[0], high[0])} a round."
     )
 
 
-def _translation(pair: "Pair") -> list[str]:
+def _translation(pair: Pair) -> list[str]:
     found = [
         f"the {role} is translated through its tokenizer, which is slower; the reason is its "
         f"{side.core.reason}"
@@ -90,22 +92,22 @@ def _translation(pair: "Pair") -> list[str]:
     return found
 
 
-def _sizes(pair: "Pair") -> list[str]:
+def _sizes(pair: Pair) -> list[str]:
     target, assistant = pair.target.size, pair.assistant.size
     if target is None or assistant is None or pair.costs is None:
         return []
     if assistant.parameters >= target.parameters:
         return ["the assistant is not smaller than the target: swap them, or use a smaller one"]
-    if pair.costs[1] > DEAR:
+    if pair.costs.high > DEAR:
         caution = (
-            f"a drafted id costs up to {pair.costs[1]:.2f} passes of the target: a smaller "
+            f"a drafted id costs up to {pair.costs.high:.2f} passes of the target: a smaller "
             "assistant, or one with fewer layers, would pay more"
         )
         return [caution]
     return []
 
 
-def _special_tokens(pair: "Pair") -> list[str]:
+def _special_tokens(pair: Pair) -> list[str]:
     found = [
         f"the {role} names no end-of-text token, so the two ends can't be paired; texts end by "
         "the target's rules, but a draft doesn't know"
@@ -128,7 +130,7 @@ def _special_tokens(pair: "Pair") -> list[str]:
     return found
 
 
-def _windows(pair: "Pair") -> list[str]:
+def _windows(pair: Pair) -> list[str]:
     target, assistant = pair.target.window, pair.assistant.window
     if target is None or assistant is None:
         return []
@@ -144,7 +146,7 @@ def _windows(pair: "Pair") -> list[str]:
     return [caution]
 
 
-def _sides(pair: "Pair") -> "list[tuple[str, Side]]":
+def _sides(pair: Pair) -> list[tuple[str, ModelFacts]]:
     return [("target", pair.target), ("assistant", pair.assistant)]
 
 

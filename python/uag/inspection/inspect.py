@@ -1,11 +1,13 @@
 """Whether an assistant suits a target, and what to expect of it, before anything runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import PreTrainedConfig
 
-from uag.inspection.model_facts import Side, Source, read_side
+from uag.inspection.advice import advise
+from uag.inspection.model_facts import ModelFacts, Source, read_facts
 from uag.inspection.pair import Pair
 from uag.inspection.spelling import own_text, sample, sample_texts, strings_of
 
@@ -24,7 +26,7 @@ def inspect_pair(
     >>> pair = inspect_pair(target_tokenizer, assistant_tokenizer, config=target.config,
     ...                     assistant_config=assistant.config, text="Once upon a time")
     >>> pair.costs, pair.samples[0].bytes
-    ((0.5, 0.7801104972375691), 16)
+    (Range(low=0.5, high=0.7801104972375691), 16)
 
     Args:
         target: hub name, folder or tokenizer file of the target, or its tokenizer.
@@ -42,7 +44,7 @@ def inspect_pair(
     """
     texts = _texts(text)
     first, second = (
-        read_side(source, own, trust_remote_code=trust_remote_code)
+        read_facts(source, own, trust_remote_code=trust_remote_code)
         for source, own in ((target, config), (assistant, assistant_config))
     )
     return _beside(first, second, texts)
@@ -65,8 +67,8 @@ def rank_assistants(
     True
     """
     texts = _texts(text)
-    first = read_side(target, trust_remote_code=trust_remote_code)
-    sides = [read_side(source, trust_remote_code=trust_remote_code) for source in assistants]
+    first = read_facts(target, trust_remote_code=trust_remote_code)
+    sides = [read_facts(source, trust_remote_code=trust_remote_code) for source in assistants]
     return sorted((_beside(first, side, texts) for side in sides), key=_rank, reverse=True)
 
 
@@ -76,9 +78,9 @@ def _texts(text: str | Path | None) -> dict[str, str]:
     return own_text(text) if isinstance(text, Path) else {"text": text}
 
 
-def _beside(target: Side, assistant: Side, texts: dict[str, str]) -> Pair:
+def _beside(target: ModelFacts, assistant: ModelFacts, texts: dict[str, str]) -> Pair:
     strings = strings_of(target.core), strings_of(assistant.core)
-    return Pair(
+    pair = Pair(
         target,
         assistant,
         [
@@ -89,6 +91,7 @@ def _beside(target: Side, assistant: Side, texts: dict[str, str]) -> Pair:
         target_strings=len(strings[0]),
         assistant_strings=len(strings[1]),
     )
+    return replace(pair, advice=advise(pair))
 
 
 def _rank(pair: Pair) -> tuple[bool, bool, float]:

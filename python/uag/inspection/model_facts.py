@@ -37,7 +37,7 @@ class Special:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ModelFacts:
     """The target or the assistant.
 
     Attributes:
@@ -94,9 +94,9 @@ class Side:
         }
 
 
-def read_side(
+def read_facts(
     source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
-) -> Side:
+) -> ModelFacts:
     """Read a hub name, a folder, a tokenizer file, or a tokenizer that is already loaded.
 
     Raises:
@@ -116,7 +116,7 @@ def read_side(
     template = _chat_template(tokenizer)
     text: Any = None if config is None else cast("Any", config).get_text_config(decoder=True)
     backend = backend_of(tokenizer)
-    return Side(
+    return ModelFacts(
         name=name,
         core=core_tokenizer(tokenizer),
         begins=tuple(backend.id_to_token(id) or str(id) for id in prefix_ids(tokenizer)),

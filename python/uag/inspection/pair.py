@@ -1,13 +1,13 @@
 """A target and an assistant side by side: the facts, and what they promise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
-from uag.inspection.advice import cautions, obstacles, verdict
-from uag.inspection.model_facts import Side
-from uag.inspection.speedup import best_lookahead, break_even, speedup
+from uag.inspection.model_facts import ModelFacts
+from uag.inspection.speedup import Range, best_lookahead, break_even, speedup
 from uag.inspection.spelling import Sample
+from uag.translation.bridge import Both
 
 ACCEPTANCES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 # For ranks: the chance of an assistant, whichever, to guess 4 bytes that the target will write.
@@ -31,10 +31,26 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What to say about a pair.
+
+    Attributes:
+        obstacles: why the two can't work together; empty if they can.
+        cautions: what works, but not as well as it could, or not as one may expect.
+        verdict: all of it in a few words.
+    """
+
+    obstacles: list[str] = field(default_factory=list[str])
+    cautions: list[str] = field(default_factory=list[str])
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A target and an assistant beside each other.
 
-    >>> pair = inspect_pair(target_tokenizer, assistant_tokenizer)
+    >>> import uag
+    >>> pair = uag.inspect_pair(target_tokenizer, assistant_tokenizer)
     >>> pair.target.core.family, pair.assistant.core.family
     ('byte-level BPE', 'SentencePiece-style BPE')
     >>> pair.obstacles, pair.assistant_per_target > 0
@@ -45,14 +61,16 @@ class Pair:
         samples: how both spell the same texts.
         shared_strings: tokens, as byte strings, that both vocabularies have.
         target_strings, assistant_strings: how many each has.
+        advice: what these facts mean; `inspect_pair` adds it.
     """
 
-    target: Side
-    assistant: Side
+    target: ModelFacts
+    assistant: ModelFacts
     samples: list[Sample]
     shared_strings: int
     target_strings: int
     assistant_strings: int
+    advice: Advice = field(default_factory=Advice)
 
     @property
     def assistant_per_target(self) -> float:
@@ -60,9 +78,9 @@ class Pair:
         return mean(one.assistant_per_target for one in self.samples)
 
     @property
-    def bytes_per_token(self) -> tuple[float, float]:
-        """Of the target and of the assistant: the mean over the samples."""
-        return (
+    def bytes_per_token(self) -> Both[float]:
+        """The mean over the samples."""
+        return Both(
             mean(one.bytes / max(1, one.target_tokens) for one in self.samples),
             mean(one.bytes / max(1, one.assistant_tokens) for one in self.samples),
         )
@@ -87,7 +105,7 @@ class Pair:
         )
 
     @property
-    def costs(self) -> tuple[float, float] | None:
+    def costs(self) -> Range | None:
         """What a draft step costs, in passes of the target: at least and at most.
 
         A pass takes as long as the memory needs for the weights or as starting each layer's work
@@ -100,15 +118,14 @@ class Pair:
             self.assistant.size.read_bytes / self.target.size.read_bytes,
             self.assistant.size.layers / self.target.size.layers,
         )
-        return min(ratios), max(ratios)
+        return Range(min(ratios), max(ratios))
 
     @property
-    def break_even(self) -> tuple[float, float] | None:
+    def break_even(self) -> Range | None:
         """The acceptance from which drafting pays, for the lower and the higher cost."""
         if self.costs is None:
             return None
-        low, high = (break_even(1 / self.assistant_per_target, cost) for cost in self.costs)
-        return low, high
+        return Range(*(break_even(1 / self.assistant_per_target, cost) for cost in self.costs))
 
     def expected(self, cost: float) -> list[Expectation]:
         """The speed-up as a function of acceptance, for a cost such as those of `costs`."""
@@ -126,25 +143,25 @@ class Pair:
         to guess as well for each byte: how well one really does depends on what it was trained on,
         and only a run can tell. Of the samples, those that its vocabulary can't spell gain nothing.
         """
-        acceptance = FOUR_BYTES ** (self.bytes_per_token[1] / 4)
-        cost = self.costs[1] if self.costs else ASSUMED_COST
+        acceptance = FOUR_BYTES ** (self.bytes_per_token.assistant / 4)
+        cost = self.costs.high if self.costs else ASSUMED_COST
         times = best_lookahead(acceptance, 1 / self.assistant_per_target, cost)[1]
-        return 1 + (times - 1) * mean(one.spelled[1] for one in self.samples)
+        return 1 + (times - 1) * mean(one.spelled.assistant for one in self.samples)
 
     @property
     def obstacles(self) -> list[str]:
         """Why the two can't work together; empty if they can."""
-        return obstacles(self)
+        return self.advice.obstacles
 
     @property
     def cautions(self) -> list[str]:
         """What works, but not as well as it could, or not as one may expect."""
-        return cautions(self)
+        return self.advice.cautions
 
     @property
     def verdict(self) -> str:
         """All of it in a few words."""
-        return verdict(self)
+        return self.advice.verdict
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -156,8 +173,8 @@ class Pair:
             "target_strings": self.target_strings,
             "assistant_strings": self.assistant_strings,
             "assistant_tokens_per_target_token": round(self.assistant_per_target, 4),
-            "bytes_per_target_token": round(self.bytes_per_token[0], 3),
-            "bytes_per_assistant_token": round(self.bytes_per_token[1], 3),
+            "bytes_per_target_token": round(self.bytes_per_token.target, 3),
+            "bytes_per_assistant_token": round(self.bytes_per_token.assistant, 3),
             "shared_ends": round(self.shared_ends, 4),
             "known_tokens": round(self.known, 4),
             "samples": [_sample_dict(one) for one in self.samples],
@@ -194,6 +211,6 @@ def _sample_dict(one: Sample) -> dict[str, Any]:
         "assistant_tokens": one.assistant_tokens,
         "shared_ends": one.shared_ends,
         "known_tokens": one.known,
-        "target_spells_it": one.spelled[0],
-        "assistant_spells_it": one.spelled[1],
+        "target_spells_it": one.spelled.target,
+        "assistant_spells_it": one.spelled.assistant,
     }

@@ -11,7 +11,16 @@ drafted one stands for, `c` what a draft step costs, in passes of the target. A 
 ids is taken to cost what one over a single id costs, so this is what can be had at most.
 """
 
-LONGEST = 20
+from typing import NamedTuple
+
+from uag.lookahead.estimates import LONGEST
+
+
+class Range(NamedTuple):
+    """The least and the most that a number may be."""
+
+    low: float
+    high: float
 
 
 def speedup(acceptance: float, k: int, tokens_per_id: float, cost: float) -> float:

@@ -9,6 +9,7 @@ from typing import cast
 from uag import _core
 from uag.errors import FileError
 from uag.files import read_text
+from uag.translation.bridge import Both
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Sample:
     assistant_tokens: int
     shared_ends: int
     known: int
-    spelled: tuple[bool, bool]
+    spelled: Both[bool]
 
     @property
     def assistant_per_target(self) -> float:
@@ -59,7 +60,7 @@ def sample(
         len(streams[1].ids),
         shared_ends=sum(end in ends for end in streams[0].ends),
         known=sum(target.token_bytes(id) in strings for id in target_ids),
-        spelled=(_spells(target, streams[0], data), _spells(assistant, streams[1], data)),
+        spelled=Both(_spells(target, streams[0], data), _spells(assistant, streams[1], data)),
     )
 
 

@@ -10,7 +10,8 @@ from uag.stats import Round
 class Lookahead(Protocol):
     """Chooses the number of ids to draft, and is told how each round went.
 
-    >>> isinstance(Fixed(3), Lookahead)
+    >>> import uag
+    >>> isinstance(uag.Fixed(3), uag.Lookahead)
     True
     """
 

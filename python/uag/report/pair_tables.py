@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from uag.inspection.model_facts import Side
+from uag.inspection.model_facts import ModelFacts
 from uag.inspection.pair import Expectation, Pair
 
 Clean = Callable[[str], str]
@@ -133,11 +133,11 @@ def _remarks(pair: Pair, clean: Clean) -> Iterable[Text]:
     yield Text(clean(pair.verdict), style="bold red" if pair.obstacles else "bold green")
 
 
-def _path(side: Side) -> str:
+def _path(side: ModelFacts) -> str:
     return "fast, exact" if side.core.fast else f"through the tokenizer: {side.core.reason}"
 
 
-def _parameters(side: Side) -> str:
+def _parameters(side: ModelFacts) -> str:
     if side.size is None:
         return "-"
     all_of_them = f"{side.size.parameters:,}"
@@ -146,7 +146,7 @@ def _parameters(side: Side) -> str:
     return all_of_them
 
 
-def _memory(side: Side) -> str:
+def _memory(side: ModelFacts) -> str:
     if side.size is None:
         return "-"
     cache = side.size.cache_bytes
@@ -162,22 +162,22 @@ def _amount(bytes: float) -> str:
     return f"{bytes / THOUSAND:.3g} TB"
 
 
-def _role(role: str) -> Callable[[Side], str]:
-    def contents(side: Side) -> str:
+def _role(role: str) -> Callable[[ModelFacts], str]:
+    def contents(side: ModelFacts) -> str:
         found = [special.content for special in side.specials if role in special.roles]
         return ", ".join(found) or "-"
 
     return contents
 
 
-def _others(side: Side) -> str:
+def _others(side: ModelFacts) -> str:
     others = [one.content for one in side.specials if not {"bos", "eos"} & set(one.roles)]
     shown = ", ".join(others[:MOST_SPECIALS])
     more = len(others) - MOST_SPECIALS
     return (f"{shown} and {more:,} more" if more > 0 else shown) or "-"
 
 
-ROWS: dict[str, Callable[[Side], str]] = {
+ROWS: dict[str, Callable[[ModelFacts], str]] = {
     "name": lambda side: side.name,
     "tokenizer": lambda side: side.core.family,
     "path": _path,

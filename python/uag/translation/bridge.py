@@ -1,6 +1,7 @@
 """Translation between two tokenizers by itself, for any engine that runs the two models."""
 
 from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from uag import _core
 from uag._core import Translation
@@ -9,7 +10,15 @@ from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
 
+T = TypeVar("T")
 SpecialPairs = Sequence[tuple[int | str, int | str]]
+
+
+class Both(NamedTuple, Generic[T]):
+    """Something of the target and of the assistant."""
+
+    target: T
+    assistant: T
 
 
 class Bridge:
@@ -89,14 +98,14 @@ class Bridge:
         return ids + self.assistant.encode(open_text)
 
     @property
-    def fast(self) -> tuple[bool, bool]:
-        """Whether the target's and the assistant's side are translated incrementally."""
-        return self.target.fast, self.assistant.fast
+    def fast(self) -> Both[bool]:
+        """Whether each side is translated incrementally."""
+        return Both(self.target.fast, self.assistant.fast)
 
     @property
-    def reason(self) -> tuple[str, str]:
+    def reason(self) -> Both[str]:
         """For each side, why it is not `fast`; empty if it is."""
-        return self.target.reason, self.assistant.reason
+        return Both(self.target.reason, self.assistant.reason)
 
 
 def _first_of_each(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
