@@ -18,10 +18,10 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
-from uag.drafting.custom import Drafter
+from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
-from uag.models.loading import load_model, load_tokenizer
-from uag.translation.tokenizers import AnyTokenizer
+from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
+from uag.sampling.method import COUPLED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,10 +41,14 @@ class AssistedLM(HFLM):
     def __init__(
         self,
         pretrained: str | PreTrainedModel | SpeculativeDecoder,
-        assistant: str | PreTrainedModel | Drafter | None = None,
-        assistant_tokenizer: str | AnyTokenizer | None = None,
+        assistant: AssistantSource | None = None,
+        assistant_tokenizer: TokenizerSource | None = None,
         *,
+        lookup: Lookup | bool | None = None,
         lookahead: int | str = DEFAULT_LOOKAHEAD,
+        draft_temperature: float | None = None,
+        sampling: str = COUPLED,
+        compile: bool | str = False,
         trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
@@ -52,10 +56,14 @@ class AssistedLM(HFLM):
 
         Args:
             pretrained: the target: a hub name, a folder or a model as in `HFLM`, or a decoder.
-            assistant: see `SpeculativeDecoder`; or a hub name or folder. In the target's number
-                type and on its device, if it is loaded here.
+            assistant: see `SpeculativeDecoder`; or a hub name or folder, to be loaded in the
+                target's number type and onto its device.
             assistant_tokenizer: by default the one of the assistant's name.
+            lookup: see `SpeculativeDecoder`.
             lookahead: see `SpeculativeDecoder`.
+            draft_temperature: see `SpeculativeDecoder`.
+            sampling: see `SpeculativeDecoder`.
+            compile: see `SpeculativeDecoder`.
             trust_remote_code: whether to run Python code that comes with the models.
             options: those of `HFLM`: `dtype`, `batch_size`, `parallelize`.
 
@@ -72,31 +80,36 @@ class AssistedLM(HFLM):
             **options,
         )
         self.decoder = given or self._built(
-            assistant, assistant_tokenizer, lookahead, trust_remote_code
+            assistant,
+            assistant_tokenizer,
+            trust_remote_code,
+            {
+                "lookup": lookup,
+                "lookahead": parse_lookahead(lookahead),
+                "draft_temperature": draft_temperature,
+                "sampling": sampling,
+                "compile": compile,
+            },
         )
 
     def _built(
         self,
-        assistant: str | PreTrainedModel | Drafter | None,
-        tokenizer: str | AnyTokenizer | None,
-        lookahead: int | str,
+        assistant: AssistantSource | None,
+        tokenizer: TokenizerSource | None,
         trust_remote_code: bool,
+        options: dict[str, Any],
     ) -> SpeculativeDecoder:
         harness = cast("Any", self)
-        name = tokenizer or (assistant if isinstance(assistant, str) else None)
-        if isinstance(name, str):
-            tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
-        if isinstance(assistant, str):
-            assistant = load_model(
-                assistant, trust_remote_code=trust_remote_code, dtype=harness.model.dtype
-            ).to(harness.model.device)
-        return SpeculativeDecoder(
+        pair = load_pair(
             harness.model,
-            harness.tokenizer,
             assistant,
-            cast("AnyTokenizer | None", tokenizer),
-            lookahead=parse_lookahead(lookahead),
+            tokenizer=harness.tokenizer,
+            assistant_tokenizer=tokenizer,
+            options={"trust_remote_code": trust_remote_code, "dtype": harness.model.dtype},
         )
+        if isinstance(assistant, str) and isinstance(pair.assistant, PreTrainedModel):
+            pair.assistant.to(harness.model.device)
+        return SpeculativeDecoder(*pair, **options)
 
     def _model_generate(
         self, context: "Tensor", max_length: int, stop: list[str], **generation_kwargs: Any

@@ -3,24 +3,27 @@
 from typing import Any, cast
 
 import transformers
-from transformers import PreTrainedModel, TextGenerationPipeline
+from transformers import TextGenerationPipeline
 
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
+from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
-from uag.models.loading import load_model, load_tokenizer
+from uag.requests.named_models import AssistantSource, ModelSource, TokenizerSource, load_pair
 from uag.sampling.method import COUPLED
-from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.bridge import SpecialPairs
 
 
 def pipeline(
     task: str = "text-generation",
-    model: str | PreTrainedModel | None = None,
-    tokenizer: str | AnyTokenizer | None = None,
+    model: ModelSource | None = None,
+    tokenizer: TokenizerSource | None = None,
     *,
-    assistant_model: str | PreTrainedModel | None = None,
-    assistant_tokenizer: str | AnyTokenizer | None = None,
+    assistant_model: AssistantSource | None = None,
+    assistant_tokenizer: TokenizerSource | None = None,
+    lookup: Lookup | bool | None = None,
     lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
+    special_pairs: SpecialPairs | None = None,
     draft_temperature: float | None = None,
     sampling: str = COUPLED,
     compile: bool | str = False,
@@ -30,7 +33,7 @@ def pipeline(
 ) -> TextGenerationPipeline:
     """`transformers.pipeline("text-generation")`, faster by an assistant.
 
-    It takes prompts, chats, batches and streamers as ever. With a decoder at hand,
+    Prompts, chats, batches and streamers work as usual. With a decoder at hand,
     `transformers.pipeline(..., custom_generate=decoder)` is the same.
 
     >>> import uag
@@ -44,12 +47,15 @@ def pipeline(
         task: "text-generation".
         model: the target: a hub name, a folder, or a model.
         tokenizer: the target's; by default the one of the same name as the model.
-        assistant_model: the assistant, likewise; `None` to decode plainly.
-        assistant_tokenizer: the assistant's, likewise.
-        lookahead: see `SpeculativeDecoder`; so are the next three.
-        draft_temperature: likewise.
-        sampling: likewise.
-        compile: likewise.
+        assistant_model: the same of the assistant; "lookup", a `Lookup` or a `Drafter`; `None` to
+            decode plainly.
+        assistant_tokenizer: the assistant's; by default the one of the assistant's name.
+        lookup: see `SpeculativeDecoder`.
+        lookahead: see `SpeculativeDecoder`.
+        special_pairs: see `SpeculativeDecoder`.
+        draft_temperature: see `SpeculativeDecoder`.
+        sampling: see `SpeculativeDecoder`.
+        compile: see `SpeculativeDecoder`.
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
             `device_map`, `use_safetensors` (see `SpeculativeDecoder.from_pretrained`).
@@ -63,19 +69,18 @@ def pipeline(
         raise OptionError(f'task={task!r}: only "text-generation" has a decoder to assist')
     if model is None:
         raise OptionError("model is missing; give a hub name, a folder or a model")
-    loading = dict(model_kwargs or {}, trust_remote_code=trust_remote_code)
-    tokenizers = _tokenizer("tokenizer", tokenizer, model, loading), None
-    if assistant_model is not None:
-        other = _tokenizer("assistant_tokenizer", assistant_tokenizer, assistant_model, loading)
-        tokenizers = tokenizers[0], other
+    pair = load_pair(
+        model,
+        assistant_model,
+        tokenizer=tokenizer,
+        assistant_tokenizer=assistant_tokenizer,
+        options=dict(model_kwargs or {}, trust_remote_code=trust_remote_code),
+    )
     decoder = SpeculativeDecoder(
-        load_model(model, **loading) if isinstance(model, str) else model,
-        tokenizers[0],
-        load_model(assistant_model, **loading)
-        if isinstance(assistant_model, str)
-        else assistant_model,
-        tokenizers[1],
+        *pair,
+        lookup=lookup,
         lookahead=lookahead,
+        special_pairs=special_pairs,
         draft_temperature=draft_temperature,
         sampling=sampling,
         compile=compile,
@@ -87,18 +92,3 @@ def pipeline(
         custom_generate=decoder,
         **options,
     )
-
-
-def _tokenizer(
-    name: str,
-    given: str | AnyTokenizer | None,
-    model: str | PreTrainedModel,
-    loading: dict[str, Any],
-) -> AnyTokenizer:
-    if given is None:
-        if not isinstance(model, str):
-            raise OptionError(f"{name} is missing; a model that is given as such needs it beside")
-        given = model
-    if not isinstance(given, str):
-        return given
-    return load_tokenizer(given, trust_remote_code=loading["trust_remote_code"])
