@@ -37,7 +37,7 @@ def buffered(model: Any, width: int) -> Pass:
     def run() -> None:
         lm.append([7] * width)
         lm.logits(width)
-        lm.rewind(BEHIND)
+        lm.roll_back(BEHIND)
 
     return run
 

@@ -218,9 +218,9 @@ def test_time_passes_for_one_text_at_a_time() -> None:
     def read(seconds: float) -> float:
         cache = RowCache(batch)
         start = now()
-        cache.read(torch.tensor([5, 6]), 1)
+        cache.forward(torch.tensor([5, 6]), 1)
         sleep(seconds)
-        cache.read(torch.tensor([7]), 1)
+        cache.forward(torch.tensor([7]), 1)
         return now() - start
 
     short, long = run_together([partial(read, 0.0), partial(read, 0.5)], [batch])

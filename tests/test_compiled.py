@@ -15,7 +15,7 @@ from test_lm import at_once
 from transformers import PreTrainedModel
 from uag import OptionError, SpeculativeDecoder, compare
 from uag.errors import UagWarning
-from uag.models.cache import RewindableCache
+from uag.models.cache import RollbackCache
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import LEAST, FixedCache, ModelRunner
 
@@ -48,7 +48,7 @@ def test_any_rewinding_and_reading_gives_what_reading_at_once_gives(architecture
         check(lm, model, random.randint(1, min(4, len(lm.ids))))
         if random.random() < 0.4:
             length = len(lm.ids)
-            rolled = lm.roll(3, lambda logits: logits.argmax(-1)).ids
+            rolled = lm.draft(3, lambda logits: logits.argmax(-1)).ids
             assert rolled == at_once(model, lm.ids)[length - 1 : -1].argmax(-1).tolist()
     assert str(engine) == "compiled" and engine.seconds > 0
 
@@ -116,7 +116,7 @@ OBSTACLES = {
 def test_what_cannot_be_compiled_runs_as_it_is(architecture: str) -> None:
     engine = ModelRunner(random_model(architecture, VOCABULARY), "eager")
     assert OBSTACLES[architecture] in str(engine) and str(engine).startswith("eager: ")
-    assert isinstance(engine.new_cache(), RewindableCache)
+    assert isinstance(engine.new_cache(), RollbackCache)
 
 
 def test_where_compiling_fails_the_text_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

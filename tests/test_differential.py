@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from uag import SpeculativeDecoder, _core
 from uag.cli import main
 from uag.conformance.laws import Laws, shrink
-from uag.conformance.texts import read_texts, stretches
+from uag.conformance.texts import random_texts, read_texts
 from uag.inspection.spelling import sample_texts
 from uag.translation import bridge
 from uag.translation import core_tokenizer as reader
@@ -107,11 +107,15 @@ def test_texts_are_read_and_never_cut_alike(tmp_path: Path) -> None:
     (tmp_path / "c.txt.xz").write_bytes(lzma.compress(b"five"))
     (tmp_path / "d.bin").write_bytes(b"\xff")
     assert read_texts([tmp_path]) == ["one", "two", "three", "four", "five"]
-    texts = list(stretches(DOCUMENTS, 100_000, 1))
+    texts = list(random_texts(DOCUMENTS, 100_000, 1))
     assert 100_000 <= sum(len(text.encode()) for text in texts) < 200_000
     long = [text for text in texts if len(text) > 20]
     assert len(set(long)) == len(long) > 50
-    assert texts == list(stretches(DOCUMENTS, 100_000, 1)) != list(stretches(DOCUMENTS, 100_000, 2))
+    assert (
+        texts
+        == list(random_texts(DOCUMENTS, 100_000, 1))
+        != list(random_texts(DOCUMENTS, 100_000, 2))
+    )
 
 
 def test_shrinking_leaves_what_is_needed() -> None:
@@ -192,7 +196,7 @@ def test_a_file_that_was_tampered_with_is_read_as_it_is(tampering: Tampering) ->
             reader.core_tokenizer(raw)
         return
     core = reader.core_tokenizer(raw)
-    tally = Laws(core, raw).compare(stretches(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
+    tally = Laws(core, raw).compare(random_texts(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
     # The bytes of the slow path's tokens are those of its vocabulary, whatever its decoder does.
     assert not [one for one in tally.differences if core.fast or one.law != "bytes"]
 
@@ -203,7 +207,7 @@ def test_a_tokenizer_that_is_not_what_it_was_read_as_is_found(tampering: Tamperi
     raw: Any = tokenizers.Tokenizer.from_str(tampering.json)
     assert (disagreement(core, raw) is None) == tampering.harmless
     if tampering.harmless:
-        texts = list(stretches(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
+        texts = list(random_texts(DOCUMENTS, 20_000, 0, ["<tool>", "xyz", "   "]))
         assert not Laws(core, raw).compare(texts).differences
 
 

@@ -40,7 +40,7 @@ def test_any_rewinding_and_reading_gives_what_reading_at_once_gives(
             lm.logits(positions), at_once(model, text)[-positions:], atol=2e-4, rtol=1e-4
         )
         if random.random() < 0.4:
-            rolled = lm.roll(3, greedy).ids
+            rolled = lm.draft(3, greedy).ids
             assert lm.ids == text + rolled
 
 
@@ -52,14 +52,14 @@ def test_rolling_is_choosing_one_id_at_a_time(architecture: str) -> None:
     stepped.append([5, 6, 7])
     for _ in range(6):
         stepped.append([int(stepped.logits(1).argmax())])
-    assert rolled.roll(6, greedy).ids == stepped.ids[3:]
+    assert rolled.draft(6, greedy).ids == stepped.ids[3:]
     assert rolled.ids == stepped.ids
 
 
 def test_unread_ids_cost_nothing() -> None:
     lm = CachedLM(random_model("llama", VOCABULARY))
     lm.append([1, 2, 3])
-    lm.rewind(1)
+    lm.roll_back(1)
     assert lm.forwards == 0
     lm.logits(1)
     lm.logits(1)
@@ -84,5 +84,5 @@ def test_a_text_longer_than_the_window_is_read_from_its_recent_part(architecture
             if torch.allclose(logits, other, atol=2e-4)
         ]
         assert close and (close[-1] >= 4 or close[-1] == len(lm.ids))
-        rolled = lm.roll(random.randint(1, 40), greedy).ids
-        lm.rewind(max(0, len(lm.ids) - len(rolled) - random.randint(0, 3)))
+        rolled = lm.draft(random.randint(1, 40), greedy).ids
+        lm.roll_back(max(0, len(lm.ids) - len(rolled) - random.randint(0, 3)))

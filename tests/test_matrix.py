@@ -9,7 +9,7 @@ from cells import FACTORS, Cell, more, refusals, refused
 from matrix import counted, smallest
 from trial import run, trained
 from uag.decoding.verify import Verify, verifier
-from uag.models.cache import RewindableCache
+from uag.models.cache import RollbackCache
 
 # Those take most of the time; the command has them.
 SLOW = ("qwen3-next", "mamba", "demo", "demo-assistant")
@@ -72,16 +72,16 @@ def test_a_verifier_that_believes_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_cache_that_keeps_one_id_too_many_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rewind = RewindableCache.rewind
+    roll_back = RollbackCache.roll_back
 
-    def careless(self: RewindableCache, length: int) -> None:
+    def careless(self: RollbackCache, length: int) -> None:
         before = self.length
-        rewind(self, length)
+        roll_back(self, length)
         if self.length < before and self._only_buffers:
             # What was rejected is still there, where the next id should be.
             self.past.layers[0]._buffers[0].narrow(-2, max(0, length - 1), 1).add_(0.5)
 
     assert not run(CELL).difference
-    monkeypatch.setattr(RewindableCache, "rewind", careless)
+    monkeypatch.setattr(RollbackCache, "roll_back", careless)
     outcome = run(CELL)
     assert outcome.failed and "place" in outcome.difference

@@ -34,7 +34,7 @@ from uag import Lookup, SpeculativeDecoder
 from uag.batching.session import TARGET
 from uag.decoding.output import Output
 from uag.decoding.verify import agreement
-from uag.models.cache import PlacedCache
+from uag.models.cache import PreallocatedCache
 from uag.requests.options import plan_generation
 from uag.sampling.coupled import sequence_key
 from uag.sampling.noise import gumbel, step_keys
@@ -342,7 +342,7 @@ def _end(cell: Cell, pair: Pair, text: list[int]) -> dict[str, Any]:
 # What the text must be.
 
 
-class Rereading(PlacedCache):
+class Rereading(PreallocatedCache):
     """Keeps ids, not states: everything is read again whenever something is asked."""
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -351,7 +351,7 @@ class Rereading(PlacedCache):
         self._ids = torch.zeros(0, dtype=torch.long)
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, positions: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
         self._ids = torch.cat([self._ids[: self.length], ids])
         self.length, self.width = len(self._ids), len(ids)
         return self._model(input_ids=self._ids[None], use_cache=False).logits[0, -positions:]

@@ -1,4 +1,4 @@
-"""One model reading several texts in one forward pass, each with its own number of ids.
+"""One model request several texts in one forward pass, each with its own number of ids.
 
 A row of the buffers holds the states of one text, position `p` at place `p`, so that taking ids
 back moves that row's number. In a pass the ids of each row stand at the right end of a block as
@@ -17,8 +17,8 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
-from uag.batching.scheduler import Reading, meet
-from uag.models.cache import PlacedCache, RewindableCache, same_logits
+from uag.batching.scheduler import PassRequest, wait_for_pass
+from uag.models.cache import PreallocatedCache, RollbackCache, same_logits
 from uag.models.properties import (
     attention_of,
     cache_name,
@@ -30,15 +30,15 @@ from uag.models.properties import (
 
 # Ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
 PIECE = 512
-# Places of a row, at first and by which they grow.
-ROOM = 128
+# SlotMap of a row, at first and by which they grow.
+GROW_BY = 128
 # Rows narrower than this are read with those as wide as it; wider ones with others about as wide.
 NARROW = 32
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclass(slots=True)
-class Places:
+class SlotMap:
     """Where the layers read and write in a pass.
 
     Attributes:
@@ -65,7 +65,7 @@ class RowsLayer(CacheLayerMixin):
     """
 
     is_sliding = False
-    places: Places  # set before each pass
+    places: SlotMap  # set before each pass
 
     def __init__(self) -> None:
         cast("Any", super()).__init__()
@@ -147,23 +147,23 @@ class Batch:
             for layer in self._layers:
                 layer.move(len(self._rows), index)
 
-    def choose(self, waiting: Sequence[Reading]) -> Sequence[Reading]:
+    def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
         """Those that are read in the next pass: long ids apart from short ones."""
-        widest = max(len(reading.ids) for reading in waiting)
+        widest = max(len(request.ids) for request in waiting)
         least = 1 if widest <= NARROW else widest // 2
-        chosen = [reading for reading in waiting if len(reading.ids) >= least]
+        chosen = [request for request in waiting if len(request.ids) >= least]
         # In the order of the buffers, which need not be gathered then if all are there.
-        return sorted(chosen, key=lambda reading: self._index(reading.cache))
+        return sorted(chosen, key=lambda request: self._index(request.cache))
 
     @torch.inference_mode()
-    def read(self, readings: Sequence[Reading]) -> list[Tensor]:
-        """One forward pass: for each row what its `RowCache.read` gives."""
-        rows = [cast("RowCache", reading.cache) for reading in readings]
-        counts = [len(reading.ids) for reading in readings]
+    def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
+        """One forward pass: for each row what its `RowCache.forward` gives."""
+        rows = [cast("RowCache", request.cache) for request in requests]
+        counts = [len(request.ids) for request in requests]
         width = max(counts)
         positions = self._place(rows, counts, width)
         block = torch.stack(
-            [pad(reading.ids, (width - len(reading.ids), 0)) for reading in readings]
+            [pad(request.ids, (width - len(request.ids), 0)) for request in requests]
         )
         mask = self._mask(positions, self._layers[0].places.end)
         options: dict[str, Any] = {
@@ -172,14 +172,14 @@ class Batch:
             "attention_mask": mask,
         }
         if self._keeps_logits:
-            options["logits_to_keep"] = max(reading.positions for reading in readings)
+            options["logits_to_keep"] = max(request.positions for request in requests)
         logits = cast("Any", self._model)(
             input_ids=block, use_cache=True, return_dict=True, **options
         ).logits
-        for row, reading in zip(rows, readings, strict=True):
-            row.length += len(reading.ids)
+        for row, request in zip(rows, requests, strict=True):
+            row.length += len(request.ids)
             row.width = width
-        return [logits[index, -reading.positions :] for index, reading in enumerate(readings)]
+        return [logits[index, -request.positions :] for index, request in enumerate(requests)]
 
     def _index(self, row: "RowCache") -> int:
         return self._rows.index(row) if row in self._rows else len(self._rows)
@@ -193,7 +193,7 @@ class Batch:
         begin = max(row.length for row in rows)
         end = max(row.length + count for row, count in zip(rows, counts, strict=True))
         if end >= self._size:
-            self._size = end + max(ROOM, end // 8)
+            self._size = end + max(GROW_BY, end // 8)
 
         indices = [self._rows.index(row) for row in rows]
         own = torch.tensor(
@@ -206,7 +206,7 @@ class Batch:
         index, held, left = own[:, :, None].unbind(1)
         positions = left + torch.arange(width, device=own.device)
         filling = positions < held
-        places = Places(
+        places = SlotMap(
             rows=len(self._rows),
             size=self._size,
             end=end,
@@ -236,7 +236,7 @@ class Batch:
         return zeros.masked_fill(~seen, torch.finfo(dtype).min)
 
 
-class RowCache(PlacedCache):
+class RowCache(PreallocatedCache):
     """One text's row in a `Batch`: a `ModelCache` whose passes are those of all."""
 
     def __init__(self, batch: Batch) -> None:
@@ -244,13 +244,13 @@ class RowCache(PlacedCache):
         super().__init__()
         self.batch = batch
 
-    def read(self, ids: Tensor, positions: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""
         while len(ids) > max(PIECE, positions):
             piece = min(PIECE, len(ids) - positions)
-            meet(Reading(self, ids[:piece], 1))
+            wait_for_pass(PassRequest(self, ids[:piece], 1))
             ids = ids[piece:]
-        return meet(Reading(self, ids, positions))
+        return wait_for_pass(PassRequest(self, ids, positions))
 
 
 _in_rows: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
@@ -281,11 +281,13 @@ def _try_rows(model: PreTrainedModel) -> bool:
     texts = ids[:9], ids[9:]
     batch = Batch(model)
     rows = [RowCache(batch) for _ in texts]
-    batch.read([Reading(row, text[:-2], 1) for row, text in zip(rows, texts, strict=True)])
-    batch.read([Reading(rows[0], texts[0][-2:-1], 1), Reading(rows[1], ids[:2], 1)])
-    rows[1].rewind(len(texts[1]) - 2)
-    read = batch.read([Reading(rows[0], texts[0][-1:], 1), Reading(rows[1], texts[1][-2:], 2)])
-    alone = (RewindableCache(model).read(text, 1)[0] for text in texts)
+    batch.forward([PassRequest(row, text[:-2], 1) for row, text in zip(rows, texts, strict=True)])
+    batch.forward([PassRequest(rows[0], texts[0][-2:-1], 1), PassRequest(rows[1], ids[:2], 1)])
+    rows[1].roll_back(len(texts[1]) - 2)
+    read = batch.forward(
+        [PassRequest(rows[0], texts[0][-1:], 1), PassRequest(rows[1], texts[1][-2:], 2)]
+    )
+    alone = (RollbackCache(model).forward(text, 1)[0] for text in texts)
     return all(map(same_logits, (logits[-1] for logits in read), alone))
 
 

@@ -1,7 +1,7 @@
-"""Several texts at once: each is decoded by itself, and waits where a model reads.
+"""Several texts at once: each is decoded on its own, and waits where it needs a forward pass.
 
-A text runs in a greenlet until it needs a forward pass. When all of them wait, those that wait for
-the same model are read in one pass, and go on. So the loop of one text is the loop of many.
+A text runs in a greenlet until it needs a pass. When all of them wait, those that wait for the same
+model share one pass, and continue. So the loop of one text is the loop of many.
 """
 
 from collections import deque
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Ids that one text has a model read.
+class PassRequest:
+    """Ids that a model is to read for one text.
 
     Attributes:
         cache: the text's cache of the model, and `cache.batch` the texts it is read with.
@@ -33,14 +33,14 @@ class Reading:
     positions: int
 
 
-class Reader(Protocol):
-    """Reads for several texts in one pass."""
+class BatchReader(Protocol):
+    """A model that reads for several texts in one pass."""
 
-    def choose(self, waiting: Sequence[Reading]) -> Sequence[Reading]:
-        """Those of the waiting that are read in the next pass; at least one."""
+    def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
+        """The waiting requests that share the next pass; at least one."""
         ...
 
-    def read(self, readings: Sequence[Reading]) -> list[Tensor]:
+    def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
         """One forward pass: logits for each."""
         ...
 
@@ -49,8 +49,8 @@ class Reader(Protocol):
         ...
 
 
-class _Row(greenlet):
-    """A text under way, with the seconds that it took: its own, and its share of passes."""
+class _Task(greenlet):
+    """A text that is decoded, with its seconds so far: its own, and its share of passes."""
 
     def __init__(self, task: Callable[[], Any]) -> None:
         super().__init__(task)
@@ -77,70 +77,70 @@ class _Row(greenlet):
         return self._seconds + self._clock() - self._since
 
 
-def meet(reading: Reading) -> Tensor:
-    """Wait for the others, and for the pass that reads for all; called from within a task."""
+def wait_for_pass(request: PassRequest) -> Tensor:
+    """Wait for the other texts and for the pass that they share; called from within a task."""
     hub = cast("greenlet", getcurrent().parent)
-    return hub.switch(reading)
+    return hub.switch(request)
 
 
 def run_together(
-    tasks: Sequence[Callable[[], T]], readers: Sequence[Reader], size: int | None = None
+    calls: Sequence[Callable[[], T]], batches: Sequence[BatchReader], size: int | None = None
 ) -> list[T]:
-    """The results of tasks that run at the same time, at most `size` of them.
+    """The results of calls that run at the same time, each as a task, at most `size` of them.
 
-    While a task waits for one of the first `readers`, those behind it in the list are not asked:
-    drafts are completed before they are verified. An error in a pass is raised in the tasks that
-    waited for it; one that a task doesn't handle ends all of them.
+    While a task waits for one of the first `batches`, later ones in the list do not run: drafts are
+    completed before they are verified. An error in a pass is raised in the tasks that waited for
+    it; one that a task doesn't handle ends all of them.
     """
     results: dict[int, T] = {}
-    to_come = deque(enumerate(tasks))
-    waiting: dict[_Row, Reading] = {}
-    numbers: dict[_Row, int] = {}
+    to_come = deque(enumerate(calls))
+    waiting: dict[_Task, PassRequest] = {}
+    numbers: dict[_Task, int] = {}
 
-    def go_on(row: _Row, *answer: Tensor | Exception) -> None:
-        result = row.go_on(*answer)
-        if not row.dead:
-            waiting[row] = result
-            row.caches.add(result.cache)
+    def go_on(task: _Task, *answer: Tensor | Exception) -> None:
+        result = task.go_on(*answer)
+        if not task.dead:
+            waiting[task] = result
+            task.caches.add(result.cache)
             return
-        results[numbers.pop(row)] = result
-        for cache in row.caches:
+        results[numbers.pop(task)] = result
+        for cache in task.caches:
             cache.batch.leave(cache)
 
     try:
         while to_come or waiting:
             while to_come and (size is None or len(numbers) < size):
-                number, task = to_come.popleft()
-                numbers[row := _Row(task)] = number
-                go_on(row)
-            for reader in readers:
-                if asking := [each for each in waiting.values() if each.cache.batch is reader]:
-                    _read(reader, asking, waiting, go_on)
+                number, call = to_come.popleft()
+                numbers[task := _Task(call)] = number
+                go_on(task)
+            for batch in batches:
+                if asking := [each for each in waiting.values() if each.cache.batch is batch]:
+                    _run_pass(batch, asking, waiting, go_on)
                     break
     finally:
-        for row in numbers:
-            row.throw()
-    return [results[number] for number in range(len(tasks))]
+        for task in numbers:
+            task.throw()
+    return [results[number] for number in range(len(calls))]
 
 
-def _read(
-    reader: Reader,
-    asking: Sequence[Reading],
-    waiting: dict[_Row, Reading],
+def _run_pass(
+    batch: BatchReader,
+    asking: Sequence[PassRequest],
+    waiting: dict[_Task, PassRequest],
     go_on: Callable[..., None],
 ) -> None:
     """One pass, after which those that waited for it go on."""
-    chosen = reader.choose(asking)
+    chosen = batch.choose(asking)
     start = now()
     answers: Sequence[Tensor | Exception]
     try:
-        answers = reader.read(chosen)
+        answers = batch.forward(chosen)
     except Exception as error:  # noqa: BLE001 - it is raised where the tasks wait
         answers = [error] * len(chosen)
     share = (now() - start) / len(chosen)
-    rows = {id(reading): row for row, reading in waiting.items()}
-    for reading, answer in zip(chosen, answers, strict=True):
-        row = rows[id(reading)]
-        del waiting[row]
-        row.spend(share)
-        go_on(row, answer)
+    by_request = {id(request): task for task, request in waiting.items()}
+    for request, answer in zip(chosen, answers, strict=True):
+        task = by_request[id(request)]
+        del waiting[task]
+        task.spend(share)
+        go_on(task, answer)

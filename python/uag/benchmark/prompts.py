@@ -12,7 +12,7 @@ from uag.files import kind_of, read_text
 
 # Where a JSON object has its prompt, in this order: HumanEval, Spec-Bench, MBPP.
 FIELDS = ("prompt", "turns", "text")
-KINDS = (".txt", ".jsonl")
+SUFFIXES = (".txt", ".jsonl")
 
 
 def read_prompts(path: Path, limit: int | None = None) -> list[str]:
@@ -29,9 +29,9 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
         PromptError: naming the file, and the line if it is one that is wrong.
     """
     kind = kind_of(path)
-    if kind not in KINDS:
+    if kind not in SUFFIXES:
         raise PromptError(
-            f"{path}: prompts are read from files that end with {' or '.join(KINDS)}, "
+            f"{path}: prompts are read from files that end with {' or '.join(SUFFIXES)}, "
             "each also with .gz or .xz"
         )
     try:

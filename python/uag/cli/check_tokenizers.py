@@ -132,7 +132,7 @@ def _tokenizer_files(folder: Path) -> list[Path]:
 
 def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: int) -> Row:
     from uag.conformance.laws import Laws
-    from uag.conformance.texts import stretches
+    from uag.conformance.texts import random_texts
     from uag.translation.core_tokenizer import core_tokenizer
     from uag.translation.self_check import is_failure
 
@@ -147,13 +147,13 @@ def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: 
         if not is_failure(error):
             raise
         return Row(name, "", False, one_line(str(error)), None, 0.0)
-    texts = stretches(documents, size, f"{seed} {name}", _spices(tokenizer, core))
+    texts = random_texts(documents, size, f"{seed} {name}", _insertions(tokenizer, core))
     tally = Laws(core, tokenizer, seed).compare(texts)
     spent = time.perf_counter() - started
     return Row(name, core.family, core.fast, core.reason, tally, spent)
 
 
-def _spices(tokenizer: tokenizers.Tokenizer, core: "Tokenizer") -> list[str]:
+def _insertions(tokenizer: tokenizers.Tokenizer, core: "Tokenizer") -> list[str]:
     """What may be strange to a tokenizer: its added tokens, others of its own, stress lines."""
     from uag.translation.self_check import STRESS_TEXTS
 

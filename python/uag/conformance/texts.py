@@ -10,12 +10,12 @@ from typing import Any, cast
 from uag.errors import FileError
 from uag.files import kind_of, read_text
 
-KINDS = (".txt", ".md", ".json", ".jsonl", ".xz", ".gz")
+SUFFIXES = (".txt", ".md", ".json", ".jsonl", ".xz", ".gz")
 # Longer texts are cut: a tokenizer without pieces takes far longer on them, and shows no more.
-LONGEST = 20_000
+MAX_CHARACTERS = 20_000
 JOINTS = ("", "", " ", "  ", "\n", "\n\n", "\t", ". ")
-# How often something strange is put into a text, how often it is one of the spices, and all of it.
-SPICED, OWN, WHOLE = 0.5, 0.6, 0.8
+# How often a text gets an insertion, how often it is one of the given, and how often all of it.
+P_INSERT, P_GIVEN, P_WHOLE = 0.5, 0.6, 0.8
 # From where characters are drawn: ASCII, Latin, every script, symbols and pictures.
 PLANES = ((0x20, 0x7F), (0xA0, 0x2FF), (0x300, 0xD7FF), (0xE000, 0xFFFD), (0x1F000, 0x1FAFF))
 
@@ -23,7 +23,7 @@ PLANES = ((0x20, 0x7F), (0xA0, 0x2FF), (0x300, 0xD7FF), (0xE000, 0xFFFD), (0x1F0
 def read_texts(paths: Sequence[Path]) -> list[str]:
     r"""The documents in files and folders: `.json` gives its strings, `.jsonl` those of each line.
 
-    Also with `.xz` or `.gz` behind it. Of a folder, all files whose name ends with one of `KINDS`.
+    Also with `.xz` or `.gz` after it. Of a folder, all files that end with one of `SUFFIXES`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -38,12 +38,12 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
     for path in paths:
         files = [path]
         if path.is_dir():
-            files = sorted(f for f in path.rglob("*") if f.suffix in KINDS and f.is_file())
+            files = sorted(f for f in path.rglob("*") if f.suffix in SUFFIXES and f.is_file())
         texts += [text for file in files for text in _read(file) if text]
     if not texts:
         raise FileError(
             f"no text in {', '.join(map(str, paths))}; "
-            f"give files of text, or folders of files that end with {', '.join(KINDS)}"
+            f"give files of text, or folders of files that end with {', '.join(SUFFIXES)}"
         )
     return texts
 
@@ -78,16 +78,16 @@ def _strings(value: object) -> Iterator[str]:
             pass
 
 
-def stretches(
-    documents: Sequence[str], size: int, seed: int | str = 0, spices: Sequence[str] = ()
+def random_texts(
+    documents: Sequence[str], size: int, seed: int | str = 0, insertions: Sequence[str] = ()
 ) -> Iterator[str]:
     """Texts of 1 to some 20,000 characters, `size` bytes of UTF-8 or a little more together.
 
     First the documents that are short enough, in any order, for a quarter of the size. Then one to
     three stretches of documents joined, their lengths of all magnitudes alike. Half of those have
-    something strange inserted: one of the `spices`, or characters from anywhere in Unicode.
+    something strange inserted: one of the `insertions`, or characters from anywhere in Unicode.
 
-    >>> texts = list(stretches(["Once upon a time"], 1000, spices=["<s>"]))
+    >>> texts = list(random_texts(["Once upon a time"], 1000, insertions=["<s>"]))
     >>> sum(len(text.encode()) for text in texts) >= 1000, max(map(len, texts)) < 100
     (True, True)
     """
@@ -97,28 +97,32 @@ def stretches(
     for document in draw.sample(documents, len(documents)):
         if left <= size * 3 // 4:
             break
-        if 0 < len(document) <= LONGEST:
+        if 0 < len(document) <= MAX_CHARACTERS:
             yield document
             left -= len(document.encode())
     while left > 0:
         pieces: list[str] = []
         for _ in range(draw.choice((1, 1, 2, 3))):
             (document,) = draw.choices(documents, cum_weights=weights)
-            length = int(min(len(document), LONGEST) ** draw.random())
+            length = int(min(len(document), MAX_CHARACTERS) ** draw.random())
             start = draw.randrange(len(document) - length + 1)
             pieces += [document[start : start + length], draw.choice(JOINTS)]
         text = "".join(pieces[:-1])
-        if draw.random() < SPICED:
+        if draw.random() < P_INSERT:
             for _ in range(draw.randint(1, 3 + len(text) // 100)):
                 at = draw.randrange(len(text) + 1)
-                text = text[:at] + _spice(draw, spices) + text[at:]
+                text = text[:at] + _insertion(draw, insertions) + text[at:]
         yield text
         left -= len(text.encode())
 
 
-def _spice(draw: Random, spices: Sequence[str]) -> str:
-    if spices and draw.random() < OWN:
-        spice = draw.choice(spices)
-        return spice if draw.random() < WHOLE else spice[: draw.randrange(len(spice) + 1)]
+def _insertion(draw: Random, insertions: Sequence[str]) -> str:
+    if insertions and draw.random() < P_GIVEN:
+        insertion = draw.choice(insertions)
+        return (
+            insertion
+            if draw.random() < P_WHOLE
+            else insertion[: draw.randrange(len(insertion) + 1)]
+        )
     plane = draw.choice(PLANES)
     return "".join(chr(draw.randint(*plane)) for _ in range(draw.randint(1, 5)))

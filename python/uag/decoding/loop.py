@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from uag._core import Proposal
 from uag.clock import Clock
 from uag.decoding.stopping import Stop
-from uag.decoding.verify import Verify, agreement, usual_width
+from uag.decoding.verify import Verify, agreement, round_width
 from uag.draft import Draft
 from uag.drafting.source import DraftSource
 from uag.lookahead.protocol import Lookahead
@@ -42,7 +42,7 @@ def rounds(
         with clock.phase("translate"):
             proposal = translator.propose(draft.ids, draft.text)
             drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
-            candidates = proposal.ids[: usual_width(min(len(proposal.ids) + 1, room)) - 1]
+            candidates = proposal.ids[: round_width(min(len(proposal.ids) + 1, room)) - 1]
 
         # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
         with clock.phase(checking):

@@ -38,13 +38,13 @@ BY_ROW = (
 )
 
 
-def usual_width(width: int) -> int:
+def round_width(width: int) -> int:
     """The widest usual pass of at most so many ids: any up to 8, then 12, 16, 24, and so on.
 
     Kernels are set up and kept for each shape. A few candidates at the far end of a draft, which
     are seldom accepted, are worth less than that.
 
-    >>> [usual_width(width) for width in (7, 8, 11, 15, 31, 100)]
+    >>> [round_width(width) for width in (7, 8, 11, 15, 31, 100)]
     [7, 8, 8, 12, 24, 96]
     """
     step = 1 if width <= EACH_WIDTH else 1 << (width.bit_length() - 2)

@@ -34,7 +34,7 @@ class ModelDrafts:
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
         if not self._lm.ids or not k:
             return Draft()
-        return self._lm.roll(k, self._choice(), self._end_ids, goes_on)
+        return self._lm.draft(k, self._choice(), self._end_ids, goes_on)
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._lm.apply(keep, feed)

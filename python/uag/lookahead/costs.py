@@ -6,7 +6,7 @@ from itertools import accumulate
 from statistics import median_low
 
 # Medians of so many: one interruption by another process does not count, a change does soon.
-RECENT = 7
+MEDIAN_OF = 7
 # The first pass of a shape also sets up kernels for it: it counts as at most so many times what was
 # expected, and no more once there is another.
 SETTING_UP = 2
@@ -22,7 +22,7 @@ class Recent:
     """
 
     def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=RECENT)
+        self._seconds: deque[float] = deque(maxlen=MEDIAN_OF)
         self.value: float | None = None
 
     def add(self, seconds: float) -> None:

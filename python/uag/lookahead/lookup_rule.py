@@ -11,7 +11,7 @@ LONGEST_TEXT = 64
 # Beyond ids that are reached so seldom there is nothing to gain.
 SELDOM = 0.03
 # What a wider pass costs is known roughly: a draft has to gain this many times as much.
-MARGIN = 1.25
+REQUIRED_GAIN = 1.25
 # Lookups that bring nothing take at most this share of the time, and in the end so do drafts.
 WASTE_BUDGET = 0.01
 # Prior for the mean number of tokens that one lookup yields.
@@ -75,8 +75,8 @@ class LookupPolicy:
             known.append(confidence)
             gain += reached
             wider = costs.verification(1 + len(known)) - none
-            if gain - MARGIN * rate * wider > most:
-                best, most = len(known), gain - MARGIN * rate * wider
+            if gain - REQUIRED_GAIN * rate * wider > most:
+                best, most = len(known), gain - REQUIRED_GAIN * rate * wider
         return known[:best], most
 
     def learn(self, done: Round) -> None:

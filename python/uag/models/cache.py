@@ -3,7 +3,7 @@
 | layer | how it goes back |
 |---|---|
 | full attention | an index moves; the states stay where they are in a buffer |
-| sliding window | drop the last positions; `MARGIN` more than the window are kept for that |
+| sliding window | drop the last positions; some more than the window are kept for that |
 | linear attention, Mamba, convolution | go back to a copy and let the owner replay |
 | shared with another layer | nothing to do |
 
@@ -29,11 +29,11 @@ from uag.models.properties import cache_name, keeps_logits, text_config
 
 # An assistant's last ids change when more text joins on to them, a handful at a time. Positions
 # kept beyond the window let the cache follow without reading the whole window again.
-MARGIN = 64
+KEPT_BEYOND_WINDOW = 64
 # Copies of recurrent states: one for each of the last rounds, for the same reason.
-COPIES = 3
+CHECKPOINTS = 3
 # A full buffer grows by this many positions, or an eighth if that is more.
-ROOM = 128
+GROW_BY = 128
 # Relative: half precision differs by about a hundredth, a forgotten state by about one.
 SAME_LOGITS = 0.1
 # Replaying this many ids together with the next ones costs less than a forward pass of their own.
@@ -67,24 +67,24 @@ class ModelCache(Protocol):
         """Forget every id."""
         ...
 
-    def rewind(self, length: int) -> None:
+    def roll_back(self, length: int) -> None:
         """Go back to at most `length` ids; `self.length` says how many it is."""
         ...
 
-    def worth_reading_alone(self, count: int) -> bool:
+    def should_read_first(self, count: int) -> bool:
         """Whether `count` ids that stay should be read before the others."""
         ...
 
-    def mark(self) -> None:
+    def checkpoint(self) -> None:
         """Call before ids are read that may be taken back."""
         ...
 
-    def read(self, ids: Tensor, positions: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""
         ...
 
 
-class PlacedCache(ModelCache):
+class PreallocatedCache(ModelCache):
     """A `ModelCache` whose states stay where they are: going back moves a number."""
 
     def __init__(self) -> None:
@@ -95,20 +95,20 @@ class PlacedCache(ModelCache):
         """Forget every id."""
         self.length = 0
 
-    def rewind(self, length: int) -> None:
+    def roll_back(self, length: int) -> None:
         """Go back to at most `length` ids."""
         self.length = min(self.length, length)
 
-    def worth_reading_alone(self, count: int) -> bool:
+    def should_read_first(self, count: int) -> bool:
         """No: nothing has to be copied."""
         del count
         return False
 
-    def mark(self) -> None:
+    def checkpoint(self) -> None:
         """Nothing has to be remembered."""
 
 
-class RewindableCache:
+class RollbackCache:
     """A `ModelCache` of any size, for every kind of layer that can go back."""
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -137,7 +137,7 @@ class RewindableCache:
             layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
         ]
         self._only_buffers = all(type(layer) is BufferedLayer for layer in self._layers)
-        self._copies: deque[_State] = deque(maxlen=COPIES)
+        self._copies: deque[_State] = deque(maxlen=CHECKPOINTS)
         for layer in self._layers:
             if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
                 layer, LinearAttentionCacheLayerMixin
@@ -149,11 +149,11 @@ class RewindableCache:
         """Whether some of the model's state cannot be cropped."""
         return bool(self._recurrent)
 
-    def worth_reading_alone(self, count: int) -> bool:
+    def should_read_first(self, count: int) -> bool:
         """Whether `count` ids that stay should be read first, and a copy made behind them."""
         return self.recurrent and (count > REPLAY_LIMIT or (count > 0 and self.length == 0))
 
-    def mark(self) -> None:
+    def checkpoint(self) -> None:
         """Call before ids are read that may be taken back: remembers what cannot be cropped."""
         if (
             self.recurrent
@@ -165,7 +165,7 @@ class RewindableCache:
             )
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, positions: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""
         options: dict[str, Any] = {self._cache_name: self.past}
         if self._keeps_logits:
@@ -177,7 +177,7 @@ class RewindableCache:
         self.width = len(ids)
         return output.logits[0, -positions:]
 
-    def rewind(self, length: int) -> None:
+    def roll_back(self, length: int) -> None:
         """Go back to the newest state of at most `length` ids; `self.length` says which."""
         if length > self.length or (length == self.length and self._only_buffers):
             return
@@ -238,7 +238,7 @@ class BufferedLayer(DynamicLayer):
 
     def _with_room(self, states: Tensor, old: Tensor | None) -> Tensor:
         """A buffer for states like these, that begins with the old one's."""
-        room = self._held + max(ROOM, self._held // 8)
+        room = self._held + max(GROW_BY, self._held // 8)
         buffer = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
         if old is not None:
             buffer.narrow(-2, 0, old.shape[-2]).copy_(old)
@@ -279,7 +279,7 @@ def _crop(layer: CacheLayerMixin, count: int) -> None:
         # `layer.crop` would cut down to the window, and a later crop into it would then lack
         # states.
         end = layer.keys.shape[-2] - count
-        start = max(0, end - (layer.sliding_window - 1) - MARGIN)
+        start = max(0, end - (layer.sliding_window - 1) - KEPT_BEYOND_WINDOW)
         layer.keys = layer.keys[:, :, start:end]
         layer.values = layer.values[:, :, start:end]
         layer.cumulative_length -= count

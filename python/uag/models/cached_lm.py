@@ -14,7 +14,7 @@ from transformers import (
 from uag.clock import now
 from uag.draft import Draft, GoesOn
 from uag.errors import UnsupportedModelError
-from uag.models.cache import ModelCache, RewindableCache, same_logits
+from uag.models.cache import ModelCache, RollbackCache, same_logits
 from uag.models.properties import (
     cache_name,
     device_of,
@@ -45,7 +45,7 @@ def reads_together(model: PreTrainedModel) -> bool:
     in 5.23), so those with a recurrent state are tried, once.
     """
     if (known := _together.get(model)) is None:
-        known = _together[model] = not RewindableCache(model).recurrent or _try_together(model)
+        known = _together[model] = not RollbackCache(model).recurrent or _try_together(model)
     return known
 
 
@@ -55,7 +55,7 @@ def _try_together(model: PreTrainedModel) -> bool:
     ids = torch.arange(1, 9, device=device_of(model))[None] % rows
     name = cache_name(model)
     call = cast("Callable[..., Any]", model)
-    one, two = RewindableCache(model).past, RewindableCache(model).past
+    one, two = RollbackCache(model).past, RollbackCache(model).past
     whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1]
     call(input_ids=ids[:, :4], use_cache=True, **{name: two})
     split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1]
@@ -85,7 +85,7 @@ class CachedLM:
         self.forwards = 0
         self._device = device_of(model)
         self._window = window
-        self._cache = cache or RewindableCache(model)
+        self._cache = cache or RollbackCache(model)
         self._start = 0  # the cache holds ids[_start : _start + _cache.length]
         self._one_by_one = not reads_together(model)
 
@@ -93,17 +93,17 @@ class CachedLM:
         """Add ids at the end of the text."""
         self.ids += ids
 
-    def rewind(self, length: int) -> None:
+    def roll_back(self, length: int) -> None:
         """Keep the first `length` ids of the text."""
         del self.ids[length:]
         if length < self._start:
             self._restart(length)
         else:
-            self._cache.rewind(min(self._cache.length, length - self._start))
+            self._cache.roll_back(min(self._cache.length, length - self._start))
 
     def apply(self, keep: int, feed: list[int]) -> None:
         """Keep the first `keep` ids of the text and add `feed`."""
-        self.rewind(keep)
+        self.roll_back(keep)
         self.append(feed)
 
     def logits(self, positions: int) -> Tensor:
@@ -111,7 +111,7 @@ class CachedLM:
         self._read_all_but(positions)
         return self._forward(self._tensor(self.ids[self._held :]), positions)
 
-    def roll(
+    def draft(
         self, steps: int, choose: Choose, ends: Container[int] = (), goes_on: GoesOn | None = None
     ) -> Draft:
         """Continue the text by up to `steps` ids, each chosen from the logits of those before.
@@ -164,11 +164,11 @@ class CachedLM:
             context + room > self._window or (self._start and context < self._window // 4)
         ):
             self._restart(len(self.ids))
-        self._cache.rewind(min(self._cache.length, len(self.ids) - last - self._start))
+        self._cache.roll_back(min(self._cache.length, len(self.ids) - last - self._start))
         certain = self.ids[self._held : len(self.ids) - last]
-        if self._cache.worth_reading_alone(len(certain)):
+        if self._cache.should_read_first(len(certain)):
             self._forward(self._tensor(certain), 1)
-        self._cache.mark()
+        self._cache.checkpoint()
 
     def _restart(self, length: int) -> None:
         """Forget what was read; the next reading starts half a window before `length`."""
@@ -182,7 +182,7 @@ class CachedLM:
 
     def _step(self, ids: Tensor, positions: int) -> Tensor:
         self.forwards += 1
-        return self._cache.read(ids, positions)
+        return self._cache.forward(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self._device)

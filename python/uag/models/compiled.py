@@ -20,7 +20,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
-from uag.models.cache import ModelCache, PlacedCache, RewindableCache
+from uag.models.cache import ModelCache, PreallocatedCache, RollbackCache
 from uag.models.properties import cache_name, context_window, keeps_logits, text_config
 
 # Ids read at once by what is compiled; more, such as a prompt's, are read without.
@@ -158,7 +158,7 @@ class ModelRunner:
             UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
         """
         if self.reason:
-            return RewindableCache(self.model)
+            return RollbackCache(self.model)
         return FixedCache(self)
 
     def lend(self, borrower: "FixedCache") -> Buffers:
@@ -181,7 +181,7 @@ class ModelRunner:
             torch.compiler.cudagraph_mark_step_begin()
         return cast("Tensor", self._compiled(**inputs))[0]
 
-    def run_as_it_is(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
+    def run_eagerly(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
         """One forward pass of any width: `[ids]` -> `[positions, vocabulary]`, the last ones."""
         inputs = self._inputs(ids, buffers)
         if self._keeps_logits:
@@ -218,7 +218,7 @@ class ModelRunner:
         return logits[0]
 
 
-class FixedCache(PlacedCache):
+class FixedCache(PreallocatedCache):
     """A `ModelCache` in `Buffers`: going back moves a number."""
 
     def __init__(self, runner: ModelRunner) -> None:
@@ -228,7 +228,7 @@ class FixedCache(PlacedCache):
         self._buffers: Buffers | None = None
 
     @torch.inference_mode()
-    def read(self, ids: Tensor, positions: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `[ids]`; logits for what follows each of the last `positions` of them."""
         # Not before they are needed: of several texts that wait only one is under way.
         self._buffers = buffers = self._buffers or self._runner.lend(self)
@@ -241,7 +241,7 @@ class FixedCache(PlacedCache):
         self.width = width
         if not fits or buffers.empty or self._runner.reason:
             self.width = count
-            logits = self._runner.run_as_it_is(ids, buffers, positions)
+            logits = self._runner.run_eagerly(ids, buffers, positions)
         else:
             block = pad(ids, (0, width - count))
             logits = self._runner.run(block, buffers)[count - positions : count]

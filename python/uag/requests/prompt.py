@@ -28,7 +28,7 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
             return []
 
 
-def read(
+def read_prompt(
     prompt: Prompt,
     model: PreTrainedModel,
     tokenizer: AnyTokenizer,

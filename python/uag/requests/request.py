@@ -11,7 +11,7 @@ from uag.limits import check_limits
 from uag.requests.options import Plan, plan_generation
 from uag.requests.own_state import with_own_state
 from uag.requests.padded_rows import Rows
-from uag.requests.prompt import Prompt, assistant_ids, read
+from uag.requests.prompt import Prompt, assistant_ids, read_prompt
 from uag.translation.bridge import Bridge
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -78,7 +78,7 @@ class RequestReader:
         ]
 
     def _request(self, prompt: Prompt, options: dict[str, Any], *, trace: bool) -> Request:
-        ids, others = read(
+        ids, others = read_prompt(
             prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
         )
         plan = plan_generation(self.model, self.tokenizer, ids, options)
