@@ -1,9 +1,10 @@
-"""Alignment overhead: a round of translation both ways, beside what transformers does for it.
+"""What does a round of translation cost, in both directions, beside what transformers does for it?
 
-    pytest benches/test_alignment.py --tokenizers FOLDER --corpus FOLDER [--benchmark-json FILE]
+    python -m pytest benches/test_alignment.py --tokenizers FOLDER --corpus FOLDER
+        [--benchmark-json FILE]
 
 A round: 8 drafted assistant ids become candidate target ids; 5 of them and one id of the target's
-own go back to the assistant. Between rounds the text goes on, so every round is a new one at the
+own go back to the assistant. Between rounds the text grows, so every round is a new one at the
 end of a long context.
 """
 
@@ -44,7 +45,7 @@ def compiled(file: Path) -> _core.Tokenizer:
 
 @dataclass
 class Text:
-    """A context of so many target ids, the text that comes after it, and both tokenizers."""
+    """A context of a number of target ids, the text that comes after it, and both tokenizers."""
 
     target: Path
     assistant: Path

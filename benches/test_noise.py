@@ -1,6 +1,6 @@
-"""What a draw costs: noise by hash and an argmax, beside torch's own sampling.
+"""What does it cost to sample a token: noise by hash and an argmax, beside torch's own sampling?
 
-pytest benches/test_noise.py --benchmark-columns=median,iqr,rounds
+python -m pytest benches/test_noise.py --benchmark-columns=median,iqr,rounds
 """
 
 from collections.abc import Callable
@@ -15,22 +15,22 @@ CPU = torch.device("cpu")
 
 
 def by_noise(scores: Tensor, tokens: Tensor) -> Tensor:
-    """As the target draws: one row for each position."""
+    """As the target samples: one row for each position."""
     keys = step_keys(7, range(len(scores)), CPU)
     return (scores + gumbel(keys, tokens)).argmax(-1)
 
 
 def by_multinomial(scores: Tensor, _: Tensor) -> Tensor:
-    """As transformers draws."""
+    """As transformers samples."""
     return torch.multinomial(scores.softmax(-1), 1)
 
 
 @pytest.mark.parametrize("vocabulary", [32_000, 128_256, 256_000])
 @pytest.mark.parametrize("rows", [1, 6])
-@pytest.mark.parametrize("draw", [by_noise, by_multinomial])
-def test_draw(
+@pytest.mark.parametrize("sample", [by_noise, by_multinomial])
+def test_sample(
     benchmark: BenchmarkFixture,
-    draw: Callable[[Tensor, Tensor], Tensor],
+    sample: Callable[[Tensor, Tensor], Tensor],
     vocabulary: int,
     rows: int,
 ) -> None:
@@ -38,4 +38,4 @@ def test_draw(
     scores = torch.randn(rows, vocabulary) * 3
     tokens = torch.randint(-(2**63), 2**63 - 1, (vocabulary,))
     benchmark.group = f"{vocabulary:,} tokens, {rows} row{'s' * (rows > 1)}"
-    benchmark(draw, scores, tokens)
+    benchmark(sample, scores, tokens)
