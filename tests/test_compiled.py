@@ -178,7 +178,7 @@ def test_ids_and_seeds_stay_and_stats_say_how_it_ran() -> None:
 @pytest.mark.filterwarnings("ignore")  # of torch's own, where code is generated
 def test_what_compiling_gains_is_told_from_what_drafts_gain() -> None:
     comparison = compare(pair(compile="eager"), PROMPT, runs=1, max_new_tokens=6)
-    names = [way.name for way in comparison.ways]
+    names = [method.name for method in comparison.methods]
     assert names == ["plain", "transformers", "plain compiled", "uag"]
     assert comparison.identical
 

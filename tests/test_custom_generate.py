@@ -438,7 +438,7 @@ def test_another_models_decoder() -> None:
         ({"penalty_alpha": 0.6, "top_k": 4}, "penalty_alpha=0.6: contrastive"),
         ({"dola_layers": "low"}, "dola_layers='low': DoLa"),
         ({"guidance_scale": 1.5}, "guidance_scale=1.5"),
-        ({"prompt_lookup_num_tokens": 3}, "prompt look-up"),
+        ({"prompt_lookup_num_tokens": 3}, "lookup=True"),
         ({"use_cache": False}, "needs the cache"),
         ({"cache_implementation": "static"}, "cache_implementation='static'"),
         ({"return_dict_in_generate": True, "output_attentions": True}, "output_attentions"),

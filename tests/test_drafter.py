@@ -109,7 +109,10 @@ def test_it_drafts_when_that_pays() -> None:
     assert out.stats.drafted > 10
     assert out.token_ids == plain_ids(model, target(PROMPT)["input_ids"], max_new_tokens=60)
     comparison = compare(decoder, PROMPT, runs=1, max_new_tokens=8)
-    assert [way.name for way in comparison.ways] == ["plain", "uag"] and comparison.identical
+    assert [method.name for method in comparison.methods] == [
+        "plain",
+        "uag",
+    ] and comparison.identical
 
 
 class Says:

@@ -474,7 +474,7 @@ def test_the_command_looks_up(
     assert "leave one out" in err
     status, _, err = run(capsys, "generate", "--target", folder, "--text", "/no/file", PROMPT)
     assert (status, err.count("\n")) == (1, 1)
-    assert "cannot read /no/file" in err
+    assert "cannot read a text from /no/file" in err
 
 
 def test_compare_has_transformers_prompt_lookup_beside_it(

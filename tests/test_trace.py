@@ -30,7 +30,7 @@ def test_the_steps_are_those_of_the_text(
     follow = Trace.follow
 
     def spied(trace: Trace, sequence: Any) -> Any:
-        sequences.append(sequence)
+        sequences.append(sequence._translator)
         return follow(trace, sequence)
 
     monkeypatch.setattr(Trace, "follow", spied)
