@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
 pub mod bytes;
 mod encoder;
 mod error;
@@ -40,10 +41,12 @@ mod limits;
 pub mod lookup;
 mod model;
 mod normalize;
+#[doc(hidden)]
 pub mod split;
 mod token;
 mod tokenizer;
 mod translation;
+#[doc(hidden)]
 pub mod utf8;
 
 pub use encoder::IncrementalEncoder;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{byte_level, metaspace};
 use serde_json::{Value, json};
-use uag::{Bridge, Cut, Encode, Error, IncrementalEncoder, Token, Tokenizer};
+use uag::{Bridge, Cause, Cut, Encode, Error, IncrementalEncoder, Token, Tokenizer};
 
 /// In the place of the real tokenizer.
 struct None;
@@ -205,4 +205,42 @@ fn tokens_without_bytes_are_not_overlooked() {
     let mut sequence = Arc::new(Bridge::new(tokenizer, plain, &[])).start(&[97], &[97]).expect("short");
     let proposal = sequence.propose(&[]).expect("short");
     assert_eq!((&proposal.ids[..], proposal.exact), (&[][..], false), "the tokenizer gives 97 and 5");
+}
+
+/// After a failed round the two sides may differ: there is no other one.
+#[test]
+fn a_translation_that_failed_is_broken() {
+    struct Refusing;
+
+    impl Encode for Refusing {
+        fn encode(&self, text: &str) -> Result<Vec<Token>, String> {
+            if text.contains('!') {
+                return Err("no".into());
+            }
+            Ok(text.bytes().zip(1..).map(|(id, end)| Token { id: id.into(), end }).collect())
+        }
+    }
+
+    let json = byte_level(&["a"], &[], false, true);
+    let slow = Arc::new(Tokenizer::through(&json, Box::new(Refusing), "asked for").expect("read"));
+    let fast = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
+    let bridge = Arc::new(Bridge::new(fast, slow, &[]));
+    let mut text = bridge.start(&[97], &[97]).expect("short");
+    text.propose(&[98]).expect("short");
+    assert!(!text.is_broken());
+    let failed = text.commit(&[33]).expect_err("refused");
+    assert_eq!(failed, Error::Encode { bytes: 2, reason: "no".into() });
+    assert!(text.is_broken());
+    assert_eq!(text.propose(&[98]), Err(Error::Broken));
+    assert_eq!(text.commit(&[98]), Err(Error::Broken));
+    assert_eq!(Error::Broken.to_string(), "unusable: an earlier call failed half-way; begin a new one");
+}
+
+#[test]
+fn cuts_and_causes_have_words() {
+    let cuts = [Cut::No, Cut::Special, Cut::NoText, Cut::Mismatch, Cut::NotRepresentable].map(|cut| cut.to_string());
+    assert_eq!(cuts, ["", "special", "no text", "mismatch", "not representable"]);
+    let causes = [Cause::None, Cause::Ahead, Cause::Text, Cause::Boundary, Cause::Special, Cause::Unfinished]
+        .map(|c| c.to_string());
+    assert_eq!(causes, ["", "ahead", "text", "boundary", "special", "unfinished"]);
 }

@@ -19,6 +19,8 @@ mod resume;
 mod scanner;
 mod tables;
 
+use crate::error::Result;
+
 use recipe::Recipe;
 pub use resume::Resume;
 use scanner::Scanner;
@@ -55,11 +57,10 @@ impl Splitter {
     /// The splitter for the `pre_tokenizer` of a tokenizer.json.
     ///
     /// # Errors
-    ///
-    /// Names the part that is not known. Nothing is guessed: patterns, behaviours and flags have to
-    /// be those of a known pre-tokenizer exactly. `Metaspace` and the splits at blanks that go with
-    /// it are not known here, for they are the business of whoever writes blanks as `▁`.
-    pub fn from_json(value: &serde_json::Value) -> Result<Splitter, String> {
+    /// [`Error::Unsupported`](crate::Error::Unsupported) names what is not known. Nothing is guessed:
+    /// patterns, behaviours and flags have to be those of a known pre-tokenizer exactly. `Metaspace` and
+    /// the splits at blanks that go with it are not known here: they depend on how blanks are written.
+    pub fn from_json(value: &serde_json::Value) -> Result<Splitter> {
         recipe::from_json(value)
     }
 

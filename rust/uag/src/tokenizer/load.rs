@@ -217,8 +217,7 @@ fn pieces_and_prefix(spec: &Spec, normalizer: &Normalizer) -> Result<(Pieces, Pr
             unsupported("pre_tokenizer", format!("{} after a normalizer that replaces spaces", name(value)))
         }
         kind => {
-            let splitter =
-                Splitter::from_json(value).map_err(|reason| Error::Unsupported { part: "pre_tokenizer", reason })?;
+            let splitter = Splitter::from_json(value)?;
             let spaced = kind == Some("ByteLevel") && value["add_prefix_space"] == true;
             Ok((Pieces::Pattern(splitter), if spaced { Prefix::UnlessSpace } else { Prefix::None }))
         }
