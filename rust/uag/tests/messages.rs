@@ -75,3 +75,10 @@ fn the_part_is_named_once() {
         assert_eq!(message(tokenizer, field, value), expected);
     }
 }
+
+#[test]
+fn merges_of_what_is_no_token_are_refused() {
+    let message = |merges: &[(&[u8], &[u8])]| Tokenizer::from_merges(merges).expect_err("refused").to_string();
+    assert_eq!(message(&[(b"a", b"bc")]), r#"model: merge 0 needs token "bc", which has no id"#);
+    assert_eq!(message(&[(b"", b"a")]), r#"model: merge 0 needs token "", which has no id"#);
+}

@@ -9,6 +9,8 @@
 //! that boundary, the merges so far are a prefix of the run on those two alone (the least pair of the
 //! text, where it lies inside them, is their least pair), so that run would make the same merge.
 //! Nothing is asked of the merges: not that ranks rise from parts to whole, nor one rule a token.
+//! For token lists whose ids are the ranks of one merge each, this is Corollary III of the README of
+//! the `bpe` crate of GitHub's rust-gems (<https://github.com/github/rust-gems/tree/main/crates/bpe>).
 //! Hence prefixes of `S(text)` are `S` of their own bytes, and two such sequences may be glued where
 //! the pair at the seam passes.
 
