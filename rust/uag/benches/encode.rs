@@ -1,5 +1,5 @@
-//! Encoding a text at once, in small parts, and after parts of it were taken back; beside the `bpe` crate of
-//! GitHub's rust-gems, over the same tokens.
+//! Encoding a text at once, in small parts, and after parts of it were taken back; beside the `bpe`
+//! crate of GitHub's rust-gems, over the same tokens.
 //!
 //! Without a pattern that splits words the whole text is one piece, which is the harder case.
 

@@ -53,7 +53,8 @@ impl Scene {
         self.bridge.start(&self.target_ids[..target], &self.assistant_ids[..assistant]).expect("short")
     }
 
-    /// Drafts 8 ids, of which the sixth is another every third time, and commits what is right and one more.
+    /// Drafts 8 ids, of which the sixth is another every third time, and commits what is right and
+    /// one more.
     fn rounds(&self, text: &mut Translation) {
         for round in 0..ROUNDS {
             let from = text.assistant_ids().len();

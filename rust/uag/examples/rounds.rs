@@ -1,7 +1,8 @@
-//! Decodes a text in rounds: a small model drafts ids of its own vocabulary, a large one checks them.
+//! Decodes a text in rounds: a small model drafts ids of its own vocabulary, a large one checks
+//! them.
 //!
-//! The models are not there. The "large model" knows the text that it will say, and the "small model"
-//! knows another text that is the same but for some words.
+//! The models are not there. The "large model" knows the text that it will say, and the "small
+//! model" knows another text that is the same but for some words.
 
 use std::sync::Arc;
 

@@ -111,7 +111,7 @@ impl Default for VocabSpec<'_> {
 #[derive(Debug)]
 pub struct MergeSpec<'a>(pub Cow<'a, str>, pub Cow<'a, str>);
 
-/// A borrowed string where the file allows it: `Cow<str>` by itself always copies.
+/// A borrowed string where the file allows it: `Cow<str>` alone always copies.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -45,7 +45,7 @@ pub(crate) struct Lattice {
 }
 
 impl Lattice {
-    /// Forgets what depended on `text[len..]`.
+    /// Drops what depended on `text[len..]`.
     pub(crate) fn clip(&mut self, len: usize) {
         self.paths.truncate((len + 1).saturating_sub(self.start));
     }
@@ -102,7 +102,7 @@ impl Unigram {
         // Walk back until an old boundary is met: the best way to it is what it was.
         let mut found: Vec<Token> = Vec::new();
         let unknown = |at: usize| lattice.paths[at - start].id.is_none_or(|id| id == self.unknown);
-        let (mut at, mut behind) = (end, false);
+        let (mut at, mut unknown_follows) = (end, false);
         loop {
             while out.len() > first && out[out.len() - 1].end as usize > at {
                 out.pop();
@@ -113,13 +113,14 @@ impl Unigram {
             if at == start || (meets && !grows) {
                 break;
             }
-            let node = lattice.paths[at - start];
-            let before = node.start as usize;
-            match (node.id.filter(|&id| id != self.unknown), &self.fallback) {
+            let path = lattice.paths[at - start];
+            let before = path.start as usize;
+            match (path.id.filter(|&id| id != self.unknown), &self.fallback) {
                 (Some(id), _) => found.push(Token { id, end: at as u32 }),
                 (None, Some(fallback)) => {
-                    // The unknown token's own name is that token where nothing unknown is beside it.
-                    let lone = node.id.is_some() && !behind && !(before > start && unknown(before));
+                    // The unknown token's own name is that token where nothing unknown is beside
+                    // it.
+                    let lone = path.id.is_some() && !unknown_follows && !(before > start && unknown(before));
                     if lone {
                         found.push(Token { id: self.unknown, end: at as u32 });
                     } else {
@@ -132,8 +133,8 @@ impl Unigram {
                     _ => found.push(Token { id: self.unknown, end: at as u32 }),
                 },
             }
-            behind = unknown(at);
-            at = node.start as usize;
+            unknown_follows = unknown(at);
+            at = before;
         }
         let unchanged = out.len();
         out.extend(found.into_iter().rev());
@@ -146,7 +147,7 @@ impl Unigram {
         while from < end {
             let (_, len) = utf8::char_at(&text[..end], from);
             let at = from + len;
-            // Positions inside a character are no place to be.
+            // No token ends inside a character.
             lattice.paths.resize(at - start, BestPath { score: f64::NEG_INFINITY, start: from as u32, id: None });
             // Earlier starts first and only better ones replace: so ties keep the longest token.
             let mut best: Option<BestPath> = None;

@@ -45,7 +45,7 @@ enum Stage<'v> {
 }
 
 /// Patterns of a single split that match every character, in all the spellings seen in the wild
-/// that were proved (by hand) and tested (against the library) to split alike.
+/// that were proved (by hand) and tested (against the library) to split in the same way.
 const WORDS: [(&str, Words); 8] = [
     (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",

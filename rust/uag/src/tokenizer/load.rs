@@ -28,9 +28,9 @@ impl Tokenizer {
 
     /// A byte-level BPE tokenizer from nothing but merges: for tests, examples and benchmarks.
     ///
-    /// The ids from 0 to 255 are the bytes. Each merge, in the order of its rank, makes the next id,
-    /// unless its result has one already. Both of its sides must be bytes or results of merges. The
-    /// text isn't split into words, there are no special tokens, and nothing is normalised.
+    /// The ids from 0 to 255 are the bytes. Each merge, in the order of its rank, makes the next
+    /// id, unless its result has one already. Both of its sides must be bytes or results of merges.
+    /// The text isn't split into words, there are no special tokens, and nothing is normalised.
     ///
     /// ```
     /// let tokenizer = std::sync::Arc::new(uag::Tokenizer::from_merges(&[(b"a", b"b"), (b"ab", b"c")])?);
@@ -46,7 +46,8 @@ impl Tokenizer {
         fast(&Spec::from_merges(merges))
     }
 
-    /// The same as [`Self::from_json`], but what the incremental path doesn't know goes through `encode`.
+    /// The same as [`Self::from_json`], but what the incremental path doesn't know goes through
+    /// `encode`.
     ///
     /// # Errors
     /// [`Error::Json`], or [`Error::Unsupported`] if not even the bytes of the tokens can be told.

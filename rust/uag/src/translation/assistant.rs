@@ -1,4 +1,5 @@
-//! The assistant's side: ids that follow the text's encoding, and what its cache is assumed to hold.
+//! The assistant's side: ids that follow the text's encoding, and what its cache is assumed to
+//! hold.
 
 use std::sync::Arc;
 
@@ -40,8 +41,8 @@ impl Assistant {
         Ok(assistant)
     }
 
-    /// Where the prompt's ids aren't its text's encoding, they are kept and the text begins after them:
-    /// after the last one that differs if the rest alone is an encoding, else after all.
+    /// Where the prompt's ids aren't its text's encoding, they are kept and the text begins after
+    /// them: after the last one that differs if the rest alone is an encoding, else after all.
     fn pin(&mut self, ends: &[u32]) -> Result<()> {
         let ids = &self.ids[self.first..];
         if self.encoder.held().is_empty() && self.encoder.ids(0).eq(ids.iter().copied()) {

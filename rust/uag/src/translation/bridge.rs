@@ -22,8 +22,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// `special_pairs`: `(target id, assistant id)` of tokens that play the same role, such as the end of
-    /// text. Where an id stands in several pairs its first counts.
+    /// `special_pairs`: `(target id, assistant id)` of tokens that play the same role, such as the
+    /// end of text. Where an id stands in several pairs its first counts.
     pub fn new(target: Arc<Tokenizer>, assistant: Arc<Tokenizer>, special_pairs: &[(u32, u32)]) -> Self {
         let mut bridge =
             Self { target, assistant, to_assistant: FxHashMap::default(), to_target: FxHashMap::default() };

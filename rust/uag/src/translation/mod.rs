@@ -1,4 +1,5 @@
-//! One text in two vocabularies: candidates from drafts, and what a commit does to the assistant's cache.
+//! One text in two vocabularies: candidates from drafts, and what a commit does to the assistant's
+//! cache.
 
 mod assistant;
 mod bridge;
@@ -19,11 +20,11 @@ use target::Target;
 
 /// A growing text in both vocabularies.
 ///
-/// The target's ids are what it has emitted; the assistant's are the encoding of the same text, from
-/// the end of its own prompt on.
+/// The target's ids are what it has emitted; the assistant's are the encoding of the same text,
+/// from the end of its own prompt on.
 ///
-/// One round is [`propose`](Self::propose), the target's forward pass, [`commit`](Self::commit). Both
-/// cost time proportional to the new text only. After an error the two sides may differ, so a
+/// One round is [`propose`](Self::propose), the target's forward pass, [`commit`](Self::commit).
+/// Both cost time proportional to the new text only. After an error the two sides may differ, so a
 /// translation that returned one is [broken](Self::is_broken): each later round gives
 /// [`Error::Broken`].
 #[derive(Debug)]
@@ -59,8 +60,8 @@ impl Translation {
         &self.assistant.ids
     }
 
-    /// How many bytes at the end of the text the assistant's ids leave out: those of a character that
-    /// the target has only begun.
+    /// How many bytes at the end of the text the assistant's ids leave out: those of a character
+    /// that the target has only begun.
     pub fn held(&self) -> usize {
         self.assistant.encoder.held().len()
     }
@@ -83,9 +84,9 @@ impl Translation {
         self.propose_then(draft_ids, &[])
     }
 
-    /// The same for a draft that goes on with `text`, which is in neither vocabulary. A draft that ends
-    /// with a special token does not go on. Without ids the text continues the committed text, an
-    /// unfinished character of the target's too.
+    /// The same for a draft that goes on with `text`, which is in neither vocabulary. A draft that
+    /// ends with a special token does not go on. Without ids the text continues the committed text,
+    /// an unfinished character of the target's too.
     ///
     /// # Errors
     /// As [`propose`](Self::propose).

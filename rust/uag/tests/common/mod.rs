@@ -93,7 +93,8 @@ pub(crate) fn unigram(picks: &[(usize, usize)]) -> String {
     .to_string()
 }
 
-/// The ids of `text` by the definition: merge the pair with the least rank, leftmost first, until none is left.
+/// The ids of `text` by the definition: merge the pair with the least rank, leftmost first, until
+/// none is left.
 pub(crate) fn reference(json: &str, text: &str) -> Vec<u32> {
     let spec: Value = serde_json::from_str(json).expect("it was made as JSON");
     let merges: Vec<(String, String)> = serde_json::from_value(spec["model"]["merges"].clone()).expect("pairs");
