@@ -95,5 +95,24 @@ fn roll_back(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, whole, parts, roll_back);
+/// The most probable segmentation, which no merging finds.
+fn unigram(c: &mut Criterion) {
+    let tokenizer = common::unigram(&common::merges(&common::text(20_000, 1), 600));
+    let text = common::text(BYTES, 2);
+    let append = || {
+        let mut encoder = IncrementalEncoder::new(Arc::clone(&tokenizer), true);
+        for part in text.as_bytes().chunks(PART) {
+            encoder.append(part).expect("short");
+        }
+        encoder
+    };
+    assert_eq!(append().ids(0).collect::<Vec<_>>(), common::ids(&tokenizer, &text));
+    let mut group = c.benchmark_group("Unigram");
+    group.throughput(Throughput::Bytes(BYTES as u64));
+    group.bench_function("whole text", |b| b.iter(|| common::ids(&tokenizer, black_box(&text))));
+    group.bench_function("parts of 8 bytes", |b| b.iter(|| append().count()));
+    group.finish();
+}
+
+criterion_group!(benches, whole, parts, roll_back, unigram);
 criterion_main!(benches);

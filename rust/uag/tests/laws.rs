@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{byte_level, metaspace, reference, unigram};
+use common::{byte_level, metaspace, most_probable, reference, unigram};
 use proptest::prelude::*;
 use uag::{Bridge, Cut, IncrementalEncoder, Tokenizer};
 
@@ -116,6 +116,18 @@ proptest! {
             stream.append(part).expect("short");
         }
         prop_assert_eq!(stream.ids(0).collect::<Vec<_>>(), reference(&json, &text));
+    }
+
+    /// However a text without spaces grew, its Unigram tokens are those of the best of all
+    /// segmentations.
+    #[test]
+    fn unigram_is_the_best_segmentation(picks in prop::collection::vec((0..20usize, 0..20usize), 0..30), text in "[abc日1]{1,60}") {
+        let json = unigram(&picks);
+        let mut encoder = IncrementalEncoder::new(Arc::new(Tokenizer::from_json(&json).expect("it is one")), true);
+        for part in text.as_bytes().chunks(5) {
+            encoder.append(part).expect("short");
+        }
+        prop_assert_eq!(encoder.ids(0).collect::<Vec<_>>(), most_probable(&json, &text));
     }
 
     /// Candidates spell the draft, committed ids stay, and the edit turns the assistant's cache

@@ -1,11 +1,12 @@
 //! A text, and merges learned from it: made anew each time, always the same.
 
-// Each of the benchmarks uses some of it.
-#![allow(dead_code)]
+// Each of the benchmarks uses some of it; ranks are small.
+#![allow(dead_code, clippy::cast_precision_loss)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use uag::{IncrementalEncoder, Tokenizer};
 
 /// Numbers that look random: Knuth's MMIX generator.
@@ -73,6 +74,23 @@ pub(crate) fn merges(text: &str, count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub(crate) fn tokenizer(merges: &[(Vec<u8>, Vec<u8>)]) -> Arc<Tokenizer> {
     let merges: Vec<(&[u8], &[u8])> = merges.iter().map(|(left, right)| (left.as_slice(), right.as_slice())).collect();
     Arc::new(Tokenizer::from_merges(&merges).expect("merges of tokens"))
+}
+
+/// A Unigram tokenizer of what the merges make, from the most frequent to the rarest, and of
+/// letters.
+pub(crate) fn unigram(merges: &[(Vec<u8>, Vec<u8>)]) -> Arc<Tokenizer> {
+    let spelled = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(' ', "▁");
+    let letters = (b' '..127).map(|byte| spelled(&[byte]));
+    let made = merges.iter().map(|(left, right)| spelled(&[left.as_slice(), right].concat()));
+    let ranked = made.chain(letters).enumerate().map(|(rank, piece)| json!([piece, -1.0 - rank as f64 / 100.0]));
+    let vocab: Vec<Value> = [json!(["<unk>", 0.0])].into_iter().chain(ranked).collect();
+    let metaspace = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": false});
+    let json = json!({
+        "pre_tokenizer": metaspace,
+        "decoder": metaspace,
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab},
+    });
+    Arc::new(Tokenizer::from_json(&json.to_string()).expect("it is one"))
 }
 
 /// The ids of a text.
