@@ -21,7 +21,7 @@ mod tables;
 
 use crate::error::Result;
 
-use recipe::Recipe;
+use patterns::Recipe;
 pub use resume::Resume;
 use scanner::Scanner;
 
@@ -62,7 +62,8 @@ impl Splitter {
     /// `Metaspace` and the splits at blanks that go with it are not known here: they depend on how
     /// blanks are written.
     pub fn from_json(value: &serde_json::Value) -> Result<Splitter> {
-        recipe::from_json(value)
+        let recipe = recipe::from_json(value)?;
+        Ok(recipe.map_or(Self::Whole, |recipe| Self::Pattern(Pattern(recipe))))
     }
 
     /// The piece that starts at `start`, which must be 0 or the end of another piece.

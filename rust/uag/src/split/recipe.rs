@@ -5,28 +5,7 @@ use serde_json::Value;
 use crate::error::{Error, Result, unsupported};
 
 use super::class::Class;
-use super::patterns::words::Words;
-use super::{Pattern, Splitter};
-
-/// The known pre-tokenizers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recipe {
-    Gpt2,
-    /// `Digits`, then GPT-2's pattern.
-    DigitsGpt2 {
-        individual: bool,
-    },
-    Words(Words),
-    /// An earlier stage cuts out the runs of the class `by`.
-    FencedWords {
-        words: Words,
-        by: Class,
-    },
-    DeepSeekV3,
-    DeepSeekCoder,
-    DeepSeekLlm,
-    Falcon,
-}
+use super::patterns::{Recipe, Words};
 
 /// One stage of a pre-tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,21 +90,21 @@ fn refusal(reason: impl Into<String>) -> Error {
     Error::Unsupported { part: PART, reason: reason.into() }
 }
 
-pub(super) fn from_json(value: &Value) -> Result<Splitter> {
-    let pattern = |recipe| Ok(Splitter::Pattern(Pattern(recipe)));
+/// The recipe of a `pre_tokenizer`; `None` if it leaves the text whole.
+pub(super) fn from_json(value: &Value) -> Result<Option<Recipe>> {
     match value.get("type").and_then(Value::as_str) {
         // Not even the bytes become letters of the vocabulary.
         _ if value.is_null() => unsupported(PART, "none, where tokens spell bytes"),
         Some("ByteLevel") => match stage(value, true)? {
-            Stage::ByteLevel { gpt2: true } => pattern(Recipe::Gpt2),
-            _ => Ok(Splitter::Whole),
+            Stage::ByteLevel { gpt2: true } => Ok(Some(Recipe::Gpt2)),
+            _ => Ok(None),
         },
         Some("Sequence") => {
             known_fields(value, &["type", "pretokenizers"])?;
             let parts = value.get("pretokenizers").and_then(Value::as_array);
             let parts = parts.ok_or_else(|| refusal("Sequence without pretokenizers"))?;
             let stages: Result<Vec<_>> = parts.iter().map(|part| stage(part, false)).collect();
-            pattern(sequence(&stages?)?)
+            sequence(&stages?).map(Some)
         }
         Some(other) => unsupported(PART, format!("unknown type {other}")),
         None => unsupported(PART, "no type"),

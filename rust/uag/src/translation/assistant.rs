@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::encoder::IncrementalEncoder;
 use crate::error::Result;
 
-use super::bridge::{Bridge, Opened, after_special};
+use super::bridge::Bridge;
+use super::draft::DraftText;
 use super::edit::{Cause, Edit};
+use super::prompt::{Opened, after_special};
 use super::proposal::Cut;
 
 /// The assistant's side of a text.
@@ -19,18 +21,6 @@ pub(super) struct Assistant {
     first: usize,
     /// The ids and the last draft.
     cached: Vec<u32>,
-}
-
-/// The text of a draft.
-#[derive(Debug, Default)]
-pub(super) struct DraftText {
-    pub(super) bytes: Vec<u8>,
-    /// Where each of its ids ends in the bytes.
-    pub(super) ends: Vec<usize>,
-    /// The target's counterpart of the special token that it ends with.
-    pub(super) special: Option<u32>,
-    /// Why it ends before its ids do.
-    pub(super) cut: Cut,
 }
 
 impl Assistant {

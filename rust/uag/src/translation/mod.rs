@@ -3,7 +3,9 @@
 
 mod assistant;
 mod bridge;
+mod draft;
 mod edit;
+mod prompt;
 mod proposal;
 mod target;
 
@@ -15,7 +17,9 @@ pub use bridge::Bridge;
 pub use edit::{Cause, Edit};
 pub use proposal::{Cut, Proposal};
 
-use assistant::{Assistant, DraftText};
+use assistant::Assistant;
+use draft::DraftText;
+use prompt::open;
 use target::Target;
 
 /// A growing text in both vocabularies.
@@ -39,11 +43,20 @@ pub struct Translation {
     bytes: Vec<u8>,
 }
 
-impl Translation {
-    fn new(bridge: Arc<Bridge>, target: Target, assistant: Assistant) -> Self {
-        Self { bridge, target, assistant, broken: false, draft: DraftText::default(), bytes: Vec::new() }
+impl Bridge {
+    /// Begins a text from the ids of both prompts.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLong`]; on the slow path [`crate::Error::Encode`].
+    pub fn start(self: &Arc<Self>, target_ids: &[u32], assistant_ids: &[u32]) -> Result<Translation> {
+        let target = Target::new(open(&self.target, &self.to_assistant, target_ids)?, target_ids);
+        let assistant = Assistant::new(open(&self.assistant, &self.to_target, assistant_ids)?, assistant_ids)?;
+        let (draft, bytes) = (DraftText::default(), Vec::new());
+        Ok(Translation { bridge: Arc::clone(self), target, assistant, broken: false, draft, bytes })
     }
+}
 
+impl Translation {
     /// All committed target ids.
     pub fn target_ids(&self) -> &[u32] {
         &self.target.ids
