@@ -275,5 +275,5 @@ def _obstacle(model: PreTrainedModel) -> str:
         return f"the model is spread over {len(devices)} devices"
     for layer in DynamicCache(config=text_config(model)).layers:
         if type(layer) is not DynamicLayer:
-            return f"a {type(layer).__name__} cannot be rolled back in a buffer of fixed size"
+            return f"a {type(layer).__name__} has no buffer of fixed size that can be rolled back"
     return ""
