@@ -35,7 +35,7 @@ def check_one(texts: int) -> None:
     """
     if texts > 1:
         raise OptionError(
-            f"a streamer hears one text, but there are {texts}; "
+            f"a streamer gets one generation, but there are {texts}; "
             "leave streamer= out, or give one prompt at a time"
         )
 
