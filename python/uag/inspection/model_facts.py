@@ -140,7 +140,7 @@ def _tokenizer(name: str, *, trust_remote_code: bool) -> AnyTokenizer:
     try:
         return tokenizers.Tokenizer.from_file(name)
     except Exception as error:  # the library raises no more specific class
-        raise LoadError(f"{name} is not a tokenizer.json: {error}") from error
+        raise LoadError(f"{name} is no tokenizer.json: {error}") from error
 
 
 def _config(name: str, *, trust_remote_code: bool) -> PreTrainedConfig | None:
