@@ -1,4 +1,4 @@
-"""How two tokenizers spell the same texts: sizes of tokens, and ends that they have in common."""
+"""How two tokenizers spell the same texts: number of tokens, and where tokens of both end."""
 
 import json
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Sample:
     """One text as two tokenizers spell it.
 
     Attributes:
-        name: what it is a sample of.
-        bytes: its length.
-        target_tokens, assistant_tokens: how many tokens it is to either side.
-        shared_ends: how many of the target's tokens end where one of the assistant's does: a draft
-            is worth something up to there.
-        known: how many of the target's tokens are, as strings, also tokens of the assistant's.
-        spelled: whether the target's and the assistant's tokens spell the text, byte for byte.
+        name: what it is a sample of, such as a language.
+        bytes: its length in bytes of UTF-8.
+        target_tokens, assistant_tokens: its length in tokens of either tokenizer.
+        shared_ends: how many target tokens end where an assistant token ends: only a draft that
+            ends there spells whole target tokens.
+        known: how many target tokens are, as strings, in the assistant's vocabulary.
+        spelled: whether the tokens of either side spell the text byte for byte.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Sample:
 
     @property
     def assistant_per_target(self) -> float:
-        """Assistant tokens for each of the target's."""
+        """Assistant tokens per target token."""
         return self.assistant_tokens / max(1, self.target_tokens)
 
 
@@ -47,7 +47,7 @@ def sample(
     assistant: _core.Tokenizer,
     strings: set[bytes],
 ) -> Sample:
-    """Spell a text on both sides; `strings` are those of the assistant's tokens."""
+    """Spell a text with both tokenizers; `strings` are the tokens of the assistant as bytes."""
     data = text.encode()
     streams = [_core.IncrementalEncoder(core) for core in (target, assistant)]
     for stream in streams:
@@ -65,7 +65,7 @@ def sample(
 
 
 def strings_of(core: _core.Tokenizer) -> set[bytes]:
-    """The byte strings of a vocabulary, without tokens that carry no text."""
+    """The tokens of a vocabulary as byte strings, without those that carry no text."""
     tokens = (core.token_bytes(id) for id in range(core.vocab_size))
     return {token for token in tokens if token is not None}
 
@@ -81,10 +81,10 @@ def sample_texts() -> dict[str, str]:
 
 
 def own_text(path: Path) -> dict[str, str]:
-    """A text of the user's own, by the name of its file.
+    """The text in a user's file, under the file's name.
 
     Raises:
-        FileError: if it can't be read, is no UTF-8, or is empty.
+        FileError: if the file cannot be read, is not UTF-8, or is empty.
     """
     text = read_text(path, "a text")
     if not text.strip():
@@ -93,6 +93,6 @@ def own_text(path: Path) -> dict[str, str]:
 
 
 def _spells(core: _core.Tokenizer, stream: _core.IncrementalEncoder, data: bytes) -> bool:
-    """Whether its tokens are the text, but for the space that a tokenizer may put before one."""
+    """Whether the tokens spell the text, perhaps with the space that a tokenizer puts before it."""
     spelled = b"".join(core.token_bytes(id) or b"" for id in stream.ids)
     return spelled == data or spelled == b" " + data
