@@ -116,7 +116,6 @@ class SpeculativeDecoder:
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
         self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
         self.lookup = side.lookup
-        self.lookahead = lookahead
         self.compile = compile
         pairs = [*(special_pairs or ()), *side.end_pairs(model, tokenizer)]
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
@@ -127,6 +126,15 @@ class SpeculativeDecoder:
         both = tokenizer, self.assistant_tokenizer
         self._requests = RequestReader(model, *both, self.bridge)
         self._engine = Engine(target, side, self.bridge, both, schedule, method)
+
+    @property
+    def lookahead(self) -> int | str | Lookahead:
+        """How many assistant ids to draft each round; another value holds from the next call."""
+        return self._engine.schedule.option
+
+    @lookahead.setter
+    def lookahead(self, option: int | str | Lookahead) -> None:
+        self._engine.schedule = Schedule(option)
 
     @classmethod
     def from_pretrained(

@@ -54,7 +54,7 @@ class Engine:
         self._side = side
         self._bridge = bridge
         self._tokenizers = tokenizers
-        self._schedule = schedule
+        self.schedule = schedule
 
     def start(self, request: Request, seed: int | None) -> TextStream:
         """One text, decoded as it is asked for."""
@@ -92,12 +92,12 @@ class Engine:
         """What the texts of one call share."""
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
-        lookahead = self._schedule.for_call(
+        lookahead = self.schedule.for_call(
             SyncedLookahead(auto, sharded[0]) if sharded else auto,
             beside_lookups=isinstance(self._side, LookupBeside),
         )
-        judge = auto if self._schedule.automatic else DraftsAllFound(auto)
-        return Session(self.runners, self._schedule, lookahead, judge, size)
+        judge = auto if self.schedule.automatic else DraftsAllFound(auto)
+        return Session(self.runners, self.schedule, lookahead, judge, size)
 
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session
@@ -160,7 +160,7 @@ class Engine:
         return Trace(
             TracedModel(name, self._bridge.target, target, request.target_ids),
             TracedModel(self._side.name, self._bridge.assistant, assistant, request.assistant_ids),
-            str(self._schedule.option),
+            str(self.schedule.option),
         )
 
 
