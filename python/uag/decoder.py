@@ -146,6 +146,7 @@ class SpeculativeDecoder:
         side.check(model, self.bridge)
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
+        self.sampling = method.name
         both = tokenizer, self.assistant_tokenizer
         self._requests = RequestReader(model, *both, self.bridge)
         self._engine = Engine(target, side, self.bridge, both, schedule, method)

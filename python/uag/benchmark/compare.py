@@ -27,6 +27,7 @@ from uag.errors import PromptError
 from uag.limits import check_limits
 from uag.models.cached_lm import id_list
 from uag.requests.prompt import target_ids
+from uag.sampling.method import REJECTION
 from uag.translation.tokenizers import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def compare(
 
     All methods run interleaved, prompt by prompt, so that background load affects them equally.
     Decoding is greedy unless `temperature` is given. When sampling, there is one more method: uag
-    without an assistant, whose output uag with the assistant must reproduce from the same seed
-    (with "coupled" sampling). If the decoder has an assistant and compiles its models, there is
-    also the compiled target alone.
+    without an assistant, whose output uag with the assistant must reproduce from the same seed,
+    unless it samples by rejection. If the decoder has an assistant and compiles its models, the
+    compiled target alone is a method too.
 
     If transformers' assisted generation fails, the result has its error in place of its numbers.
 
@@ -115,7 +116,9 @@ def compare(
         # So that the gain from compiling is not taken for a gain from the assistant.
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
         methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
-    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded)))
+    # Sampled by rejection, the text for a seed depends on the drafts.
+    by_rejection = sampled and decoder.sampling == REJECTION
+    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded), drawn=by_rejection))
     # The first repetition is a warm-up on one prompt.
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(methods)

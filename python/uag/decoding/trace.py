@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from uag import _core
-from uag._core import Edit, Proposal
+from uag._core import Edit, Proposal, Tokenizer
 from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -58,7 +57,7 @@ class TracedModel:
     """
 
     name: str
-    core: _core.Tokenizer
+    core: Tokenizer
     tokenizer: AnyTokenizer
     prompt: list[int]
 

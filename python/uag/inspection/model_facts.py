@@ -8,7 +8,7 @@ from typing import Any, cast
 import tokenizers
 from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
-from uag import _core
+from uag._core import Tokenizer
 from uag.errors import LoadError
 from uag.inspection.model_size import Size, size_of
 from uag.models.loading import load_tokenizer
@@ -54,7 +54,7 @@ class ModelFacts:
     """
 
     name: str
-    core: _core.Tokenizer
+    core: Tokenizer
     begins: tuple[str, ...]
     specials: tuple[Special, ...]
     chat_template: bool

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
-from uag import _core
+from uag._core import IncrementalEncoder, Tokenizer
 from uag.errors import FileError
 from uag.files import read_text
 from uag.translation.bridge import Both
@@ -43,13 +43,13 @@ class Sample:
 def sample(
     name: str,
     text: str,
-    target: _core.Tokenizer,
-    assistant: _core.Tokenizer,
+    target: Tokenizer,
+    assistant: Tokenizer,
     strings: set[bytes],
 ) -> Sample:
     """Spell a text with both tokenizers; `strings` are the tokens of the assistant as bytes."""
     data = text.encode()
-    streams = [_core.IncrementalEncoder(core) for core in (target, assistant)]
+    streams = [IncrementalEncoder(core) for core in (target, assistant)]
     for stream in streams:
         stream.append(data)
     target_ids, ends = streams[0].ids, set(streams[1].ends)
@@ -64,7 +64,7 @@ def sample(
     )
 
 
-def strings_of(core: _core.Tokenizer) -> set[bytes]:
+def strings_of(core: Tokenizer) -> set[bytes]:
     """The tokens of a vocabulary as byte strings, without those that carry no text."""
     tokens = (core.token_bytes(id) for id in range(core.vocab_size))
     return {token for token in tokens if token is not None}
@@ -92,7 +92,7 @@ def own_text(path: Path) -> dict[str, str]:
     return {path.name: text}
 
 
-def _spells(core: _core.Tokenizer, stream: _core.IncrementalEncoder, data: bytes) -> bool:
+def _spells(core: Tokenizer, stream: IncrementalEncoder, data: bytes) -> bool:
     """Whether the tokens spell the text, perhaps with the space that a tokenizer puts before it."""
     spelled = b"".join(core.token_bytes(id) or b"" for id in stream.ids)
     return spelled == data or spelled == b" " + data

@@ -1,6 +1,6 @@
 r"""lm-evaluation-harness with a decoder: the same scores in less time.
 
-    pip install "uag[eval]"
+    pip install lm-eval
     python -m uag.lm_eval --model uag --tasks gsm8k \
         --model_args pretrained=TARGET,assistant=ASSISTANT
 

@@ -11,7 +11,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from uag import _core
+from uag._core import Tokenizer
 from uag.errors import (
     LoadError,
     UagWarning,
@@ -124,7 +124,7 @@ def check_model(model: PreTrainedModel, role: str) -> None:
         )
 
 
-def check_belongs(model: PreTrainedModel, core: _core.Tokenizer, role: str) -> None:
+def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
     """Refuse a tokenizer with more ids than its model has embeddings.
 
     Args:

@@ -87,7 +87,7 @@ def _new_figure() -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError("plots need matplotlib: pip install 'uag[plot]'") from error
+        raise OptionError("plots need matplotlib: pip install matplotlib") from error
     return Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
 
 

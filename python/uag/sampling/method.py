@@ -60,7 +60,8 @@ class SamplingMethod:
         self._bridge = bridge
         self._model = model
         self._assistant = assistant
-        self._by_rejection = sampling == REJECTION and assistant is not None
+        # Without an assistant model there is no distribution to reject from.
+        self.name = sampling if assistant is not None else COUPLED
         self._draft_temperature = draft_temperature
 
     @staticmethod
@@ -80,7 +81,7 @@ class SamplingMethod:
             translation: the generation in both vocabularies, which holds the prompt.
             stats: the generation's rounds so far, from which the draft temperature follows.
         """
-        if self._by_rejection:
+        if self.name == REJECTION:
             shape = shape.sharper(self._draft_temperature or 1.0)
             rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
             same = SameTokens(translation, self._shared, rejection)

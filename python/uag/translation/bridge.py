@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from uag import _core
+from uag._core import Bridge as CoreBridge
 from uag._core import Translation
 from uag.errors import UnsupportedTokenizerError
 from uag.translation.core_tokenizer import core_tokenizer
@@ -72,7 +72,7 @@ class Bridge:
         self._prefixes = prefix_ids(tokenizer), prefix_ids(assistant_tokenizer)
         self.special_pairs = _first_of_each(pairs)
         try:
-            self._core = _core.Bridge(self.target, self.assistant, self.special_pairs)
+            self._core = CoreBridge(self.target, self.assistant, self.special_pairs)
         except ValueError as error:
             raise UnsupportedTokenizerError(str(error)) from error
 

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import tokenizers
 
-from uag import _core
+from uag._core import Tokenizer, UnsupportedTokenizer
 from uag.errors import UagWarning
 from uag.translation.self_check import disagreement
 from uag.translation.tokenizers import AnyTokenizer, backend_of, plain_copy
 
 
-def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
+def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
     """Compile a tokenizer for the core, and check the result against the tokenizer itself.
 
     If the two disagree on a text, or the core does not know a part of the tokenizer, the core calls
@@ -28,9 +28,9 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
     backend = backend_of(tokenizer)
     json = backend.to_str()
     try:
-        core = _core.Tokenizer(json)
-    except _core.UnsupportedTokenizer:
-        return _core.Tokenizer(json, _encoder(json))
+        core = Tokenizer(json)
+    except UnsupportedTokenizer:
+        return Tokenizer(json, _encoder(json))
     # Parsing the tokenizer a second time costs up to a second: use the original where possible.
     plain = plain_copy(json) if _shortens(backend) else backend
     if (text := disagreement(core, plain)) is not None:
@@ -40,7 +40,7 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
             UagWarning,
             stacklevel=2,
         )
-        return _core.Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
+        return Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
     return core
 
 
