@@ -33,7 +33,7 @@ from uag.requests.prompt import Prompt, several
 from uag.requests.request import RequestReader
 from uag.requests.transformers_call import check_call, check_config, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
-from uag.translation.bridge import Bridge, SpecialPairs
+from uag.translation.bridge import Both, Bridge, SpecialPairs
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -97,7 +97,9 @@ class SpeculativeDecoder:
             GPU or for many generations. A model that cannot be compiled runs eagerly.
 
     Attributes:
-        model, tokenizer, assistant, lookahead, compile: as given.
+        model, tokenizer, lookahead, compile: as given.
+        assistant: the model or `Drafter`; `None` for lookups alone.
+        sampling: the method in use: "coupled", or "rejection" with an assistant model.
         assistant_tokenizer: as given; without one, the target's.
         lookup: the `Lookup` in use, also if it is the assistant; `None` without one.
         bridge: the translation between both vocabularies.
@@ -147,8 +149,8 @@ class SpeculativeDecoder:
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        both = tokenizer, self.assistant_tokenizer
-        self._requests = RequestReader(model, *both, self.bridge)
+        both = Both(tokenizer, self.assistant_tokenizer)
+        self._requests = RequestReader(model, both.target, both.assistant, self.bridge)
         self._engine = Engine(target, side, self.bridge, both, schedule, method)
 
     @property

@@ -26,7 +26,7 @@ from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
 from uag.stats import Round, Stats
-from uag.translation.bridge import Bridge
+from uag.translation.bridge import Both, Bridge
 from uag.translation.detokenizer import TextDecoder, WholeCharacters
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -43,7 +43,7 @@ class Engine:
         target: ModelRunner,
         side: DraftSide,
         bridge: Bridge,
-        tokenizers: tuple[AnyTokenizer, AnyTokenizer],
+        tokenizers: Both[AnyTokenizer],
         schedule: Schedule,
         sampling: SamplingMethod,
     ) -> None:
