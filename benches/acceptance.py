@@ -14,6 +14,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from uag import SpeculativeDecoder
 from uag.translation.tokenizers import prompt_ids
 

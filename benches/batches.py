@@ -18,6 +18,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
 from uag.demo import demo_decoder

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from uag import SpeculativeDecoder
 
 CHATML = (

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from transformers import StaticCache
+
 from uag.models.cached_lm import CachedLM
 from uag.models.loading import load_model
 

@@ -28,6 +28,7 @@ from rich.table import Table
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.generation import BaseStreamer
+
 from uag import SpeculativeDecoder
 from uag.demo import demo_decoder
 from uag.stats import Round

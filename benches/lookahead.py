@@ -18,6 +18,7 @@ from acceptance import story_openings
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
 from uag import Round, SpeculativeDecoder
 from uag.draft import GoesOn
 from uag.lookahead.schedules import parse_lookahead

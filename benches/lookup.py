@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
+
 from uag import Lookup, SpeculativeDecoder
 from uag.decoding.verify import agreement
 from uag.draft import Draft

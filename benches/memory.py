@@ -17,6 +17,7 @@ import torch
 import typer
 from rich.console import Console
 from transformers import DynamicCache, PreTrainedModel
+
 from uag import SpeculativeDecoder
 
 PROMPT = "Once upon a time, there was a little girl named Lily."

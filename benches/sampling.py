@@ -33,6 +33,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from transformers import PreTrainedModel
+
 from uag import SpeculativeDecoder
 from uag.demo import demo_decoder
 from uag.models.cached_lm import Choose

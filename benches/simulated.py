@@ -16,6 +16,7 @@ import typer
 from lookup import story_prompts
 from rich.console import Console
 from rich.table import Table
+
 from uag import SpeculativeDecoder
 from uag.clock import set_clock
 

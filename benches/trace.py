@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
 from uag.cli.terminal import be_quiet

@@ -18,6 +18,7 @@ import torch
 import typer
 from rich.console import Console
 from transformers import LlamaForCausalLM, PreTrainedModel
+
 from uag.errors import OptionError, UagError, UnsupportedModelError
 from uag.models.loading import load_model, load_tokenizer
 from uag.models.properties import parameter_count

@@ -1,6 +1,8 @@
 """Statistics add up."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -50,3 +52,9 @@ def test_totals_are_sums_over_rounds(history: list[Round]) -> None:
     for done in history:
         assert 0 <= done.looked_up_accepted <= done.looked_up
         assert 0 <= done.judged <= done.drafted
+
+
+def test_a_round_is_a_value_that_needs_no_torch_and_no_scheduler() -> None:
+    work = "import sys, uag.stats, uag.draft, uag.clock, uag.lookahead.protocol, uag.lookahead.auto"
+    check = f"{work}; sys.exit(bool({{'torch', 'transformers', 'greenlet'}} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

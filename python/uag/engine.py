@@ -1,4 +1,4 @@
-"""What one call wires: caches, drafts, lookahead and sampling of each text, and their rounds."""
+"""Runs calls: gives each generation its caches, drafts, lookahead and sampling, and decodes it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,9 +32,10 @@ from uag.translation.tokenizers import AnyTokenizer
 
 
 class Engine:
-    """A target and what drafts for it, ready to run; built once by a decoder.
+    """A target and its draft side, ready to run; a decoder builds it once.
 
-    It keeps what is learnt of the two models (`Estimates`) and nothing of a text.
+    Between calls it keeps measurements of the two models (`Estimates`), and no state of a
+    generation.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Engine:
         schedule: Schedule,
         sampling: SamplingMethod,
     ) -> None:
-        """`tokenizers`: the target's and the assistant's, which know the names of special ids."""
+        """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
         self.estimates = Estimates()
         self.sampling = sampling
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
@@ -57,7 +58,7 @@ class Engine:
         self.schedule = schedule
 
     def start(self, request: Request, seed: int | None) -> TextStream:
-        """One text, decoded as it is asked for."""
+        """Begin one generation, which is decoded as the returned stream is read."""
         (text,) = self._texts([request], seed, self._session(1))
         return text
 
@@ -70,12 +71,18 @@ class Engine:
         *,
         has_prompt: bool = False,
     ) -> list[Output]:
-        """All texts to their ends, at most `batch_size` at a time.
+        """Decode all requests to their ends, at most `batch_size` at a time.
 
-        `has_prompt`: whether the streamer has got the prompt from transformers.
+        Args:
+            requests: what to generate; at least one.
+            seed: the caller's seed; `None` to take one from torch's generator if tokens are
+                sampled.
+            batch_size: how many generations are decoded at the same time.
+            streamer: gets the ids of the only request.
+            has_prompt: whether transformers has given the streamer the prompt already.
 
         Raises:
-            OptionError: for a streamer of several texts.
+            OptionError: for a streamer with several requests.
         """
         if streamer is not None:
             check_one(len(requests))
@@ -89,7 +96,7 @@ class Engine:
         return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
 
     def _session(self, size: int) -> Session:
-        """What the texts of one call share."""
+        """What the generations of one call share: caches and lookahead."""
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
@@ -106,7 +113,7 @@ class Engine:
             seed = None
         elif seed is None:
             seed = fresh_seed()
-        # Rows with the same prompt differ by how many came before.
+        # Generations of the same prompt get different noise by their number among them.
         before: Counter[tuple[int, ...]] = Counter()
         texts: list[TextStream] = []
         for request in requests:
@@ -167,7 +174,7 @@ class Engine:
 def _counted(
     generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session
 ) -> Iterator[Round]:
-    """The same rounds, entered into `stats` as they come."""
+    """The same rounds; each is added to `stats` before it is yielded."""
     before = session.compile_seconds
     stats.engines = session.engines
     for done in generation:

@@ -13,6 +13,7 @@ from tests.support.pairs import CASES
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import OptionError, SpeculativeDecoder
 from uag.batching.batch_cache import PIECE, reads_rows
+from uag.batching.session import Session
 from uag.clock import now
 from uag.models.properties import context_window
 
@@ -170,3 +171,17 @@ def test_seconds_of_a_batch_are_shared_out() -> None:
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(OptionError, match="batch_size=0 is out of range: it must be at least 1"):
         pair().generate([PROMPT, "The"], batch_size=0)
+
+
+def test_how_models_run_is_worked_out_once_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    words, others = tokenizer("gpt2"), tokenizer("llama2")
+    models = random_model("llama", words), random_model("llama", others)
+    decoder = SpeculativeDecoder(models[0], words, models[1], others, lookahead=3)
+    asked: list[int] = []
+    engines: Any = Session.engines
+    monkeypatch.setattr(
+        Session, "engines", property(lambda self: asked.append(1) or engines.fget(self))
+    )
+    out = decoder.generate(PROMPT, max_new_tokens=24)
+    assert out.stats.rounds > 3 and len(asked) == 1
+    assert out.stats.engines == {"target": "eager", "assistant": "eager"}

@@ -189,3 +189,13 @@ def test_mistakes_show_before_anything_runs(
     with pytest.raises((PromptError, OptionError), match=message):
         uag.compare(pair(), prompts, **options, progress=lambda done, _: ran.append(done))
     assert not ran
+
+
+def test_texts_sampled_by_rejection_need_not_be_those_of_the_target_alone() -> None:
+    """They depend on the drafts: the distribution is the same, not the text for a seed."""
+    usual = pair()
+    parts = usual.model, usual.tokenizer, usual.assistant, usual.assistant_tokenizer
+    decoder = SpeculativeDecoder(*parts, lookahead=3, sampling="rejection")
+    comparison = uag.compare(decoder, PROMPT, runs=1, max_new_tokens=12, temperature=1.0)
+    assert comparison.identical_prompts(comparison.methods[-1]) is None
+    assert comparison.identical

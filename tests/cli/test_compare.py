@@ -41,3 +41,22 @@ def test_compare_has_transformers_prompt_lookup_beside_it(
     assert status == 0
     assert '"transformers"' in out
     assert '"lookup": true' in out
+
+
+def test_a_file_alone_drafts(
+    capsys: pytest.CaptureFixture[str], folder: str, tmp_path: Path
+) -> None:
+    text = tmp_path / "old.txt"
+    text.write_text(PROMPT)
+    asked = ["--text", str(text), "--limit", "1", "-n", "8", "--runs", "1", "--json"]
+    status, out, _ = run(capsys, "compare", "--target", folder, *asked)
+    found = json.loads(out)
+    assert status == 0 and found["lookup"] and found["identical"]
+    assert found["assistant"] == "lookup"
+
+
+def test_a_target_without_anything_that_drafts_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    status, _, err = run(capsys, "compare", "--target", folder)
+    assert status == 2 and "--text" in err

@@ -91,7 +91,7 @@ def test_async_streamer() -> None:
 
 
 def test_streamers_of_several_texts() -> None:
-    with pytest.raises(OptionError, match="a streamer hears one text, but there are 2"):
+    with pytest.raises(OptionError, match="a streamer gets one generation, but there are 2"):
         decoder().generate(["Once", "One day"], streamer=RecordingStreamer())
 
 

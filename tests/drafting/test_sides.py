@@ -1,5 +1,6 @@
 """What drafts for a target: which kinds there are, and what each does when texts grow long."""
 
+from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,7 +8,8 @@ import pytest
 
 from tests.support.models import REPEATING, looping, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import Lookup, OptionError, SpeculativeDecoder, UagError
+from uag import Lookup, OptionError, Output, SpeculativeDecoder, UagError
+from uag.clock import set_clock
 from uag.lookahead.auto import Auto
 
 
@@ -28,16 +30,24 @@ def test_the_text_drafts_beside_a_model_unless_said_otherwise() -> None:
 
 
 def test_by_default_a_text_that_repeats_drafts_for_itself() -> None:
-    """Passes of any width take the same here, so what the text promises is always worth more."""
+    """On a clock that moves with passes, whose width costs nothing, a text promises most."""
     model, words = looping("gpt2")
     small = tokenizer("qwen2")
-    decoder = SpeculativeDecoder(model, words, random_model("llama", small), small)
-    decoder.generate(REPEATING, max_new_tokens=8)  # the cost of a plain pass
-    costs = cast("Any", decoder)._engine.estimates.costs(rows=1)
-    for width in range(1, 80):
-        for _ in range(20):
-            costs.verified(width, 1.0)
-    out = decoder.generate(REPEATING, max_new_tokens=60)
+    assistant = random_model("llama", small)
+    decoder = SpeculativeDecoder(model, words, assistant, small)
+    seconds = 0.0
+
+    def spend(*_: Any) -> None:
+        nonlocal seconds
+        seconds += 1.0
+
+    def timed() -> Output:
+        set_clock(lambda: seconds)
+        decoder.generate(REPEATING, max_new_tokens=8)  # the cost of a plain pass
+        return decoder.generate(REPEATING, max_new_tokens=60)
+
+    with model.register_forward_pre_hook(spend), assistant.register_forward_pre_hook(spend):
+        out = copy_context().run(timed)
     assert out.token_ids == plain_ids(model, words(REPEATING)["input_ids"], max_new_tokens=60)
     assert out.stats.looked_up_accepted > 0
 

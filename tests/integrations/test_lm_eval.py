@@ -11,7 +11,7 @@ import pytest
 from tests.support.models import random_model
 from tests.support.tokenizers import tokenizer
 
-harness = pytest.importorskip("lm_eval", reason='pip install "uag[eval]"')
+harness = pytest.importorskip("lm_eval", reason='pip install ".[eval]"')
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of its own
 
@@ -101,3 +101,17 @@ def test_the_command(tasks: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     (results,) = (tasks / "out").rglob("results*.json")
     assert "exact_match,none" in json.loads(results.read_text())["results"]["tiny"]
+
+
+def test_an_assistant_by_name_and_lookup_are_loaded_as_elsewhere(tmp_path: Path) -> None:
+    for name in ("gpt2", "llama2"):
+        random_model("llama", tokenizer(name)).save_pretrained(tmp_path / name)
+        tokenizer(name).save_pretrained(tmp_path / name)
+    from uag.integrations.lm_eval import AssistedLM
+
+    target = str(tmp_path / "gpt2")
+    by_lookup = AssistedLM(target, "lookup", device="cpu").decoder
+    assert by_lookup.lookup is not None and by_lookup.assistant is None
+    named = AssistedLM(target, str(tmp_path / "llama2"), lookup=True, device="cpu").decoder
+    assert named.lookup is not None and named.assistant is not None
+    assert named.assistant.dtype == named.model.dtype

@@ -1,9 +1,12 @@
 """What is known of two models: rates are those of the rounds themselves."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import LONGEST, Estimates
 from uag.stats import Round
 
@@ -49,3 +52,59 @@ def test_passes_that_more_rows_share_have_costs_of_their_own() -> None:
         for _ in range(3):
             estimates.costs(rows).verified(1, seconds)
     assert [estimates.costs(rows).plain for rows in (1, 2, 3, 4, 7)] == [1.0, 0.6, 0.6, 0.4, 0.4]
+
+
+def done(auto: Auto, k: int) -> None:
+    """A round with `k` drafted ids, all accepted; a plain pass takes 1."""
+    auto.update(
+        Round(
+            tokens=[0] * (k + 1),
+            accepted=k,
+            drafted=k,
+            drafted_accepted=k,
+            candidates=k,
+            width=k + 1,
+            seconds={"draft": 0.05 * k, "verify": 1.0},
+            confidences=[0.9] * k,
+            draft_seconds=[0.05] * k,
+        )
+    )
+
+
+def test_generations_in_turn_do_not_mix_where_they_stand() -> None:
+    """The first id of a draft costs a usual amount only after a round that drafted too."""
+    estimates, flags = Estimates(), list[bool]()
+    costs: Any = estimates.costs(rows=1)
+    counted = costs.drafted
+
+    def spied(seconds: list[float], *, after_draft: bool) -> None:
+        flags.append(after_draft)
+        counted(seconds, after_draft=after_draft)
+
+    costs.drafted = spied
+    drafting, plain = Auto(estimates), Auto(estimates)
+    for auto in (drafting, plain):
+        auto.start()
+    for _ in range(40):
+        done(drafting, min(drafting.next_k(), 4))
+        plain.next_k()
+        done(plain, 0)  # nothing to draft from
+    assert len(flags) > 30
+    assert flags[1:] == [True] * (len(flags) - 1)
+
+
+def test_what_one_generation_learns_the_next_one_knows() -> None:
+    estimates = Estimates()
+    first = Auto(estimates)
+    first.start()
+    for _ in range(30):
+        done(first, min(first.next_k(), 4))
+    second = Auto(estimates)
+    second.start()
+    assert second.costs.plain == 1.0 and second.next_k() > 0
+
+
+def test_costs_belong_to_a_number_of_rows() -> None:
+    estimates = Estimates()
+    assert estimates.costs(2) is estimates.costs(3)
+    assert len({id(estimates.costs(rows)) for rows in (1, 2, 4, 8)}) == 4

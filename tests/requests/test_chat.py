@@ -230,3 +230,12 @@ def test_bare_tokenizers_know_no_chats() -> None:
     one = SpeculativeDecoder(random_model("llama", tokenizer("gpt2")), bare)
     with pytest.raises(PromptError, match="no chat template"):
         one.chat(MESSAGES)
+
+
+def test_a_chat_takes_the_arguments_of_generate() -> None:
+    traced = decoder().chat(MESSAGES, trace=True, max_new_tokens=8)
+    assert traced.trace is not None and len(traced.trace.steps) == traced.stats.rounds
+    options: dict[str, Any] = {"do_sample": True, "seed": 1, "max_new_tokens": 8}
+    outs = decoder().chat(MESSAGES, num_return_sequences=2, batch_size=2, **options)
+    assert [len(out.token_ids) for out in outs] == [8, 8]
+    assert outs[0].token_ids == decoder().chat(MESSAGES, **options).token_ids

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+import uag
 from tests.support.models import random_model
-from tests.support.tokenizers import tokenizer
+from tests.support.tokenizers import PROMPT, tokenizer
 from uag import LoadError, Lookup, OptionError
 from uag.requests.named_models import load_pair
 
@@ -59,3 +60,36 @@ def test_a_wrong_name_shows_before_weights_are_read(
     monkeypatch.setattr("uag.requests.named_models.load_model", unread)
     with pytest.raises(LoadError, match="no/such"):
         load_pair(names[0], "/no/such")
+
+
+def test_options_reach_each_model(names: list[str]) -> None:
+    pair: Any = load_pair(
+        *names, options={"dtype": "float64"}, assistant_options={"dtype": "float32"}
+    )
+    assert [str(each.dtype) for each in (pair.model, pair.assistant)] == [
+        "torch.float64",
+        "torch.float32",
+    ]
+
+
+def test_the_pipeline_looks_up_by_name(names: list[str]) -> None:
+    pipe: Any = uag.pipeline(model=names[0], assistant_model="lookup")
+    plain = uag.pipeline(model=names[0])
+    options: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False}
+    assert pipe(PROMPT, **options) == plain(PROMPT, **options)
+    decoder = pipe._forward_params["custom_generate"]
+    assert decoder.lookup is not None and decoder.assistant is None
+
+
+def test_the_pipeline_takes_every_option_of_the_decoder(names: list[str]) -> None:
+    words, others = tokenizer("gpt2"), tokenizer("llama2")
+    pair = words.eos_token_id, others.bos_token_id
+    pipe: Any = uag.pipeline(
+        model=names[0],
+        assistant_model=names[1],
+        lookup=Lookup(["Once upon a time"]),
+        special_pairs=[pair],
+    )
+    decoder = pipe._forward_params["custom_generate"]
+    assert decoder.lookup.texts == ["Once upon a time"]
+    assert pair in decoder.bridge.special_pairs

@@ -145,7 +145,7 @@ def test_another_models_decoder() -> None:
         ({"return_dict_in_generate": True, "output_hidden_states": True}, "output_hidden_states"),
         ({"do_sample": True, "temperature": float("inf")}, "temperature=inf is out of range"),
         ({"seed": -1, "do_sample": True}, "seed=-1"),
-        ({"streamer": RecordingStreamer()}, "a streamer hears one text, but there are 2"),
+        ({"streamer": RecordingStreamer()}, "a streamer gets one generation, but there are 2"),
         ({CACHE: transformers.DynamicCache()}, "keeps its own caches"),
         ({"position_ids": torch.zeros(2, 5, dtype=torch.long)}, "position_ids: only the usual"),
     ],

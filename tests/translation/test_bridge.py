@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import tokenizers
 
+from tests.support.models import random_model
 from tests.support.pairs import PAIRS
 from tests.support.tokenizers import tokenizer
-from uag import Bridge, UnsupportedTokenizerError
+from uag import Bridge, SpeculativeDecoder, UnsupportedTokenizerError
+from uag.translation import bridge
+from uag.translation.core_tokenizer import core_tokenizer
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -53,3 +56,24 @@ def test_unknown_special_token() -> None:
 def test_a_bare_tokenizers_tokenizer_will_do() -> None:
     bare: tokenizers.Tokenizer = tokenizer("gpt2").backend_tokenizer
     assert Bridge(bare, tokenizer("llama2")).fast == (True, True)
+
+
+@pytest.mark.parametrize("assistant", [None, "lookup"])
+def test_one_tokenizer_on_both_sides_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, assistant: str | None
+) -> None:
+    """Reading and checking one takes up to a second, and as much memory again."""
+    read: list[Any] = []
+    monkeypatch.setattr(
+        bridge, "core_tokenizer", lambda each: read.append(each) or core_tokenizer(each)
+    )
+    words = tokenizer("gpt2")
+    decoder = SpeculativeDecoder(random_model("llama", words), words, assistant)
+    assert decoder.bridge.assistant is decoder.bridge.target and len(read) == 1
+    Bridge(words, tokenizer("llama2"))
+    assert len(read) == 3
+
+
+def test_a_reason_names_its_part_once() -> None:
+    reason = Bridge(tokenizer("odd"), tokenizer("gpt2")).reason.target
+    assert reason.startswith("pre_tokenizer: ") and reason.count("pre_tokenizer") == 1

@@ -182,7 +182,7 @@ def refusals(case: Case) -> list[Refusal]:
         (
             case.cache in REFUSED_CACHES,
             OptionError,
-            f"cache_implementation='{case.cache}': only the dynamic cache can be taken back",
+            f"cache_implementation='{case.cache}': only the dynamic cache can be rolled back",
         ),
         (
             case.call == "stream" and case.texts in ("several", "fewer"),
