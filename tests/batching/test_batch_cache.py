@@ -37,7 +37,7 @@ def test_which_models_read_texts_together(architecture: str) -> None:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in RECURRENT])
-def test_any_rewinding_and_reading_gives_what_each_text_gives_at_once(
+def test_any_rolling_back_and_reading_gives_what_each_text_gives_at_once(
     architecture: str, attention: str
 ) -> None:
     model = random_model(architecture, VOCABULARY)

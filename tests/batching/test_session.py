@@ -69,7 +69,7 @@ def test_each_text_is_the_one_that_its_prompt_gives_alone(
 
 @pytest.mark.parametrize("lookahead", [1, 7, "heuristic", "auto"])
 @pytest.mark.parametrize("sampling", ["coupled", "rejection"])
-def test_drawn_texts_are_those_of_each_prompt_alone(lookahead: Any, sampling: str) -> None:
+def test_sampled_texts_are_those_of_each_prompt_alone(lookahead: Any, sampling: str) -> None:
     decoder = pair(names=("llama2", "gpt2"), lookahead=lookahead, sampling=sampling)
     options = {"do_sample": True, "temperature": 0.8, "top_k": 20, "max_new_tokens": 20}
     given = prompts(decoder)
@@ -115,7 +115,7 @@ def test_a_text_that_ends_leaves_the_batch() -> None:
     assert shapes[0][0] == 2 and shapes[-1][0] == 1
 
 
-def test_a_compiled_decoder_reads_batches_as_they_are() -> None:
+def test_a_compiled_decoder_reads_batches_eagerly() -> None:
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
     decoder = SpeculativeDecoder(
         random_model("llama", target),

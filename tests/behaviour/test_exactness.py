@@ -66,7 +66,7 @@ def test_rejection_leaves_the_distribution(settings: dict[str, Any]) -> None:
         assert 0.1 * drawn.candidates < drawn.accepted < drawn.candidates
 
 
-def test_generate_draws_the_texts_that_are_tested(settings: dict[str, Any]) -> None:
+def test_generate_samples_the_texts_that_are_tested(settings: dict[str, Any]) -> None:
     _, found = decoders_of(settings)
     for decoder in found.values():
         texts = draw(decoder, settings, 5, 30).texts

@@ -7,7 +7,7 @@ from tests.support.stories import MODELS, OPENINGS
 from uag.demo import demo_decoder
 
 
-def test_the_demo_pair_draws_what_its_target_draws() -> None:
+def test_the_demo_pair_samples_what_its_target_samples() -> None:
     decoder = demo_decoder(lookahead=5)
     options = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "max_new_tokens": 16}
     texts = [Case(prompt, seed, options) for seed, prompt in enumerate(OPENINGS[1:])]

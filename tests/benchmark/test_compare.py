@@ -28,7 +28,7 @@ def pair(kind: type[SpeculativeDecoder] = SpeculativeDecoder) -> SpeculativeDeco
     return kind(target, names[0], assistant, names[1])
 
 
-def test_all_ways_give_the_same_ids_and_are_counted_alike() -> None:
+def test_all_methods_give_the_same_ids_and_are_counted_the_same() -> None:
     decoder, seen = pair(), []
     decoder.lookahead = 3  # whether drafts pay depends on what else the machine does
     comparison = uag.compare(
@@ -75,7 +75,7 @@ def test_a_wrong_id_is_detected() -> None:
     assert "identical output: NO" in shown(comparison)
 
 
-def test_drawn_texts_are_those_of_the_target_by_itself() -> None:
+def test_sampled_texts_are_those_of_the_target_alone() -> None:
     options: dict[str, Any] = {"runs": 1, "max_new_tokens": 6, "temperature": 0.9, "seed": 3}
     right, wrong = (uag.compare(pair(kind), [PROMPT, "The dog"], **options) for kind in KINDS)
     assert [method.name for method in right.methods] == [
@@ -99,7 +99,7 @@ def test_drawn_texts_are_those_of_the_target_by_itself() -> None:
         uag.compare(pair(), PROMPT, temperature=0)
 
 
-def test_a_failure_of_transformers_is_shown_and_the_others_go_on(
+def test_a_failure_of_transformers_is_shown_and_the_others_continue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoder = pair()

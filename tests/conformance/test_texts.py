@@ -7,7 +7,7 @@ from tests.support.texts import DOCUMENTS
 from uag.conformance.texts import random_texts, read_texts
 
 
-def test_texts_are_read_and_never_cut_alike(tmp_path: Path) -> None:
+def test_texts_are_read_and_never_cut_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     (tmp_path / "b.jsonl").write_text('{"x": "two"}\n\n{"y": ["three", {"z": "\\ud800four"}]}\n')
     (tmp_path / "c.txt.xz").write_bytes(lzma.compress(b"five"))

@@ -86,7 +86,7 @@ def test_added_tokens_are_found_as_the_library_finds_them() -> None:
             assert stream.ids == library.encode(text[:at]), text[:at]
 
 
-def test_a_space_that_is_there_behind_an_added_token_is_enough() -> None:
+def test_a_space_that_follows_an_added_token_is_enough() -> None:
     raw = byte_level(GPT2_SPLIT, 420).backend_tokenizer
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     raw.add_tokens([AddedToken("<t>", normalized=False)])

@@ -66,7 +66,7 @@ def test_nothing_else_changes_and_nothing_is_kept_unasked() -> None:
 
 
 @pytest.mark.parametrize("sampling", ["coupled", "rejection"])
-def test_drawn_texts_and_several_are_traced_too(sampling: str) -> None:
+def test_sampled_texts_and_several_are_traced_too(sampling: str) -> None:
     pair = small_pair("gpt2", "llama2", uag.SpeculativeDecoder, lookahead=3, sampling=sampling)
     options = {"do_sample": True, "seed": 3, "max_new_tokens": 12}
     outs = pair.generate([PROMPT, "One day"], trace=True, **options)

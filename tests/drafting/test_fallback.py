@@ -46,7 +46,7 @@ ERRORS = [
     options=st.sampled_from([GREEDY, DRAWN]),
     lookahead=st.sampled_from([4, "heuristic", "auto"]),
 )
-def test_where_the_assistant_fails_the_target_goes_on_by_itself(
+def test_where_the_assistant_fails_the_target_continues_alone(
     error: Exception, at: int, lasting: bool, prompt: Any, options: Any, lookahead: Any
 ) -> None:
     decoder = pair_that_lasts(lookahead)

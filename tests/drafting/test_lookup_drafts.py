@@ -54,7 +54,7 @@ def test_beside_an_assistant_it_leaves_the_output(
 
 @pytest.mark.parametrize("sampling", ["coupled", "rejection"])
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
-def test_drawn_texts_are_accepted_or_rejected_never_drawn(
+def test_texts_that_were_looked_up_are_accepted_or_rejected_never_sampled(
     sampling: str, temperature: float
 ) -> None:
     model, words = looping("gpt2")
@@ -81,7 +81,7 @@ def test_several_texts_at_once_look_up_each_in_itself() -> None:
         assert out.stats.looked_up_accepted > 0
 
 
-def test_rejection_beside_an_assistant_draws_from_the_target() -> None:
+def test_rejection_beside_an_assistant_samples_from_the_target() -> None:
     """The first token's distribution, with a text that always proposes the same for it."""
     words, small = tokenizer("gpt2"), tokenizer("qwen2")
     model = random_model("llama", words)

@@ -1,17 +1,14 @@
 """Advice about a pair: what it counts is counted again with the real tokenizers and models."""
 
-import json
 from itertools import accumulate
 
 import pytest
 import tokenizers
-from transformers import AutoConfig
 
 import uag
 from tests.support.pairs import PAIRS
 from tests.support.texts import MIXED_TEXT
 from tests.support.tokenizers import tokenizer
-from uag.inspection.model_size import size_of
 
 
 def ends(name: str, text: str) -> list[int]:
@@ -40,22 +37,6 @@ def test_what_is_counted_on_a_text(target: str, assistant: str) -> None:
     ids = tokenizer(target)(text, add_special_tokens=False)["input_ids"]
     assert one.known == sum(pair.target.core.token_bytes(id) in strings[1] for id in ids)
     assert pair.same_tokenizer == (target == assistant)
-
-
-def test_costs_windows_and_special_tokens_of_folders(folders: dict[str, str]) -> None:
-    pair = uag.inspect_pair(folders["target"], folders["small"])
-    assert pair.costs is not None
-    read = [
-        size_of(AutoConfig.from_pretrained(folders[name])).active for name in ("small", "target")
-    ]
-    assert sorted(pair.costs) == sorted([1 / 8, read[0] / read[1]])
-    assert pair.target.window == 256 and pair.obstacles == []
-    assert [pair.target.ids_of("eos"), pair.assistant.ids_of("eos")] == [[0], [2]]
-    assert (pair.target.begins, pair.assistant.begins) == ((), ("<s>",))
-    assert pair.verdict.startswith("Works. Both sides take the fast exact path.")
-    described = pair.as_dict()
-    assert json.loads(json.dumps(described)) == described
-    assert described["target"]["parameters"] == pair.target.size.parameters
 
 
 def test_an_assistant_that_cannot_spell_a_text_is_ranked_below_one_that_can() -> None:

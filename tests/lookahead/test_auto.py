@@ -149,7 +149,7 @@ def test_a_wrong_impression_of_what_drafts_cost_passes() -> None:
     assert max(world.speed(auto, 100) for _ in range(10)) > 1.5
 
 
-def test_a_plain_pass_is_timed_behind_another() -> None:
+def test_a_plain_pass_is_timed_after_another() -> None:
     """Behind a wider one it takes longer, which would have drafts seem to pay."""
     auto = Auto()
     auto.start()

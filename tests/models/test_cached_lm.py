@@ -19,7 +19,7 @@ def greedy(logits: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_any_rewinding_and_reading_gives_what_reading_at_once_gives(
+def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
     architecture: str, seed: int
 ) -> None:
     model, random = random_model(architecture, VOCABULARY), Random(seed)

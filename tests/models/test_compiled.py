@@ -35,7 +35,7 @@ def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "falcon", "mixtral"])
-def test_any_rewinding_and_reading_gives_what_reading_at_once_gives(architecture: str) -> None:
+def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(architecture: str) -> None:
     model, random = random_model(architecture, VOCABULARY), Random(0)
     engine = ModelRunner(model, "eager")
     # Two texts in turn, each with buffers of its own.
@@ -70,7 +70,7 @@ def test_models_that_differ_in_hooks_only_are_compiled_apart(first: bool) -> Non
             check(lm, model, 1)
 
 
-def test_a_hook_of_a_compiled_model_is_heard() -> None:
+def test_a_hook_of_a_compiled_model_takes_effect() -> None:
     model = random_model("llama", VOCABULARY)
     lm = reader(model, ModelRunner(model, "eager"))
     for added in ([1, 2, 3], [4], [5]):
@@ -113,13 +113,13 @@ OBSTACLES = {
 
 
 @pytest.mark.parametrize("architecture", OBSTACLES)
-def test_what_cannot_be_compiled_runs_as_it_is(architecture: str) -> None:
+def test_what_cannot_be_compiled_runs_eagerly(architecture: str) -> None:
     engine = ModelRunner(random_model(architecture, VOCABULARY), "eager")
     assert OBSTACLES[architecture] in str(engine) and str(engine).startswith("eager: ")
     assert isinstance(engine.new_cache(), RollbackCache)
 
 
-def test_where_compiling_fails_the_text_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_compiling_fails_the_text_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model("llama", VOCABULARY)
     engine = ModelRunner(model, "eager")
 
@@ -198,7 +198,7 @@ def test_an_unknown_backend_is_refused_by_name() -> None:
         pair("no-such")
 
 
-def test_compiling_leaves_the_model_as_it_is() -> None:
+def test_compiling_leaves_the_model_unchanged() -> None:
     decoder = pair("eager")
     before = decoder.model.forward
     decoder.generate(PROMPT, max_new_tokens=3)

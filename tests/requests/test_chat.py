@@ -76,7 +76,7 @@ def test_tools_and_variables_reach_the_templates() -> None:
         assert decoder().chat(MESSAGES, max_new_tokens=16, **options).token_ids == ids
 
 
-def test_drawn_replies() -> None:
+def test_sampled_replies() -> None:
     options: dict[str, Any] = {"do_sample": True, "seed": 3, "max_new_tokens": 16}
     drawn = [decoder(template).chat(MESSAGES, **options).text for template in (INSTRUCT, None)]
     assert drawn[0] == drawn[1] != decoder().chat(MESSAGES, max_new_tokens=16).text
@@ -215,7 +215,7 @@ def test_real_templates(
     ],
     ids=str,
 )
-def test_chats_that_cannot_be_had(
+def test_chats_that_are_refused(
     template: str | None, options: dict[str, Any], message: str
 ) -> None:
     own = chatty("gpt2", template)

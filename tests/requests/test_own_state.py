@@ -176,7 +176,7 @@ class Counts(LogitsProcessor):
         return scores
 
 
-def test_a_processor_remembers_each_row_by_itself() -> None:
+def test_a_processor_remembers_each_row_apart() -> None:
     rows = inputs(PROMPT, "Once", "One day, the")
     generate: Any = shared_decoder("itself").model.generate
     processors = [LogitsProcessorList([Counts(3)]) for _ in range(2)]

@@ -82,7 +82,7 @@ def test_a_criterion_of_length_in_place_of_the_option() -> None:
     assert out.token_ids == theirs[0, -len(out.token_ids) :].tolist()
 
 
-def test_drawn_rows_are_those_drawn_alone() -> None:
+def test_sampled_rows_are_those_sampled_alone() -> None:
     prompts = [PROMPT, "Once", "Once", "One day, the"]
     rows, options = inputs(*prompts), {"do_sample": True, "top_p": 0.9, "max_new_tokens": 16}
     generate: Any = decoder().model.generate

@@ -119,7 +119,7 @@ def test_stop_strings_need_no_tokenizer() -> None:
         assert torch.equal(ours, theirs) and ours.shape[1] < plain.shape[1]
 
 
-def test_models_and_config_stay_as_they_are() -> None:
+def test_models_and_config_stay_unchanged() -> None:
     one = decoder()
     before = one.model.generation_config.to_dict(), one.model.config.to_dict()
     both(one, inputs("Once", "One day"), max_new_tokens=5, pad_token_id=3)
@@ -151,7 +151,7 @@ def test_another_models_decoder() -> None:
     ],
     ids=str,
 )
-def test_other_ways_to_decode(options: dict[str, Any], message: str) -> None:
+def test_other_methods_of_decoding(options: dict[str, Any], message: str) -> None:
     rows = inputs("Once", "One day, the")
     if "position_ids" in options:
         options = {"position_ids": torch.zeros_like(rows["input_ids"])}

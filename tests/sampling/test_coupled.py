@@ -111,7 +111,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=",".join)
-def test_draws_are_those_of_the_reference(options: dict[str, Any]) -> None:
+def test_sampled_ids_are_those_of_the_reference(options: dict[str, Any]) -> None:
     decoder = scripted_pair("gpt2", "llama2")
     prompt = decoder.tokenizer(PROMPT)["input_ids"]
     key, length = sequence_key(5, prompt, 0), {"max_new_tokens": 24}
@@ -129,7 +129,9 @@ def test_draws_are_those_of_the_reference(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "pair"), READS_TOGETHER)
-def test_any_draft_leaves_the_draws_of_any_target(architecture: str, pair: tuple[str, str]) -> None:
+def test_any_draft_leaves_the_sampled_ids_of_any_target(
+    architecture: str, pair: tuple[str, str]
+) -> None:
     target, assistant = (tokenizer(name) for name in pair)
     model = with_story(random_model(architecture, target), target)
     options: dict[str, Any] = {"do_sample": True, "seed": 3, "top_p": 0.95, "max_new_tokens": 40}
@@ -144,7 +146,7 @@ def test_any_draft_leaves_the_draws_of_any_target(architecture: str, pair: tuple
     assert alone.token_ids != plain_ids(model, target(PROMPT)["input_ids"], max_new_tokens=40)
 
 
-def test_an_assistant_that_is_the_target_draws_what_the_target_draws() -> None:
+def test_an_assistant_that_is_the_target_samples_what_the_target_samples() -> None:
     demo = demo_decoder(lookahead=6)
     model, own = demo.model, demo.tokenizer
     decoder = SpeculativeDecoder(model, own, model, own, lookahead=6, draft_temperature=1.0)
@@ -154,7 +156,7 @@ def test_an_assistant_that_is_the_target_draws_what_the_target_draws() -> None:
     assert out.stats.tokens_per_forward > 5
 
 
-def test_half_precision_is_drawn_in_full_precision() -> None:
+def test_half_precision_is_sampled_in_full_precision() -> None:
     target = tokenizer("gpt2")
     model = random_model("llama", target).to(torch.bfloat16)
     decoder = SpeculativeDecoder(model, target, model, target)

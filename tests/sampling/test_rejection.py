@@ -12,7 +12,7 @@ from uag.demo import demo_decoder
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_rejection_draws_whatever_the_pair(pair: tuple[str, str]) -> None:
+def test_rejection_samples_with_any_pair(pair: tuple[str, str]) -> None:
     target, assistant = (tokenizer(name) for name in pair)
     model = with_story(random_model("llama", target), target)
     small = random_model("llama", assistant, num_hidden_layers=1)

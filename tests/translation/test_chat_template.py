@@ -19,7 +19,7 @@ def test_the_end_of_a_turn_is_the_others() -> None:
     assert text.assistant_ids[-1] == end
 
 
-def test_bridges_of_chats_stay_as_they_are() -> None:
+def test_bridges_of_chats_stay_unchanged() -> None:
     bridge = Bridge(target_tokenizer(), assistant_tokenizer())
     assert bridge.special_pairs == [(0, 2)]
     assert torch.equal(torch.tensor(chat_ids(MESSAGES, *2 * [target_tokenizer()])[0]),

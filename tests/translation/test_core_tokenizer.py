@@ -27,7 +27,7 @@ REFUSED = ["decoder that fuses", "decoder without spaces"]
 
 @pytest.mark.parametrize("tampering", TAMPERINGS, ids=str)
 @pytest.mark.filterwarnings("ignore:the fast path disagrees")
-def test_a_file_that_was_tampered_with_is_read_as_it_is(tampering: Tampering) -> None:
+def test_a_file_that_was_tampered_with_is_read_as_it_stands(tampering: Tampering) -> None:
     """Or by the tokenizer itself; or refused, if not even its decoder is known."""
     raw = tokenizers.Tokenizer.from_str(tampering.json)
     if tampering.name in REFUSED:
