@@ -1,29 +1,37 @@
-"""Tokens a second of batches: `model.generate` on a padded batch beside the decoder, in turn.
+"""How many tokens a second do batches give, beside `model.generate` on the padded batch?
 
-    python benches/batches.py                                    # the demo pair
-    python benches/batches.py TARGET ASSISTANT --prompts FILE    # folders, a text file of lines
+    python -m benches.batches                                        # the demo pair
+    python -m benches.batches --target T --assistant A --prompts FILE
 
-Greedy, the same prompts for both, after an untimed run. "plain" is `model.generate` without an
-assistant; a ratio is the median over neighbours in time.
+Greedy, the same prompts for all methods, in turn, after a run that is not timed. "plain" is
+`model.generate` without an assistant; a ratio is the median over neighbours in time.
 """
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from benches.common import (
+    Assistant,
+    Dtype,
+    JsonFile,
+    Lookahead,
+    MaxNewTokens,
+    Results,
+    Runs,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    load_pair,
+    split,
+    timed,
+)
 from uag import SpeculativeDecoder
-from uag.benchmark.compare import PROMPTS
-from uag.demo import demo_decoder
-from uag.lookahead.schedules import parse_lookahead
-from uag.models.cached_lm import id_list
 
 
 def padded(decoder: SpeculativeDecoder, prompts: list[list[int]]) -> dict[str, torch.Tensor]:
@@ -39,54 +47,55 @@ def padded(decoder: SpeculativeDecoder, prompts: list[list[int]]) -> dict[str, t
 
 
 def plain(decoder: SpeculativeDecoder, prompts: list[list[int]], count: int) -> list[list[int]]:
-    """The new ids of each row by `model.generate`, filled up behind its end."""
-    generate = cast("Callable[..., torch.Tensor]", decoder.model.generate)
-    out = generate(
+    """The new ids of each row by `model.generate`, filled up after its end."""
+    model: Any = decoder.model
+    out = model.generate(
         **padded(decoder, prompts), do_sample=False, max_new_tokens=count, pad_token_id=0
     )
-    return [id_list(row[max(map(len, prompts)) :]) for row in out]
-
-
-def timed(run: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, float]:
-    """A result and the seconds it took."""
-    start = perf_counter()
-    result = run(*args, **options)
-    return result, perf_counter() - start
+    return out[:, max(map(len, prompts)) :].tolist()
 
 
 def main(
-    target: Annotated[str | None, typer.Argument()] = None,
-    assistant: Annotated[str | None, typer.Argument()] = None,
-    prompts: Path | None = None,
+    target: Target = None,
+    assistant: Assistant = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Text file, one prompt a line."),
+    ] = None,
     sizes: Annotated[str, typer.Option(help="Batch sizes.")] = "1,2,4,8",
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 100,
-    runs: Annotated[int, typer.Option(min=1)] = 3,
-    lookahead: str = "auto",
-    dtype: str = "auto",
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    max_new_tokens: MaxNewTokens = 100,
+    runs: Runs = 3,
+    lookahead: Lookahead = "auto",
+    dtype: Dtype = "auto",
+    threads: Threads = 2,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Print a table."""
-    torch.set_num_threads(threads)
-    ahead = parse_lookahead(lookahead)
-    if target is None:
-        decoder = demo_decoder(lookahead=ahead)
-    else:
-        decoder = SpeculativeDecoder.from_pretrained(
-            target, assistant, lookahead=ahead, dtype=dtype, trust_remote_code=True
-        )
-    alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
+    """Time batches of several sizes."""
+    from uag.benchmark.compare import PROMPTS
+    from uag.lookahead.schedules import parse_lookahead
+
+    begin(threads)
+    decoder = load_pair(
+        target,
+        assistant,
+        lookahead=parse_lookahead(lookahead),
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    unassisted = SpeculativeDecoder(decoder.model, decoder.tokenizer)
     lines = prompts.read_text(encoding="utf-8").splitlines() if prompts else [*PROMPTS] * 2
-    table = Table("rows")
-    for title in ("plain", "uag, no assistant", "uag", "x plain", "tokens per pass", "same ids"):
-        table.add_column(title, justify="right")
-    for size in map(int, sizes.split(",")):
+    results = Results(
+        "rows", "plain", "uag, no assistant", "uag", "x plain", "tokens per pass", "same ids"
+    )
+    for size in map(int, split(sizes)):
         texts = [decoder.tokenizer(text)["input_ids"] for text in islice(lines, size)]
         options: dict[str, Any] = {"do_sample": False, "max_new_tokens": max_new_tokens}
         times: list[tuple[float, float, float]] = []
         same = passes = ids = 0
         for run in range(runs + 1):
             expected, first = timed(plain, decoder, texts, max_new_tokens)
-            _, second = timed(alone.generate, texts, **options)
+            _, second = timed(unassisted.generate, texts, **options)
             outs, third = timed(decoder.generate, texts, **options)
             if run:
                 times.append((first, second, third))
@@ -98,14 +107,14 @@ def main(
                 passes = max(out.stats.target_forwards for out in outs)
         rates = [ids / median(each) for each in zip(*times, strict=True)]
         ratio = median(first / third for first, _, third in times)
-        table.add_row(
+        results.add(
             str(size),
             *(f"{rate:.1f}" for rate in rates),
             f"{ratio:.2f}",
             f"{ids / size / passes:.2f}",
             f"{same} of {size}",
         )
-    Console(highlight=False).print(table)
+    results.show(json_file)
 
 
 if __name__ == "__main__":

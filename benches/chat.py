@@ -1,26 +1,41 @@
-"""What an assistant's own chat format gains in acceptance.
+"""What does an assistant's own chat format gain in acceptance?
 
-    python benches/chat.py TARGET ASSISTANT STORIES [--steps 200] [--texts 60]
+    python -m benches.chat --stories FILE [--target T --assistant A] [--steps 200] [--limit 60]
 
-Small chat models cannot be had offline, so two base models are made to chat first: each is trained
+No small chat models are at hand offline, so two base models are made to chat first: each is trained
 for some steps on the same chats, made of stories, in a format of its own (ChatML for the target,
 Phi-3's for the assistant), with special tokens that are new to it. Then the assistant drafts for
-chats it has not seen, prompted in three ways: in its own format (`decoder.chat`), with the target's
-prompt translated (all that can be done without templates: its markers are lost), and in plain text.
-The output is the same in all of them.
+chats that it has not seen. It is prompted in three formats: its own (`decoder.chat`), the target's
+prompt translated (all that can be done without templates: its markers are lost), and plain text.
+The output is the same with all of them.
 """
 
-import argparse
 import random
 import re
-import sys
-import time
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Annotated, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import typer
 
+from benches.common import (
+    Assistant,
+    FixedLookahead,
+    JsonFile,
+    Limit,
+    MaxNewTokens,
+    Results,
+    Seed,
+    Stories,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    console,
+    needed,
+    pair_names,
+)
 from uag import SpeculativeDecoder
 
 CHATML = (
@@ -38,14 +53,10 @@ FORMATS = [
 LENGTH, BATCH = 128, 8
 
 
-def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def chats(path: Path, seed: int) -> list[list[dict[str, str]]]:
     """Of each story: its first sentence, turned into a wish, and the story."""
-    stories = [" ".join(story.split()) for story in re.split(r"\n\s*\n", path.read_text())]
+    text = path.read_text(encoding="utf-8")
+    stories = [" ".join(story.split()) for story in re.split(r"\n\s*\n", text)]
     made = []
     for story in stories:
         sentences = re.split(r"(?<=[.!?]) ", story)
@@ -59,16 +70,16 @@ def chats(path: Path, seed: int) -> list[list[dict[str, str]]]:
 
 
 def made_to_chat(
-    name: str, form: tuple[str, list[str], str], texts: list[Any], steps: int
+    name: str, form: tuple[str, list[str], str], texts: list[Any], steps: int, **options: Any
 ) -> tuple[Any, Any]:
     """A model that was trained to reply in this format, and its tokenizer."""
+    from uag.models.loading import load_model, load_tokenizer
+
     template, tokens, end = form
-    tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=True)
+    tokenizer: Any = load_tokenizer(name, **options)
     tokenizer.add_special_tokens({"additional_special_tokens": tokens})
     tokenizer.chat_template = template
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        name, dtype=torch.float32, trust_remote_code=True
-    )
+    model: Any = load_model(name, dtype="float32", **options)
     torch.manual_seed(0)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(end)
@@ -76,7 +87,7 @@ def made_to_chat(
     rows = [
         torch.tensor(tokenizer.apply_chat_template(chat)["input_ids"][:LENGTH]) for chat in texts
     ]
-    start = time.perf_counter()
+    start = perf_counter()
     for step in range(steps):
         batch = torch.nn.utils.rnn.pad_sequence(
             [rows[(BATCH * step + row) % len(rows)] for row in range(BATCH)], True, -100
@@ -90,51 +101,65 @@ def made_to_chat(
         optimizer.step()
         optimizer.zero_grad()
         if step % 50 == 0 or step == steps - 1:
-            seconds = time.perf_counter() - start
-            say(f"  {Path(name).name}: step {step}, loss {loss:.3f}, {seconds:.0f} s")
+            seconds = perf_counter() - start
+            console.print(f"  {Path(name).name}: step {step}, loss {loss:.3f}, {seconds:.0f} s")
     return model.eval(), tokenizer
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("target")
-    parser.add_argument("assistant")
-    parser.add_argument("stories", type=Path)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--texts", type=int, default=60)
-    parser.add_argument("--max-new-tokens", type=int, default=100)
-    given = parser.parse_args()
-    every = chats(given.stories, 0)
-    unseen, seen = every[: given.texts], every[given.texts :]
-    say(f"{len(seen)} chats to train on, {len(unseen)} to measure")
-    (target, own), (assistant, other) = (
-        made_to_chat(name, form, seen, given.steps)
-        for name, form in zip((given.target, given.assistant), FORMATS, strict=True)
+def main(
+    stories: Stories,
+    target: Target = None,
+    assistant: Assistant = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model.")] = 200,
+    limit: Limit = 60,
+    lookahead: FixedLookahead = 5,
+    max_new_tokens: MaxNewTokens = 100,
+    seed: Seed = 0,
+    threads: Threads = 2,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Make two models chat, and count target passes with each format of the assistant's prompt."""
+    from uag.models.loading import load_tokenizer
+
+    begin(threads)
+    target, assistant = pair_names(target, assistant)
+    names = target, needed(assistant)
+    trust: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    every = chats(stories, seed)
+    unseen, seen = every[:limit], every[limit:]
+    console.print(f"{len(seen)} chats to train on, {len(unseen)} to measure")
+    (model, own), (other_model, other) = (
+        made_to_chat(name, form, seen, steps, **trust)
+        for name, form in zip(names, FORMATS, strict=True)
     )
-    decoder = SpeculativeDecoder(target, own, assistant, other, lookahead=5)
-    plain: Any = AutoTokenizer.from_pretrained(given.assistant)
+    decoder = SpeculativeDecoder(model, own, other_model, other, lookahead=lookahead)
+    plain: Any = load_tokenizer(names[1], **trust)
     plain.add_special_tokens({"additional_special_tokens": FORMATS[1][1]})
-    without = SpeculativeDecoder(target, own, assistant, plain, lookahead=5)
-    ways = {
+    without = SpeculativeDecoder(model, own, other_model, plain, lookahead=lookahead)
+    formats = {
         "its own format": lambda chat, options: decoder.chat(chat, **options),
         "the target's, translated": lambda chat, options: decoder.generate(
             own.apply_chat_template(chat, add_generation_prompt=True)["input_ids"], **options
         ),
         "plain text": lambda chat, options: without.chat(chat, **options),
     }
-    say(f"\n{'the assistant is prompted in':28} {'greedy':>8} {'drawn':>8}  tokens per forward")
+    results = Results(
+        "the assistant is prompted in", "greedy", "sampled", title="tokens per forward"
+    )
     said: dict[str, list[list[int]]] = {}
-    for way, reply in ways.items():
-        shown = []
-        for drawing in ({}, {"do_sample": True, "seed": 1}):
-            options = {"max_new_tokens": given.max_new_tokens} | drawing
+    for name, reply in formats.items():
+        rates: list[str] = []
+        for sampling in ({}, {"do_sample": True, "seed": 1}):
+            options = {"max_new_tokens": max_new_tokens} | sampling
             outs = [reply(chat[:1], options) for chat in unseen]
-            said.setdefault(str(drawing), [out.token_ids for out in outs])
-            assert said[str(drawing)] == [out.token_ids for out in outs], "the output changed"
+            said.setdefault(str(sampling), [out.token_ids for out in outs])
+            assert said[str(sampling)] == [out.token_ids for out in outs], "the output changed"
             tokens = sum(out.stats.tokens for out in outs)
-            shown.append(tokens / sum(out.stats.target_forwards for out in outs))
-        say(f"{way:28} {shown[0]:8.2f} {shown[1]:8.2f}")
+            rates.append(f"{tokens / sum(out.stats.target_forwards for out in outs):.2f}")
+        results.add(name, *rates)
+    results.show(json_file)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,10 +1,10 @@
-"""What one forward pass costs by how it is run: widths, attention, gradients' modes, compiling.
+"""What does a forward pass cost, by its width, attention, gradient mode and compiling?
 
-    python benches/forward.py MODEL [--dtype auto] [--widths 1,4,8,16] [--compile] [--trace]
+    python -m benches.forward [--model M] [--dtype auto] [--widths 1,4,8,16] [--compile] [--trace]
 
-Milliseconds behind a text of 100 ids, medians of interleaved rounds; two threads if not said.
-`static` is transformers' static cache of 256 positions, `compile` torch.compile over it, `trace`
-TorchScript over it.
+Milliseconds after a text of 100 ids, medians of interleaved runs. `static` is transformers' static
+cache of 256 positions, `compile` torch.compile over it, `trace` TorchScript over it. "1 thread" is
+"uag" with one; the others have `--threads`.
 """
 
 import warnings
@@ -15,42 +15,51 @@ from typing import Annotated, Any, cast
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from transformers import StaticCache
 
+from benches.common import (
+    Dtype,
+    JsonFile,
+    Model,
+    Results,
+    Runs,
+    Threads,
+    Trust,
+    begin,
+    demo_folder,
+    split,
+)
 from uag.models.cached_lm import CachedLM
-from uag.models.loading import load_model
 
-BEHIND = 100
+CONTEXT = 100
 PASSES = 8
 
 Pass = Callable[[], object]
 
 
 def buffered(model: Any, width: int) -> Pass:
-    """As uag reads: buffers, transformers' own code."""
+    """As in uag: buffers, transformers' own code."""
     lm = CachedLM(model)
-    lm.append([5] * BEHIND)
+    lm.append([5] * CONTEXT)
     lm.logits(1)
 
     def run() -> None:
         lm.append([7] * width)
         lm.logits(width)
-        lm.roll_back(BEHIND)
+        lm.roll_back(CONTEXT)
 
     return run
 
 
 class Static(nn.Module):
-    """A model behind a text in a static cache, as a function of the next ids."""
+    """A model after a text in a static cache, as a function of the next ids."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.cache = StaticCache(config=model.config, max_cache_len=256)
-        self.read(torch.full((1, BEHIND), 5))
+        self.read(torch.full((1, CONTEXT), 5))
 
     def read(self, ids: Tensor) -> Tensor:
         return self.model(input_ids=ids, past_key_values=self.cache, use_cache=True).logits
@@ -62,9 +71,9 @@ class Static(nn.Module):
 
 
 def static(model: Any, width: int, how: str) -> Pass:
-    """A pass over a static cache, compiled, traced or as it is."""
+    """A pass over a static cache, compiled, traced or unchanged."""
     mode = torch.inference_mode if how == "inference_mode" else torch.no_grad
-    ids, place = torch.full((1, width), 7), torch.tensor(BEHIND)
+    ids, place = torch.full((1, width), 7), torch.tensor(CONTEXT)
     with mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = Static(model).eval()
@@ -82,46 +91,54 @@ def static(model: Any, width: int, how: str) -> Pass:
 
 
 def main(
-    model: str,
-    dtype: str = "auto",
-    widths: str = "1,4,8,16",
-    rounds: Annotated[int, typer.Option(min=1)] = 7,
-    compile: bool = False,
-    trace: bool = False,
+    model: Model = None,
+    dtype: Dtype = "auto",
+    widths: Annotated[str, typer.Option(help="Ids of a pass.")] = "1,4,8,16",
+    runs: Runs = 7,
+    threads: Threads = 2,
+    compile: Annotated[bool, typer.Option(help="Also with torch.compile.")] = False,
+    trace: Annotated[bool, typer.Option(help="Also with TorchScript.")] = False,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Time the ways in turn."""
-    loaded = {
-        attention: load_model(
-            model, dtype=dtype, trust_remote_code=True, attn_implementation=attention
+    """Time a pass, run by several methods in turn."""
+    from uag.models.loading import load_model
+
+    begin(threads)
+    sdpa, eager = (
+        load_model(
+            model or demo_folder("target"),
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attention,
         ).requires_grad_(False)
         for attention in ("sdpa", "eager")
-    }
-    sdpa, eager = loaded["sdpa"], loaded["eager"]
-    ways: dict[str, tuple[int, Callable[[int], Pass]]] = {
-        "uag": (2, lambda width: buffered(sdpa, width)),
+    )
+    methods: dict[str, tuple[int, Callable[[int], Pass]]] = {
+        "uag": (threads, lambda width: buffered(sdpa, width)),
         "1 thread": (1, lambda width: buffered(sdpa, width)),
-        "eager attention": (2, lambda width: buffered(eager, width)),
-        "static, no_grad": (2, lambda width: static(sdpa, width, "no_grad")),
-        "static, inference_mode": (2, lambda width: static(sdpa, width, "inference_mode")),
+        "eager attention": (threads, lambda width: buffered(eager, width)),
+        "static, no_grad": (threads, lambda width: static(sdpa, width, "no_grad")),
+        "static, inference_mode": (threads, lambda width: static(sdpa, width, "inference_mode")),
     }
     if trace:
-        ways["trace"] = 2, lambda width: static(sdpa, width, "trace")
+        methods["trace"] = threads, lambda width: static(sdpa, width, "trace")
     if compile:
-        ways["compile"] = 2, lambda width: static(sdpa, width, "compile")
-    table = Table("width", *ways)
-    for width in map(int, widths.split(",")):
-        passes = {name: (way(width), threads) for name, (threads, way) in ways.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name, (run, threads) in passes.items():
-                torch.set_num_threads(threads)
+        methods["compile"] = threads, lambda width: static(sdpa, width, "compile")
+    results = Results("width", *methods)
+    for width in map(int, split(widths)):
+        passes = {name: (prepare(width), count) for name, (count, prepare) in methods.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in methods}
+        for _ in range(runs):
+            for name, (run, count) in passes.items():
+                torch.set_num_threads(count)
                 run()
                 start = perf_counter()
                 for _ in range(PASSES):
                     run()
                 seconds[name].append((perf_counter() - start) / PASSES)
-        table.add_row(str(width), *(f"{1e3 * median(each):.2f}" for each in seconds.values()))
-    Console().print(table)
+        results.add(str(width), *(f"{1e3 * median(each):.2f}" for each in seconds.values()))
+    results.show(json_file)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How near a pair comes to what its forward passes allow, and that it is never slower than plain.
+"""How near does a pair come to what its forward passes allow, and is it ever slower than plain?
 
-    python benches/limits.py STORIES PAIR... [--prompts 6] [--runs 3] [--max-new-tokens 200]
+    python -m benches.limits --stories FILE [--pair T,A ...] [--limit 6] [--runs 3]
 
-A PAIR is "TARGET,ASSISTANT", "demo", or "TARGET,ASSISTANT~wrong": the assistant then says with
-confidence what it finds unlikely. Ways take turns, prompt by prompt; ratios are of sums.
+A pair is "TARGET,ASSISTANT" or "demo", and with "~wrong" after it the assistant says with
+confidence what it finds unlikely. Both methods take turns, prompt by prompt; ratios are of sums.
 
 `x plain` is against `model.generate`, of all tokens and of those after the first 50; `of bound` is
 the share of the time that is spent in forward passes of either model, which is tokens a second
@@ -12,25 +12,35 @@ round.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any, cast
 
-import torch
 import typer
-from acceptance import story_openings
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.generation import BaseStreamer
 
+from benches.common import (
+    JsonFile,
+    Limit,
+    Pairs,
+    Results,
+    Runs,
+    Stories,
+    Threads,
+    Trust,
+    begin,
+    load_changed,
+    pair_label,
+    story_openings,
+    transformers_ids,
+)
 from uag import SpeculativeDecoder
-from uag.demo import demo_decoder
 from uag.stats import Round
 from uag.translation.tokenizers import prompt_ids
 
@@ -39,7 +49,7 @@ FIRST = 50  # tokens, after which an assistant that does not help must be known
 
 @dataclass
 class Sums:
-    """What one way of decoding took, over all texts."""
+    """What one method of decoding took, over all texts."""
 
     tokens: int = 0
     seconds: float = 0.0
@@ -88,23 +98,11 @@ class Ticks(BaseStreamer):
         pass
 
 
-def load_pair(name: str) -> SpeculativeDecoder:
-    """The decoder that a PAIR stands for, with its default lookahead."""
-    if name == "demo":
-        return demo_decoder(lookahead="auto")
-    models, _, wrong = name.partition("~")
-    target, _, assistant = models.partition(",")
-    decoder = SpeculativeDecoder.from_pretrained(
-        target, assistant, dtype="auto", trust_remote_code=True
-    )
-    if wrong:
-        mislead(cast("PreTrainedModel", decoder.assistant))
-    return decoder
-
-
-def mislead(model: PreTrainedModel) -> None:
+def mislead(model: nn.Module, how: str) -> None:
     """Give every id the score of the one before it."""
-    head = cast("nn.Linear", model.get_output_embeddings())
+    if how != "wrong":
+        raise typer.BadParameter(f"~{how} is not ~wrong", param_hint="--pair")
+    head = cast("nn.Linear", cast("PreTrainedModel", model).get_output_embeddings())
     other = copy.deepcopy(head)
     other.weight = nn.Parameter(head.weight.detach().roll(1, 0), requires_grad=False)
     cast("Any", model).set_output_embeddings(other)
@@ -135,17 +133,11 @@ def timed(models: list[nn.Module]) -> Iterator[list[float]]:
 
 def plainly(decoder: SpeculativeDecoder, text: str, length: int, sums: Sums) -> list[int]:
     """Decode with transformers alone."""
-    ids = torch.tensor([prompt_ids(decoder.tokenizer, text)])
+    ids = prompt_ids(decoder.tokenizer, text)
     ticks = Ticks()
-    generate = cast("Callable[..., torch.Tensor]", decoder.model.generate)
-    out = generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        do_sample=False,
-        max_new_tokens=length,
-        streamer=ticks,
+    new = transformers_ids(
+        decoder.model, ids, do_sample=False, max_new_tokens=length, streamer=ticks
     )
-    new = out[0, ids.shape[1] :].tolist()
     sums.add(ticks.times[1:], [1] * len(new))  # the first is the prompt
     return new
 
@@ -169,30 +161,34 @@ def assisted(decoder: SpeculativeDecoder, text: str, length: int, sums: Sums) ->
 
 
 def main(
-    stories: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    pairs: list[str],
-    prompts: Annotated[int, typer.Option(min=1)] = 6,
-    runs: Annotated[int, typer.Option(min=1)] = 3,
-    max_new_tokens: Annotated[int, typer.Option(min=FIRST + 1)] = 200,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    stories: Stories,
+    pairs: Pairs = None,
+    limit: Limit = 6,
+    runs: Runs = 3,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=FIRST + 1, help="Most tokens to generate from a prompt.")
+    ] = 200,
+    threads: Threads = 2,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Time every pair, its texts told plainly and with the assistant in turn."""
-    torch.set_num_threads(threads)
-    console = Console()
-    columns = ("plain tokens/s", "x plain", f"x after {FIRST}", "of bound", "ms beside",
-               "tokens per forward", "other ids")  # fmt: skip
-    table = Table("pair", *columns)
-    for name in pairs:
-        decoder = load_pair(name)
-        texts = story_openings(stories, prompts)
-        for way in (plainly, assisted):
-            way(decoder, texts[0], max_new_tokens, Sums())
+    """Time each pair: its prompts decoded plainly and with the assistant, in turn."""
+    begin(threads)
+    results = Results("pair", "plain tokens/s", "x plain", f"x after {FIRST}", "of bound",
+                      "ms beside", "tokens per forward", "other ids")  # fmt: skip
+    for pair in pairs or ["demo"]:
+        decoder = load_changed(
+            pair, mislead, dtype="auto", lookahead="auto", trust_remote_code=trust_remote_code
+        )
+        texts = story_openings(stories, limit)
+        for method in (plainly, assisted):
+            method(decoder, texts[0], max_new_tokens, Sums())
         plain, ours, other = Sums(), Sums(), 0
-        for text in track(texts * runs, name[-30:], console=Console(stderr=True)):
+        for text in track(texts * runs, pair[-30:], console=Console(stderr=True)):
             expected = plainly(decoder, text, max_new_tokens, plain)
             other += assisted(decoder, text, max_new_tokens, ours) != expected
-        table.add_row(
-            ", ".join(Path(part).name for part in name.split(",")),
+        results.add(
+            pair_label(pair),
             f"{plain.speed:.1f}",
             f"{ours.speed / plain.speed:.2f}",
             f"{ours.later_speed / plain.later_speed:.2f}",
@@ -201,7 +197,7 @@ def main(
             f"{ours.tokens / ours.forwards:.2f}",
             f"{other} of {len(texts) * runs}",
         )
-    console.print(table)
+    results.show(json_file)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,38 @@
-"""Ways to choose how far to draft, in turn, against decoding plainly.
+"""Which lookahead is fastest: each in turn, against decoding plainly?
 
-    python benches/lookahead.py STORIES TARGET ASSISTANT [--ways auto,3,6,11,20,heuristic,sure0.4]
+    python -m benches.lookahead --stories FILE [--target T --assistant A]
+        [--lookaheads auto,3,6,11,20,heuristic,sure0.4]
 
-A way is "auto", a number, "heuristic" (transformers' schedule for two tokenizers), or "sure" with a
-probability: at most 20 ids, until the assistant is less sure of one than that (transformers'
+A lookahead is "auto", a number, "heuristic" (transformers' schedule for two tokenizers), or "sure"
+with a probability: at most 20 ids, until the assistant is less sure of one than that (transformers'
 `assistant_confidence_threshold`, whose default is 0.4).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
-import torch
 import typer
-from acceptance import story_openings
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
+from benches.common import (
+    Assistant,
+    Dtype,
+    JsonFile,
+    Limit,
+    MaxNewTokens,
+    Results,
+    Runs,
+    Stories,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    load_pair,
+    split,
+    story_openings,
+    timed,
+)
 from uag import Round, SpeculativeDecoder
 from uag.draft import GoesOn
 from uag.lookahead.schedules import parse_lookahead
@@ -47,7 +61,7 @@ class Sure:
 
 @dataclass
 class Sums:
-    """What one way came to."""
+    """What one lookahead came to."""
 
     tokens: int = 0
     seconds: float = 0.0
@@ -60,7 +74,7 @@ class Sums:
         return self.tokens / self.seconds
 
 
-def way(name: str) -> "int | str | Sure":
+def parsed(name: str) -> "int | str | Sure":
     """The `lookahead=` that a name stands for."""
     if name.startswith("sure"):
         return Sure(float(name.removeprefix("sure")))
@@ -68,49 +82,52 @@ def way(name: str) -> "int | str | Sure":
 
 
 def main(
-    stories: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    target: str,
-    assistant: str,
-    ways: str = "auto,1,3,6,11,20,heuristic,sure0.4",
-    prompts: Annotated[int, typer.Option(min=1)] = 4,
-    runs: Annotated[int, typer.Option(min=1)] = 2,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 150,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    stories: Stories,
+    target: Target = None,
+    assistant: Assistant = None,
+    lookaheads: Annotated[
+        str, typer.Option(help="Numbers, 'auto', 'heuristic', or 'sure' with a probability.")
+    ] = "auto,1,3,6,11,20,heuristic,sure0.4",
+    limit: Limit = 4,
+    runs: Runs = 2,
+    max_new_tokens: MaxNewTokens = 150,
+    dtype: Dtype = "auto",
+    threads: Threads = 2,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Time every way on the same texts."""
-    torch.set_num_threads(threads)
-    first = SpeculativeDecoder.from_pretrained(
-        target, assistant, dtype="auto", trust_remote_code=True
-    )
+    """Time each lookahead on the same prompts."""
+    begin(threads)
+    first = load_pair(target, assistant, dtype=dtype, trust_remote_code=trust_remote_code)
     parts = first.model, first.tokenizer, first.assistant, first.assistant_tokenizer
     decoders = {"plain": SpeculativeDecoder(first.model, first.tokenizer)} | {
-        name: SpeculativeDecoder(*parts, lookahead=way(name), lookup=False)
-        for name in ways.split(",")
+        name: SpeculativeDecoder(*parts, lookahead=parsed(name), lookup=False)
+        for name in split(lookaheads)
     }
-    texts = story_openings(stories, prompts)
+    texts = story_openings(stories, limit)
     sums = {name: Sums() for name in decoders}
     # The first text warms up.
     for number, text in enumerate(track(texts[:1] + texts * runs, console=Console(stderr=True))):
         for name, decoder in decoders.items():
-            start = perf_counter()
-            out = decoder.generate(text, do_sample=False, max_new_tokens=max_new_tokens)
-            seconds = perf_counter() - start
+            out, seconds = timed(
+                decoder.generate, text, do_sample=False, max_new_tokens=max_new_tokens
+            )
             if number:
                 each = sums[name]
                 each.tokens += len(out.token_ids)
                 each.seconds += seconds
                 each.forwards += out.stats.target_forwards
                 each.drafted += out.stats.drafted
-    table = Table("lookahead", "tokens/s", "x plain", "tokens per forward", "drafted a round")
+    results = Results("lookahead", "tokens/s", "x plain", "tokens per forward", "drafted a round")
     for name, each in sums.items():
-        table.add_row(
+        results.add(
             name,
             f"{each.speed:.1f}",
             f"{each.speed / sums['plain'].speed:.2f}",
             f"{each.tokens / each.forwards:.2f}",
             f"{each.drafted / each.forwards:.1f}",
         )
-    Console().print(table)
+    results.show(json_file)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,52 @@
-"""Lookup drafting beside transformers' `prompt_lookup_num_tokens`, on the same texts in one run.
+"""What does drafting from text give, beside transformers' `prompt_lookup_num_tokens`?
 
-    python benches/lookup.py replay TOKENIZER PROMPTS CODE
-    python benches/lookup.py decode STORIES TARGET [--assistant FOLDER]
-    python benches/lookup.py nothing TARGET [--assistant FOLDER]
+    python -m benches.lookup replay --tokenizer FOLDER --prompts FOLDER --code FILE
+    python -m benches.lookup decode --stories FILE [--target T --assistant A]
+    python -m benches.lookup nothing [--target T --assistant A]
 
 `replay` needs no model: a reference output is taken to be what the target says, and tokens per
-forward pass follow from how much of each draft agrees with it. PROMPTS is a folder with
-Spec-Bench's `spec_bench_dev.jsonl` and `HumanEval.jsonl.gz`; CODE is a file of which parts are
+forward pass follow from how much of each draft agrees with it. The prompts are a folder with
+Spec-Bench's `spec_bench_dev.jsonl` and `HumanEval.jsonl.gz`; the code is a file of which parts are
 copied with a change. `decode` runs a real target of stories: on texts that it repeats, on long
-ones, on new ones, and beside an assistant; all outputs are compared. `nothing` has the target draw
-at a high temperature, so that nothing repeats: what looking up in vain costs.
+ones, on new ones, and beside an assistant; all outputs are compared. `nothing` has the target
+sample at a high temperature, so that nothing repeats: what lookups that find nothing cost.
 """
 
 import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from statistics import geometric_mean, mean
-from time import perf_counter
 from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
 
+from benches.common import (
+    OPENING,
+    Assistant,
+    Dtype,
+    JsonFile,
+    Limit,
+    MaxNewTokens,
+    Results,
+    Seeds,
+    Stories,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    counted,
+    load_pair,
+    story_prompts,
+    timed,
+    transformers_ids,
+)
 from uag import Lookup, SpeculativeDecoder
 from uag.decoding.verify import agreement
 from uag.draft import Draft
@@ -42,6 +59,7 @@ from uag.translation.bridge import Bridge
 IDS = 10
 
 app = typer.Typer(add_completion=False)
+BestOf = Annotated[int, typer.Option(min=1, help="Runs of each, of which the best counts.")]
 
 # Of one text: prompt and output.
 Task = tuple[str, str]
@@ -94,7 +112,20 @@ def a_line_changed(file: Path, count: int = 40, lines: int = 40) -> list[Task]:
 
 
 @app.command()
-def replay(tokenizer: Path, prompts: Path, code: Path, limit: int | None = None) -> None:
+def replay(
+    tokenizer: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder of a tokenizer.")
+    ],
+    prompts: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder with Spec-Bench and HumanEval."),
+    ],
+    code: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="File of code to copy with changes.")
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="Most prompts of each kind.")] = None,
+    json_file: JsonFile = None,
+) -> None:
     """Tokens per forward pass of reference outputs, without a model."""
     words = AutoTokenizer.from_pretrained(tokenizer)
     bridge = Bridge(words, words)
@@ -105,9 +136,12 @@ def replay(tokenizer: Path, prompts: Path, code: Path, limit: int | None = None)
     tasks["HumanEval, an argument renamed"] = renamed(prompts)
     tasks["code, two lines changed"] = a_line_changed(code)
     lengths = (IDS, LONGEST_TEXT)
-    table = Table("reference outputs replayed", title="tokens per forward pass, and their ratio")
-    for title in (*(f"transformers, {k}" for k in lengths), *(f"uag, {k}" for k in lengths)):
-        table.add_column(title, justify="right")
+    results = Results(
+        "reference outputs replayed",
+        *(f"transformers, {k}" for k in lengths),
+        *(f"uag, {k}" for k in lengths),
+        title="tokens per forward pass, and their ratio",
+    )
     ratios: list[list[float]] = []
     for name, texts in tasks.items():
         tokens, counts = 0, [0] * 4
@@ -115,19 +149,20 @@ def replay(tokenizer: Path, prompts: Path, code: Path, limit: int | None = None)
             whole = words(prompt + output)["input_ids"]
             start = agreement(words(prompt)["input_ids"], whole)
             tokens += len(whole) - start
-            ways = [transformers_drafts(whole, k) for k in lengths]
-            ways += [lookup_drafts(bridge, whole, start, k) for k in lengths]
+            methods = [transformers_drafts(whole, k) for k in lengths]
+            methods += [lookup_drafts(bridge, whole, start, k) for k in lengths]
             counts = [
-                count + passes(whole, start, way) for count, way in zip(counts, ways, strict=True)
+                count + passes(whole, start, drafts)
+                for count, drafts in zip(counts, methods, strict=True)
             ]
         ratios.append([counts[0] / count for count in counts])
         cells = [f"{tokens / count:.3f} ({counts[0] / count:.2f})" for count in counts]
-        table.add_row(name, *cells)
-    table.add_row("mean", *(f"({mean(ratio):.2f})" for ratio in zip(*ratios, strict=True)))
-    Console().print(table)
+        results.add(name, *cells)
+    results.add("mean", *(f"({mean(ratio):.2f})" for ratio in zip(*ratios, strict=True)))
+    results.show(json_file)
 
 
-# The candidates behind the first `n` ids, at most `room` of them.
+# The candidates after the first `n` ids, at most `room` of them.
 Drafts = Callable[[int, int], list[int]]
 
 
@@ -167,139 +202,116 @@ def lookup_drafts(bridge: Bridge, whole: list[int], start: int, k: int) -> Draft
     return drafts
 
 
-def story_prompts(corpus: Path, count: int) -> dict[str, tuple[list[str], int]]:
-    """Prompts of a story model by kind, and how many ids follow each."""
-    stories = [text for text in corpus.read_text().split("\n\n") if 200 < len(text) < 500]
-    Random(1).shuffle(stories)
-    chosen = iter(stories)
-
-    def beginnings(words: int) -> Iterator[str]:
-        while True:
-            yield " ".join(next(chosen).split()[:words])
-
-    told = [next(chosen).strip() for _ in range(count)]
-    return {
-        "a story begins again": ([f"{text} {' '.join(text.split()[:6])}" for text in told], 60),
-        "a long text": ([text for text, _ in zip(beginnings(6), range(count), strict=False)], 200),
-        "a new story": (
-            [text for text, _ in zip(beginnings(30), range(count), strict=False)],
-            60,
-        ),
-    }
-
-
 @app.command()
 def decode(
-    stories: Path,
-    target: Path,
-    assistant: Path | None = None,
-    limit: Annotated[int, typer.Option(help="Prompts of a kind.")] = 6,
-    runs: Annotated[int, typer.Option(help="Runs of each, of which the best counts.")] = 3,
-    threads: int = 1,
+    stories: Stories,
+    target: Target = None,
+    assistant: Assistant = None,
+    limit: Limit = 6,
+    runs: BestOf = 3,
+    threads: Threads = 1,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """A real target that reads stories, decoding in every way in turn."""
-    torch.set_num_threads(threads)
-    load: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": True}
-    tokenizer = AutoTokenizer.from_pretrained(target, trust_remote_code=True)
-    model = AutoModelForCausalLM.from_pretrained(target, **load).eval()
+    """A real target of stories, decoding with each method in turn."""
+    begin(threads)
+    first = load_pair(
+        target, assistant, alone=True, dtype="float32", trust_remote_code=trust_remote_code
+    )
+    model, tokenizer = first.model, first.tokenizer
     decoders = {
         "uag plain": SpeculativeDecoder(model, tokenizer),
         f"lookup, {IDS}": SpeculativeDecoder(model, tokenizer, "lookup", lookahead=IDS),
         "lookup, auto": SpeculativeDecoder(model, tokenizer, "lookup"),
     }
-    if assistant:
-        pair: list[Any] = [
-            AutoModelForCausalLM.from_pretrained(assistant, **load).eval(),
-            AutoTokenizer.from_pretrained(assistant, trust_remote_code=True),
-        ]
+    if first.assistant is not None:
+        pair = first.assistant, first.assistant_tokenizer
         for name, lookahead in (("5", 5), ("auto", "auto")):
-            for who, lookup in (("assistant", False), ("both", True)):
-                decoders[f"{who}, {name}"] = SpeculativeDecoder(
+            for drafter, lookup in (("assistant", False), ("both", True)):
+                decoders[f"{drafter}, {name}"] = SpeculativeDecoder(
                     model, tokenizer, *pair, lookahead=lookahead, lookup=lookup
                 )
-    ways: dict[str, Callable[[list[int], int], tuple[list[int], int]]] = {
+    methods: dict[str, Callable[[list[int], int], tuple[list[int], int]]] = {
         "generate": hugging_face(model, {}),
         "prompt lookup": hugging_face(model, {"prompt_lookup_num_tokens": IDS}),
     } | {name: ours(decoder) for name, decoder in decoders.items()}
-    table = Table("real target", "way", "tokens per pass", "tokens/s", "x generate")
+    results = Results("real target", "method", "tokens per pass", "tokens/s", "x generate")
     window: int = model.config.max_position_embeddings
     for kind, (prompts, length) in story_prompts(stories, limit).items():
-        passed = dict.fromkeys(ways, 0)
-        # Of each way the best of its runs on a prompt: what else the machine does only adds.
-        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        passed = dict.fromkeys(methods, 0)
+        # Of each method the best of its runs on a prompt: what else the machine does only adds.
+        speeds: dict[str, list[float]] = {name: [] for name in methods}
         tokens = 0
         for prompt in prompts:
             ids = tokenizer(prompt)["input_ids"][: window - length - 1]
-            seconds: dict[str, list[float]] = {name: [] for name in ways}
+            seconds: dict[str, list[float]] = {name: [] for name in methods}
             texts: dict[str, list[int]] = {}
             forwards: dict[str, int] = {}
             for _ in range(runs):
-                for name, way in ways.items():
-                    start = perf_counter()
-                    texts[name], forwards[name] = way(ids, length)
-                    seconds[name].append(perf_counter() - start)
+                for name, method in methods.items():
+                    (texts[name], forwards[name]), took = timed(method, ids, length)
+                    seconds[name].append(took)
             for name, text in texts.items():
                 assert text == texts["generate"], name
                 speeds[name].append(len(text) / min(seconds[name]))
                 passed[name] += forwards[name]
             tokens += len(texts["generate"])
         plain = speeds["generate"]
-        for name in ways:
+        for name in methods:
             relative = geometric_mean(
                 [each / base for each, base in zip(speeds[name], plain, strict=True)]
             )
-            table.add_row(
+            results.add(
                 kind, name, f"{tokens / passed[name]:.2f}",
                 f"{geometric_mean(speeds[name]):.0f}", f"{relative:.2f}",
             )  # fmt: skip
-        table.add_section()
-    Console().print(table)
+        results.end_section()
+    results.show(json_file)
 
 
 @app.command()
 def nothing(
-    target: Path,
-    assistant: Path | None = None,
-    temperature: float = 2.0,
-    seeds: Annotated[int, typer.Option(help="Texts, each drawn in every way in turn.")] = 8,
-    runs: Annotated[int, typer.Option(help="Runs of each, of which the best counts.")] = 3,
-    length: int = 200,
-    threads: int = 1,
-    dtype: str = "float32",
+    target: Target = None,
+    assistant: Assistant = None,
+    temperature: Annotated[float, typer.Option(help="High: nothing repeats.")] = 2.0,
+    seeds: Seeds = 8,
+    runs: BestOf = 3,
+    max_new_tokens: MaxNewTokens = 200,
+    dtype: Dtype = "float32",
+    threads: Threads = 1,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Texts in which nothing repeats, drawn plainly and with what looks for it in vain."""
-    torch.set_num_threads(threads)
-    load: dict[str, Any] = {"dtype": dtype, "trust_remote_code": True}
-    first = SpeculativeDecoder.from_pretrained(
-        str(target), None if assistant is None else str(assistant), **load
+    """Texts in which nothing repeats, sampled plainly and with lookups that find nothing."""
+    begin(threads)
+    first = load_pair(
+        target, assistant, alone=True, dtype=dtype, trust_remote_code=trust_remote_code
     )
     pair: list[Any] = [first.model, first.tokenizer]
     decoders = {
         "plain": SpeculativeDecoder(*pair),
         "lookup": SpeculativeDecoder(*pair, "lookup"),
     }
-    if assistant:
+    if first.assistant is not None:
         pair += [first.assistant, first.assistant_tokenizer]
         decoders["assistant"] = SpeculativeDecoder(*pair, lookup=False)
         decoders["both"] = first
-    drawn: dict[str, Any] = {
-        "do_sample": True, "temperature": temperature, "top_k": 0, "min_new_tokens": length,
-        "max_new_tokens": length,
+    sampled: dict[str, Any] = {
+        "do_sample": True, "temperature": temperature, "top_k": 0,
+        "min_new_tokens": max_new_tokens, "max_new_tokens": max_new_tokens,
     }  # fmt: skip
-    ids = torch.tensor([first.tokenizer("Once upon a time")["input_ids"]])
+    ids: list[int] = first.tokenizer(OPENING)["input_ids"]
     best: dict[str, list[float]] = {name: [] for name in ("generate", *decoders)}
     stats = {name: Counter[str]() for name in decoders}
     for seed in range(seeds + 1):  # the first is for what the models and "auto" begin with
         seconds: dict[str, list[float]] = {name: [] for name in best}
         texts: set[str] = set()
         for _ in range(runs):
-            start = perf_counter()
-            first.model.generate(ids, attention_mask=torch.ones_like(ids), pad_token_id=0, **drawn)
-            seconds["generate"].append(perf_counter() - start)
+            _, took = timed(transformers_ids, first.model, ids, pad_token_id=0, **sampled)
+            seconds["generate"].append(took)
             for name, decoder in decoders.items():
-                start = perf_counter()
-                out = decoder.generate(ids[0].tolist(), seed=seed, **drawn)
-                seconds[name].append(perf_counter() - start)
+                out, took = timed(decoder.generate, ids, seed=seed, **sampled)
+                seconds[name].append(took)
                 texts.add(out.text)
                 if seed:
                     stats[name] += Counter(
@@ -307,36 +319,35 @@ def nothing(
                         looked=out.stats.looked_up,
                         right=out.stats.accepted,
                     )
-        # In half precision wider passes round otherwise.
+        # In half precision wider passes round differently.
         assert len(texts) == 1 or dtype != "float32", "the text for a seed depends on who drafts"
         if seed:
             for name, each in seconds.items():
                 best[name].append(min(each))
-    table = Table("way", "tokens/s", "x generate", "x plain", "drafted", "looked up", "accepted")
+    results = Results(
+        "method", "tokens/s", "x generate", "x plain", "drafted", "looked up", "accepted"
+    )
     for name, times in best.items():
         ratios = [
             geometric_mean([a / b for a, b in zip(best[base], times, strict=True)])
             for base in ("generate", "plain")
         ]
         done = stats.get(name, {})
-        table.add_row(
-            name, f"{length * seeds / sum(times):.0f}", *(f"{ratio:.3f}" for ratio in ratios),
+        results.add(
+            name, f"{max_new_tokens * seeds / sum(times):.0f}",
+            *(f"{ratio:.3f}" for ratio in ratios),
             *(str(done.get(key, "-")) for key in ("drafted", "looked", "right")),
         )  # fmt: skip
-    Console().print(table)
+    results.show(json_file)
 
 
 def hugging_face(
     model: Any, options: dict[str, Any]
 ) -> Callable[[list[int], int], tuple[list[int], int]]:
     def run(ids: list[int], length: int) -> tuple[list[int], int]:
-        count = [0]
-        hook = model.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
-        row = torch.tensor([ids])
         asked = {"max_new_tokens": length, "do_sample": False, "pad_token_id": 0} | options
-        out = model.generate(row, attention_mask=torch.ones_like(row), **asked)
-        hook.remove()
-        return out[0, len(ids) :].tolist(), count[0]
+        with counted(model) as passes:
+            return transformers_ids(model, ids, **asked), len(passes)
 
     return run
 

@@ -1,31 +1,43 @@
-"""Peak memory of decoding with an assistant beyond decoding plainly, in processes of their own.
+"""How much more memory does decoding with an assistant take than plain decoding, at its peak?
 
-    python benches/memory.py compare TARGET ASSISTANT [--max-new-tokens 400] [--device cuda]
+    python -m benches.memory [--target T --assistant A] [--max-new-tokens 400] [--device cuda]
 
-On a CPU (Linux) the process's largest resident size after loading, on a GPU torch's largest
-allocation. "allowed" is the assistant's weights, its states for the whole text, and 5 % of the
-plain peak.
+Each decodes in a process of its own. On a CPU (Linux) it is the process's largest resident size
+after loading, on a GPU torch's largest allocation. "allowed" is the assistant's weights, its states
+for the whole text, and 5 % of the plain peak.
 """
 
-import json
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
 import typer
-from rich.console import Console
 from transformers import DynamicCache, PreTrainedModel
 
+from benches.common import (
+    Assistant,
+    Dtype,
+    JsonFile,
+    MaxNewTokens,
+    Runs,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    console,
+    needed,
+    pair_names,
+    write_json,
+)
 from uag import SpeculativeDecoder
 
 PROMPT = "Once upon a time, there was a little girl named Lily."
-app = typer.Typer(add_completion=False)
 
 
 def states(model: PreTrainedModel, length: int) -> int:
-    """Bytes of a cache of so many ids."""
+    """Bytes of a cache of this many ids."""
     cache = DynamicCache(config=model.config)
     with torch.no_grad():
         cast("Any", model)(torch.full((1, 8), 5, device=model.device), past_key_values=cache)
@@ -54,55 +66,62 @@ def weights(model: PreTrainedModel) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
 
 
-@app.command(hidden=True)
-def child(
-    way: str, target: str, assistant: str, max_new_tokens: int, device: str, dtype: str
-) -> None:
-    """Decode in one way and print the peak."""
-    torch.set_num_threads(2)
-    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": True}
+def decode(
+    names: tuple[str, str | None],
+    max_new_tokens: int,
+    device: str,
+    threads: int,
+    options: dict[str, Any],
+) -> tuple[int, int]:
+    """Decode once: the peak, and the assistant's weights and states, in bytes."""
+    begin(threads)
     if device != "cpu":
         options["device_map"] = device  # needs accelerate
-    other = None if way == "plain" else assistant
-    decoder = SpeculativeDecoder.from_pretrained(target, other, **options)
+    decoder = SpeculativeDecoder.from_pretrained(*names, **options)
     forget_peak(device)
-    if way == "plain":
+    if decoder.assistant is None:
         ids = decoder.tokenizer(PROMPT, return_tensors="pt").to(device)
         cast("Any", decoder.model).generate(
             ids["input_ids"], do_sample=False, max_new_tokens=max_new_tokens
         )
-    else:
-        decoder.generate(PROMPT, do_sample=False, max_new_tokens=max_new_tokens)
-    found = {"peak": peak(device)}
-    if decoder.assistant is not None:
-        found["assistant"] = weights(decoder.assistant) + states(decoder.assistant, max_new_tokens)
-    typer.echo(json.dumps(found))
+        return peak(device), 0
+    decoder.generate(PROMPT, do_sample=False, max_new_tokens=max_new_tokens)
+    found, assistant = peak(device), cast("PreTrainedModel", decoder.assistant)
+    return found, weights(assistant) + states(assistant, max_new_tokens)
 
 
-@app.command()
-def compare(
-    target: str,
-    assistant: str,
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 400,
-    device: str = "cpu",
-    dtype: str = "auto",
-    runs: Annotated[int, typer.Option(min=1)] = 3,
+def apart(*args: Any) -> tuple[int, int]:
+    """`decode` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+        return processes.submit(decode, *args).result()
+
+
+def main(
+    target: Target = None,
+    assistant: Assistant = None,
+    max_new_tokens: MaxNewTokens = 400,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    dtype: Dtype = "auto",
+    runs: Runs = 3,
+    threads: Threads = 2,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Compare the smallest of some peaks of each way."""
-    peaks: dict[str, list[dict[str, int]]] = {"plain": [], "uag": []}
-    for _ in range(runs):
-        for way, found in peaks.items():
-            command = [sys.executable, __file__, "child", way, target, assistant]
-            command += [str(max_new_tokens), device, dtype]
-            run = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.append(json.loads(run.stdout.splitlines()[-1]))
-    plain, ours = (min(each["peak"] for each in found) for found in peaks.values())
-    allowed = peaks["uag"][0]["assistant"] + plain // 20
-    Console(highlight=False).print(
+    """Compare the smallest of some peaks of each method."""
+    named, other = pair_names(target, assistant)
+    arguments = (
+        max_new_tokens, device, threads, {"dtype": dtype, "trust_remote_code": trust_remote_code}
+    )  # fmt: skip
+    alone, pair = (named, None), (named, needed(other))
+    peaks = [(apart(alone, *arguments), apart(pair, *arguments)) for _ in range(runs)]
+    plain, ours = (min(found for found, _ in each) for each in zip(*peaks, strict=True))
+    allowed = peaks[0][1][1] + plain // 20
+    console.print(
         f"plain {plain / 2**20:.1f} MiB, uag {ours / 2**20:.1f} MiB: "
         f"{(ours - plain) / 2**20:.1f} more, allowed {allowed / 2**20:.1f}"
     )
+    write_json(json_file, {"plain": plain, "uag": ours, "allowed": allowed})
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

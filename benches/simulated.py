@@ -1,28 +1,36 @@
-"""Real drafts and texts, seconds by a table: what "auto" makes of costs that no machine disturbs.
+"""What does "auto" make of real drafts and texts, where seconds are those of a table?
 
-    python benches/simulated.py STORIES TARGET ASSISTANT --costs float32
+    python -m benches.simulated --stories FILE [--target T --assistant A] --costs float32
 
 Both models run, so that drafts are accepted where they really are; a pass takes what `COSTS` says.
-The numbers repeat exactly. A way begins each kind of text knowing nothing.
+The numbers repeat exactly. A method begins each kind of text knowing nothing.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from lookup import story_prompts
-from rich.console import Console
-from rich.table import Table
 
+from benches.common import (
+    Assistant,
+    JsonFile,
+    Limit,
+    Results,
+    Stories,
+    Target,
+    Threads,
+    Trust,
+    begin,
+    load_pair,
+    story_prompts,
+)
 from uag import SpeculativeDecoder
 from uag.clock import set_clock
 
-# Milliseconds of a pass of the target over so many ids, and of one of the assistant. The first two
-# are those of a target of 200 million parameters on two CPU cores; the last is like a GPU, where
-# width is free and an assistant's steps are not.
+# Numbers of ids, milliseconds of a target's pass over each number, and of one of the assistant.
+# The first two are those of a target of 200 million parameters on two CPU cores; the last is like a
+# GPU, where width is free and an assistant's steps are not.
 COSTS: dict[str, tuple[list[int], list[float], float]] = {
     "float32": ([1, 4, 8, 21, 64], [48, 85, 86, 122, 230], 1.1),
     "bfloat16": ([1, 4, 8, 21, 64], [25.8, 29.6, 30.1, 45.7, 90], 1.1),
@@ -37,7 +45,7 @@ class Time:
         self.seconds = 0.0
 
     def spent_by(self, model: Any, cost: Callable[[int], float]) -> None:
-        """A pass of `model` over so many ids takes `cost` milliseconds."""
+        """A pass of `model` over this many ids takes `cost` milliseconds."""
 
         def spend(_: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
             ids = options.get("input_ids", args[0] if args else None)
@@ -47,43 +55,44 @@ class Time:
 
 
 def main(
-    stories: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    target: str,
-    assistant: str,
+    stories: Stories,
+    target: Target = None,
+    assistant: Assistant = None,
     costs: Annotated[str, typer.Option(help=", ".join(COSTS))] = "float32",
-    limit: Annotated[int, typer.Option(min=1, help="Texts of a kind.")] = 6,
+    limit: Limit = 6,
+    threads: Threads = 1,
+    trust_remote_code: Trust = False,
+    json_file: JsonFile = None,
 ) -> None:
-    """Tokens a second of every way, as multiples of decoding plainly."""
-    torch.set_num_threads(1)
+    """Tokens a second of every method, as multiples of decoding plainly."""
+    begin(threads)
     widths, passes, step = COSTS[costs]
-    first = SpeculativeDecoder.from_pretrained(
-        target, assistant, trust_remote_code=True, dtype="float32"
-    )
+    first = load_pair(target, assistant, trust_remote_code=trust_remote_code, dtype="float32")
     model, words = first.model, first.tokenizer
     pair: list[Any] = [first.assistant, first.assistant_tokenizer]
     time = Time()
     time.spent_by(model, lambda ids: float(np.interp(ids, widths, passes)))
     time.spent_by(first.assistant, lambda ids: step * (1 + 0.02 * ids))
     set_clock(lambda: time.seconds)
-    ways: dict[str, Callable[[], SpeculativeDecoder]] = {
+    methods: dict[str, Callable[[], SpeculativeDecoder]] = {
         "plain": lambda: SpeculativeDecoder(model, words),
         "lookup, auto": lambda: SpeculativeDecoder(model, words, "lookup"),
         "assistant, 5": lambda: SpeculativeDecoder(model, words, *pair, lookahead=5),
         "assistant, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=False),
         "both, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=True),
     }
-    table = Table("text", *ways, title=f"x plain, {costs}")
+    results = Results("text", *methods, title=f"x plain, {costs}")
     window: int = model.config.max_position_embeddings
     for kind, (prompts, length) in story_prompts(stories, limit).items():
         speeds: list[float] = []
-        for way in ways.values():
-            decoder, tokens, start = way(), 0, time.seconds
+        for new_decoder in methods.values():
+            decoder, tokens, start = new_decoder(), 0, time.seconds
             for prompt in prompts:
                 ids = words(prompt)["input_ids"][: window - length - 1]
                 tokens += len(decoder.generate(ids, max_new_tokens=length).token_ids)
             speeds.append(tokens / (time.seconds - start))
-        table.add_row(kind, *(f"{speed / speeds[0]:.2f}" for speed in speeds))
-    Console().print(table)
+        results.add(kind, *(f"{speed / speeds[0]:.2f}" for speed in speeds))
+    results.show(json_file)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""A large model out of a small trained one, with the same logits: realistic costs, real text.
+"""How does a large model decode real text? One made of a small trained one, with its logits.
 
-    python benches/widen.py MODEL OUT --hidden 1024 --layers 16 --intermediate 2816
+    python -m benches.widen --model M --out FOLDER --hidden 1024 --layers 16 --intermediate 2816
+
+It times nothing itself: the other benchmarks take its model, for realistic costs.
 
 For Llama and what derives from it. The residual stream gets channels that stay zero. Additional
 heads and MLP channels read with random weights and write with weights of zero; so do additional
-layers. Nothing of this changes the logits other than by rounding, while the arithmetic and the
-bytes moved are those of any dense model of the new size.
+layers. This changes the logits only by rounding, while the arithmetic and the bytes moved are those
+of any dense model of the new size.
 """
 
 import copy
@@ -16,9 +18,9 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from transformers import LlamaForCausalLM, PreTrainedModel
 
+from benches.common import Dtype, Seed, Trust, console
 from uag.errors import OptionError, UagError, UnsupportedModelError
 from uag.models.loading import load_model, load_tokenizer
 from uag.models.properties import parameter_count
@@ -86,7 +88,7 @@ def widened(
     kv_heads: int | None = None,
     seed: int = 0,
 ) -> PreTrainedModel:
-    """A model of the given size with the logits of `model`; what is not given stays as it is.
+    """A model of the given size with the logits of `model`; what is not given stays unchanged.
 
     The heads' own size stays, since rotary positions depend on it: `heads` follows from `hidden` if
     it is not given, and `kv_heads` from `heads` in the old proportion.
@@ -181,18 +183,18 @@ def _check(model: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
 
 
 def main(
-    model: Annotated[str, typer.Argument(help="Hub name or folder of a trained Llama.")],
-    out: Annotated[Path, typer.Argument(file_okay=False, help="Folder to write.")],
-    hidden: Annotated[int | None, typer.Option(min=1)] = None,
-    layers: Annotated[int | None, typer.Option(min=1)] = None,
-    intermediate: Annotated[int | None, typer.Option(min=1)] = None,
-    heads: Annotated[int | None, typer.Option(min=1)] = None,
-    kv_heads: Annotated[int | None, typer.Option(min=1)] = None,
-    dtype: str = "float32",
-    seed: int = 0,
-    trust_remote_code: bool = False,
+    model: Annotated[str, typer.Option(help="Name or folder of a trained Llama.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write.")],
+    hidden: Annotated[int | None, typer.Option(min=1, help="Channels.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Layers.")] = None,
+    intermediate: Annotated[int | None, typer.Option(min=1, help="Channels of an MLP.")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Query heads.")] = None,
+    kv_heads: Annotated[int | None, typer.Option(min=1, help="Key-value heads.")] = None,
+    dtype: Dtype = "float32",
+    seed: Seed = 0,
+    trust_remote_code: Trust = False,
 ) -> None:
-    """Widen a model and save it with its tokenizer."""
+    """Widen a model and save it with its tokenizer; what is not given stays unchanged."""
     try:
         tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         small = load_model(model, dtype=dtype, trust_remote_code=trust_remote_code)
@@ -209,7 +211,7 @@ def main(
         raise typer.BadParameter(str(error)) from error
     wide.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    Console(highlight=False).print(
+    console.print(
         f"{parameter_count(small):,} parameters to {parameter_count(wide):,}; "
         f"logits differ by {logits_difference(small, wide):.2g} of the largest"
     )

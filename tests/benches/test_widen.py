@@ -152,13 +152,14 @@ def test_the_command_saves_a_model_that_loads(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(main)
     names = [str(tmp_path / "small"), str(tmp_path / "wide")]
-    done = CliRunner().invoke(app, [*names, "--hidden", "64"])
+    asked = ["--model", names[0], "--out", names[1]]
+    done = CliRunner().invoke(app, [*asked, "--hidden", "64"])
     assert done.exit_code == 0 and "parameters to" in done.output
     small, wide = (load_model(name) for name in names)
     assert logits_difference(small, wide) < 1e-5
     loaded = transformers.AutoTokenizer.from_pretrained(names[1])
     assert loaded("Once upon a time") == tokenizer("gpt2")("Once upon a time")
-    refused = CliRunner().invoke(app, [*names, "--hidden", "8"])
+    refused = CliRunner().invoke(app, [*asked, "--hidden", "8"])
     assert refused.exit_code == 2 and "is less than" in refused.output
 
 

@@ -61,7 +61,7 @@ def story(**options: Any) -> uag.Output:
 
 def hostile_tokenizer() -> PreTrainedTokenizerFast:
     """Every one of its texts is a token: special ones, and others."""
-    from fakes import byte_level
+    from tests.support.tokenizers import byte_level
 
     made = byte_level("", 420)
     made.add_tokens([text for text in HOSTILE if text.isprintable()])

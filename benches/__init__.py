@@ -1,0 +1,1 @@
+"""Benchmarks of uag: see README.md for the question that each answers."""
