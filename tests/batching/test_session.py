@@ -132,7 +132,7 @@ def test_a_compiled_decoder_reads_batches_eagerly() -> None:
 
 
 class Fails(StoppingCriteria):
-    """Raises behind the third id of one text."""
+    """Raises after the third id of one text."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> Any:
         if input_ids.shape[1] > 14:

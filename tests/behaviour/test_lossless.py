@@ -19,7 +19,7 @@ def test_any_draft_leaves_the_output_of_any_target(
     expected = plain_ids(decoder.model, decoder.tokenizer(PROMPT)["input_ids"], max_new_tokens=48)
     runs = [decoder.generate(PROMPT, max_new_tokens=48) for _ in range(2)]
     assert [out.token_ids for out in runs] == [expected] * 2
-    # The drafts were right often enough to be accepted, and wrong often enough to be taken back.
+    # The drafts were right often enough to be accepted, and wrong often enough to be rejected.
     assert all(0 < out.stats.accepted < out.stats.candidates for out in runs)
 
 

@@ -153,7 +153,7 @@ def counted(out: Output) -> Counter[str]:
 
 @torch.inference_mode()
 def margins(decoder: SpeculativeDecoder, case: Case, drawn: list[int]) -> tuple[float, float]:
-    """How close the draw behind `drawn` is, and how close the choice of what may be drawn."""
+    """How close the draw after `drawn` is, and how close the choice of what may be drawn."""
     prompt = prompt_ids(decoder.tokenizer, case.prompt)
     options = {"do_sample": True} | case.options
     processors = plan_generation(decoder.model, decoder.tokenizer, prompt, options).processors

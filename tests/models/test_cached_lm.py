@@ -1,4 +1,4 @@
-"""A text may be taken back and told again anywhere: logits are those of reading it at once."""
+"""A text may be rolled back and continued anywhere: logits are those of one pass over it."""
 
 from random import Random
 
@@ -25,7 +25,7 @@ def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
     model, random = random_model(architecture, VOCABULARY), Random(seed)
     lm, text = CachedLM(model), list[int]()
     for _ in range(25):
-        # Most rewinds are short, some go behind the last round, few to the beginning.
+        # Most roll-backs are short, some go beyond the last round, few to the beginning.
         keep = max(0, len(text) - random.choice([0, 0, 1, 2, 3, 5, 12, 40]))
         added = [random.randrange(len(VOCABULARY)) for _ in range(random.choice([1, 1, 2, 6, 11]))]
         text = text[:keep] + added
@@ -69,7 +69,7 @@ def test_a_text_longer_than_the_window_is_read_from_its_recent_part(architecture
     for _ in range(30):
         lm.append([random.randrange(len(VOCABULARY)) for _ in range(random.randint(1, 9))])
         logits = lm.logits(1)[0]
-        # The model has read a suffix of the text: half a window, less or more what was taken back
+        # The model has read a suffix of the text: half a window, less or more what was rolled back
         # or added.
         suffixes = [
             at_once(model, lm.ids[-size:])[-1] for size in range(1, min(16, len(lm.ids)) + 1)

@@ -87,7 +87,7 @@ class Countdown:
 
 @contextmanager
 def before_passes(model: Any, countdown: Countdown) -> Iterator[None]:
-    """Have the countdown count a model's passes; in the midst of one, behind its first layer."""
+    """Have the countdown count a model's passes; in the middle of one, after its first layer."""
     handle = model.model.layers[0].register_forward_hook(countdown)
     try:
         yield

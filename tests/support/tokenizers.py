@@ -44,7 +44,7 @@ QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
 def byte_level(split: str, vocabulary: int, *, begin: bool = False) -> PreTrainedTokenizerFast:
-    """Byte-level BPE behind a split pattern, with an end token and, if asked for, a beginning."""
+    """Byte-level BPE after a split pattern, with an end token and, if asked for, a beginning."""
     raw = tokenizers.Tokenizer(models.BPE())
     if split == GPT2_SPLIT:
         raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -46,7 +46,7 @@ def both(decoder: SpeculativeDecoder, rows: dict[str, Tensor], **options: Any) -
 
 
 class EachEnd(StoppingCriteria):
-    """Ends each row behind another id."""
+    """Ends each row after another id."""
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
         return input_ids[:, -1] % (7 + torch.arange(len(input_ids))) == 0

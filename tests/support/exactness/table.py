@@ -100,7 +100,7 @@ class Table:
 
     @cached_property
     def favourites(self) -> list[int]:
-        """The likeliest id behind each of `beginnings`."""
+        """The likeliest id after each of `beginnings`."""
         return self.scores.argmax(-1).tolist()
 
     @cached_property

@@ -75,7 +75,7 @@ class TinyLM(PreTrainedModel, GenerationMixin):
 
 
 def spelling(pieces: list[str], merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with these tokens behind an end-of-text token."""
+    """Byte-level BPE with these tokens after an end-of-text token."""
     vocabulary = {piece: id for id, piece in enumerate(["<end>", *pieces])}
     raw = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -36,7 +36,7 @@ class ScriptedLogits:
         model.register_forward_hook(self._add, with_kwargs=True)
 
     def set_texts(self, texts: list[list[int]]) -> None:
-        """Tokens of `texts` have what first came behind them, four fifths of the tokens."""
+        """Tokens of `texts` have what first came after them, four fifths of the tokens."""
         self.table.zero_()
         for text in texts:
             for id, after in pairwise(text):

@@ -48,7 +48,7 @@ class Shifts(LogitsProcessor):
 
 
 class Ends(StoppingCriteria):
-    """Ends a text behind one of some ids."""
+    """Ends a text after one of some ids."""
 
     def __init__(self, id: int) -> None:
         self.id = id

@@ -107,7 +107,7 @@ def margin(
     options: dict[str, Any],
     count: int,
 ) -> float:
-    """Between the two best scores behind `text`; where texts are cut by probability, of that too.
+    """Between the two best scores after `text`; where texts are cut by probability, of that too.
 
     `count`: how many rows of the same prompt come before.
     """
