@@ -12,16 +12,21 @@ from uag.limits import LIMITS, check_limits, check_positive
 EDGES: list[tuple[str, list[Any], list[Any]]] = [
     ("temperature", [1e-9, 5], [0, -1, math.inf, math.nan]),
     ("draft_temperature", [1e-9, 5], [0, -1, math.inf, math.nan]),
-    ("top_k", [0, 3, 4.0], [-1, 2.5]),
+    ("top_k", [0, 3, 4.0], [-1, 2.5, math.inf, math.nan]),
     ("top_p", [1e-9, 1], [0, 1.01, math.nan]),
     ("min_p", [0, 1], [-0.1, 1.1]),
     ("typical_p", [1e-9, 1], [0, 1.01]),
     ("epsilon_cutoff", [0, 0.99], [1, -0.1]),
     ("eta_cutoff", [0, 0.99], [1, -0.1]),
-    ("seed", [0, 2**63 - 1], [-1, 2**63, 1.5]),
-    ("num_return_sequences", [1, 9], [0, 1.5]),
-    ("batch_size", [1, 9], [0, 1.5]),
-]
+    ("seed", [0, 2**63 - 1], [-1, 2**63, 1.5, math.inf]),
+    ("num_return_sequences", [1, 9], [0, 1.5, math.inf]),
+    ("batch_size", [1, 9], [0, 1.5, math.inf, math.nan]),
+    *(
+        (name, [0, 1, 9], [-1, 1.0, 2.5, math.inf])
+        for name in ("max_new_tokens", "max_length", "min_new_tokens", "min_length",
+                     "no_repeat_ngram_size")
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), EDGES, ids=[name for name, *_ in EDGES])

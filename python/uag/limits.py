@@ -6,6 +6,14 @@ from typing import Any
 
 from uag.errors import OptionError
 
+# Options that count ids.
+COUNTS = ("max_new_tokens", "max_length", "min_new_tokens", "min_length", "no_repeat_ngram_size")
+
+
+def _is_count(value: float) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
 # Option -> (whether a value is allowed, its limits in words). transformers does not check these
 # limits, or ignores a value outside them.
 LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -14,7 +22,7 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
         "above 0; for greedy decoding omit it and do_sample",
     ),
     "top_k": (
-        lambda value: value >= 0 and value == int(value),
+        lambda value: value >= 0 and value % 1 == 0,
         "a whole number; 0 keeps all tokens",
     ),
     "top_p": (lambda value: 0 < value <= 1, "above 0 and at most 1, which keeps all tokens"),
@@ -24,11 +32,12 @@ LIMITS: dict[str, tuple[Callable[[float], bool], str]] = {
     "eta_cutoff": (lambda value: 0 <= value < 1, "from 0, which keeps all tokens, to below 1"),
     "draft_temperature": (lambda value: 0 < value < math.inf, "above 0; 1 is the target's own"),
     "seed": (
-        lambda value: 0 <= value < 2**63 and value == int(value),
+        lambda value: 0 <= value < 2**63 and value % 1 == 0,
         "a whole number from 0 to 2**63 - 1",
     ),
-    "num_return_sequences": (lambda value: value >= 1 and value == int(value), "at least 1"),
-    "batch_size": (lambda value: value >= 1 and value == int(value), "at least 1"),
+    "num_return_sequences": (lambda value: value >= 1 and value % 1 == 0, "at least 1"),
+    "batch_size": (lambda value: value >= 1 and value % 1 == 0, "at least 1"),
+    **dict.fromkeys(COUNTS, (_is_count, "a whole number, at least 0")),
 }
 
 
