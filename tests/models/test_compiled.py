@@ -183,6 +183,14 @@ def test_what_compiling_gains_is_told_from_what_drafts_gain() -> None:
     assert comparison.identical
 
 
+def test_so_it_is_told_from_what_lookups_gain() -> None:
+    decoder = pair(compile="eager")
+    alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, "lookup", compile="eager")
+    comparison = compare(alone, PROMPT, runs=1, max_new_tokens=6, with_transformers=False)
+    assert [method.name for method in comparison.methods] == ["plain", "plain compiled", "uag"]
+    assert comparison.identical
+
+
 # torch's own, where inductor is first imported.
 @pytest.mark.filterwarnings("ignore:`torch.jit.*is deprecated:DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

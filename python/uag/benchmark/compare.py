@@ -64,8 +64,8 @@ def compare(
     All methods run interleaved, prompt by prompt, so that background load affects them equally.
     Decoding is greedy unless `temperature` is given. When sampling, there is one more method: uag
     without an assistant, whose output uag with the assistant must reproduce from the same seed,
-    unless it samples by rejection. If the decoder has an assistant and compiles its models, the
-    compiled target alone is a method too.
+    unless it samples by rejection. If the decoder drafts and compiles its models, the compiled
+    target alone is a method too.
 
     If transformers' assisted generation fails, the result has its error in place of its numbers.
 
@@ -112,7 +112,7 @@ def compare(
     if sampled:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
         methods.append(_TimedMethod(ALONE, _assisted(alone, seeded)))
-    if decoder.compile and decoder.assistant is not None:
+    if decoder.compile and (decoder.assistant is not None or decoder.lookup is not None):
         # So that the gain from compiling is not taken for a gain from the assistant.
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
         methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
