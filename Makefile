@@ -37,7 +37,7 @@ lint: $(VENV)/.built  ## format, lints, types, stubs
 
 licences: $(VENV)/.built  ## licences and sources of Rust dependencies; with cargo-deny, advisories too
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check; \
-	else $(BIN)/python -m pytest -q tests/test_licences.py; fi
+	else $(BIN)/python -m pytest -q tests/repository/test_licences.py; fi
 
 docs: $(VENV)/.built  ## the documentation in site/; a warning is an error
 	$(BIN)/zensical build --strict

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from uag import SpeculativeDecoder
 
 from benches.common import (
     Assistant,
@@ -32,6 +31,7 @@ from benches.common import (
     split,
     timed,
 )
+from uag import SpeculativeDecoder
 
 
 def padded(decoder: SpeculativeDecoder, prompts: list[list[int]]) -> dict[str, torch.Tensor]:

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from uag import SpeculativeDecoder
 
 from benches.common import (
     Assistant,
@@ -37,6 +36,7 @@ from benches.common import (
     needed,
     pair_names,
 )
+from uag import SpeculativeDecoder
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"

@@ -17,6 +17,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from uag import SpeculativeDecoder
 
 Target = Annotated[

@@ -17,7 +17,6 @@ import torch
 import typer
 from torch import Tensor, nn
 from transformers import StaticCache
-from uag.models.cached_lm import CachedLM
 
 from benches.common import (
     Dtype,
@@ -31,6 +30,7 @@ from benches.common import (
     demo_folder,
     split,
 )
+from uag.models.cached_lm import CachedLM
 
 CONTEXT = 100
 PASSES = 8

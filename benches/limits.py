@@ -24,9 +24,6 @@ from rich.progress import track
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.generation import BaseStreamer
-from uag import SpeculativeDecoder
-from uag.stats import Round
-from uag.translation.tokenizers import prompt_ids
 
 from benches.common import (
     JsonFile,
@@ -43,6 +40,9 @@ from benches.common import (
     story_openings,
     transformers_ids,
 )
+from uag import SpeculativeDecoder
+from uag.stats import Round
+from uag.translation.tokenizers import prompt_ids
 
 FIRST = 50  # tokens, after which an assistant that does not help must be known
 

@@ -14,9 +14,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
-from uag import Round, SpeculativeDecoder
-from uag.draft import GoesOn
-from uag.lookahead.schedules import parse_lookahead
 
 from benches.common import (
     Assistant,
@@ -36,6 +33,9 @@ from benches.common import (
     story_openings,
     timed,
 )
+from uag import Round, SpeculativeDecoder
+from uag.draft import GoesOn
+from uag.lookahead.schedules import parse_lookahead
 
 MOST = 20
 

@@ -26,13 +26,6 @@ import torch
 import typer
 from transformers import AutoTokenizer
 from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
-from uag import Lookup, SpeculativeDecoder
-from uag.decoding.verify import agreement
-from uag.draft import Draft
-from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
-from uag.lookahead.auto import Auto
-from uag.lookahead.lookup_rule import LONGEST_TEXT
-from uag.translation.bridge import Bridge
 
 from benches.common import (
     OPENING,
@@ -54,6 +47,13 @@ from benches.common import (
     timed,
     transformers_ids,
 )
+from uag import Lookup, SpeculativeDecoder
+from uag.decoding.verify import agreement
+from uag.draft import Draft
+from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
+from uag.lookahead.auto import Auto
+from uag.lookahead.lookup_rule import LONGEST_TEXT
+from uag.translation.bridge import Bridge
 
 # transformers' documentation looks up 10.
 IDS = 10

@@ -15,7 +15,6 @@ from typing import Annotated, Any, cast
 import torch
 import typer
 from transformers import DynamicCache, PreTrainedModel
-from uag import SpeculativeDecoder
 
 from benches.common import (
     Assistant,
@@ -32,6 +31,7 @@ from benches.common import (
     pair_names,
     write_json,
 )
+from uag import SpeculativeDecoder
 
 PROMPT = "Once upon a time, there was a little girl named Lily."
 

@@ -40,9 +40,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
-from uag import SpeculativeDecoder
 
 from benches.common import JsonFile, Results, Runs, Seed, split
+from uag import SpeculativeDecoder
 
 # Words of letters of their own: the last token alone says how a word continues.
 WORDS = ["".join(letters) for letters in zip(*[iter(ascii_letters)] * 4, strict=True)]

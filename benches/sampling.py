@@ -29,11 +29,6 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from transformers import PreTrainedModel
-from uag import SpeculativeDecoder
-from uag.models.cached_lm import Choose
-from uag.sampling.coupled import DraftShape
-from uag.sampling.greedy import Choice, most_likely_draft
-from uag.translation.tokenizers import prompt_ids
 
 from benches.common import (
     FixedLookahead,
@@ -57,6 +52,11 @@ from benches.common import (
     transformers_ids,
     write_json,
 )
+from uag import SpeculativeDecoder
+from uag.models.cached_lm import Choose
+from uag.sampling.coupled import DraftShape
+from uag.sampling.greedy import Choice, most_likely_draft
+from uag.translation.tokenizers import prompt_ids
 
 PEER = "transformers"  # a failure of this one is a result
 

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from uag import SpeculativeDecoder
-from uag.clock import set_clock
 
 from benches.common import (
     Assistant,
@@ -27,6 +25,8 @@ from benches.common import (
     load_pair,
     story_prompts,
 )
+from uag import SpeculativeDecoder
+from uag.clock import set_clock
 
 # Numbers of ids, milliseconds of a target's pass over each number, and of one of the assistant.
 # The first two are those of a target of 200 million parameters on two CPU cores; the last is like a

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.generation.candidate_generator import (
     AssistedCandidateGeneratorDifferentTokenizers as Transformers,
 )
+
 from uag import _core
 
 PAIRS = [("llama3", "qwen2.5"), ("llama2", "qwen2"), ("gpt2", "llama3"), ("gemma", "llama2")]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
+
 from uag.sampling.noise import gumbel, step_keys
 
 CPU = torch.device("cpu")

@@ -10,9 +10,6 @@ from time import process_time
 from typing import Annotated
 
 import typer
-from uag import SpeculativeDecoder
-from uag.benchmark.compare import PROMPTS
-from uag.decoding.trace import Trace
 
 from benches.common import (
     Assistant,
@@ -27,6 +24,9 @@ from benches.common import (
     load_pair,
     write_json,
 )
+from uag import SpeculativeDecoder
+from uag.benchmark.compare import PROMPTS
+from uag.decoding.trace import Trace
 
 
 def main(

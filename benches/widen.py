@@ -19,11 +19,11 @@ from typing import Annotated
 import torch
 import typer
 from transformers import LlamaForCausalLM, PreTrainedModel
+
+from benches.common import Dtype, Seed, Trust, console
 from uag.errors import OptionError, UagError, UnsupportedModelError
 from uag.models.loading import load_model, load_tokenizer
 from uag.models.properties import parameter_count
-
-from benches.common import Dtype, Seed, Trust, console
 
 # The axes of each module's weight, rows first: those it writes to and those it reads from.
 # A head's place follows its key-value head's, so query heads are split in two axes.

@@ -12,6 +12,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+# Some folders beside this file have names of libraries, such as `requests`.
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != HERE]
+
 BIN = Path(sys.executable).parent
 # Seconds, and nothing heavy: what `import uag` may take.
 IMPORT = 0.1

@@ -1,4 +1,6 @@
-"""A model generates faster by the guesses of a smaller one, whatever their tokenizers.
+"""Speculative decoding between models with different tokenizers, with the target's own output.
+
+Start with `SpeculativeDecoder`, which decodes with a target model and a smaller assistant model.
 
 Importing this package is cheap: torch and transformers are loaded when a name that needs them is
 first used.

@@ -1,7 +1,7 @@
-"""The time of a round by phase, on the clock of the text that is decoded.
+"""The seconds of a round by phase, on the clock of the generation it belongs to.
 
-Several texts may take turns on one thread. Each then has a clock of its own, which stands still
-while the others run; the scheduler sets it in the context of the text.
+Several generations may take turns on one thread. Each then has its own clock, which stops while the
+others run. The scheduler sets it in the generation's context (`contextvars`).
 """
 
 from collections.abc import Callable, Generator
@@ -9,22 +9,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
 
-# Where no scheduler has set a clock, time is that of the machine.
+# Without a scheduler, time is the machine's.
 _clock: ContextVar[Callable[[], float]] = ContextVar("clock", default=perf_counter)
 
 
 def now() -> float:
-    """The time in seconds for the text that is decoded; only differences mean anything."""
+    """The time in seconds on the current generation's clock; only differences mean anything."""
     return _clock.get()()
 
 
 def current_clock() -> Callable[[], float]:
-    """What `now` reads in the current context."""
+    """The function that `now` calls in the current context."""
     return _clock.get()
 
 
 def set_clock(clock: Callable[[], float]) -> None:
-    """Have `now` read another clock in the current context.
+    """Make `now` use another clock in the current context.
 
     >>> from contextvars import copy_context
     >>> context = copy_context()
@@ -36,7 +36,14 @@ def set_clock(clock: Callable[[], float]) -> None:
 
 
 class Clock:
-    """Wall-clock seconds of a round by phase; what no phase claims is "other"."""
+    """Wall-clock seconds of a round by phase; time outside every phase counts as "other".
+
+    >>> clock = Clock()
+    >>> with clock.phase("draft"):
+    ...     pass
+    >>> list(clock.seconds())
+    ['draft', 'other']
+    """
 
     def __init__(self) -> None:
         self._phases: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The front door: two models, one text."""
+"""`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
 from typing import Any, Self, cast, overload
@@ -33,20 +33,25 @@ from uag.requests.prompt import Prompt, several
 from uag.requests.request import RequestReader
 from uag.requests.transformers_call import check_call, check_config, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
-from uag.translation.bridge import Bridge, SpecialPairs
+from uag.translation.bridge import Both, Bridge, SpecialPairs
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer
 
 DEFAULT_LOOKAHEAD = "auto"
-# Texts at a time, if more are asked for.
+# How many generations are decoded at the same time by default.
 BATCH_SIZE = 16
 
 
 class SpeculativeDecoder:
-    """Generates with a target model, faster by the guesses of an assistant with another tokenizer.
+    """Speculative decoding of a target model with an assistant that may have another tokenizer.
 
-    The output is that of the target alone. Neither model nor tokenizer is changed, and no text is
-    kept between calls, so an interrupted call leaves nothing behind.
+    The assistant drafts tokens, and the target verifies them in one forward pass. The output is the
+    target's own: with greedy decoding the ids that the target alone would generate, and when
+    sampling, tokens from exactly the target's distribution. In floating point, passes of different
+    widths round differently, so where two tokens' scores are nearly equal the choice may differ.
+
+    The decoder changes neither models nor tokenizers, and keeps no state of a generation between
+    calls. It can be used again after an error or an interrupt.
 
     >>> decoder = SpeculativeDecoder(target, target_tokenizer, assistant, assistant_tokenizer)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
@@ -56,37 +61,57 @@ class SpeculativeDecoder:
 
     Args:
         model: the target, a decoder-only transformers model.
-        tokenizer: its fast tokenizer.
-        assistant: a smaller model of the same kind; "lookup", or a `Lookup`, to draft from the text
-            so far, or from that and others; or any object that guesses texts (`Drafter`); or `None`
-            to decode plainly.
-        assistant_tokenizer: its fast tokenizer. A `Drafter` that proposes text, or ids of the
-            target's, needs none.
-        lookup: a `Lookup`, or `True` for the text so far, to draft from beside an assistant: each
-            draft is of the one that promises more. By default the text so far, beside a model and
-            with lookahead "auto"; `False` for the assistant alone.
-        lookahead: how many assistant ids to draft each round: "auto" (as many as pay, by measured
-            cost and acceptance, or none), a number, "heuristic" (transformers' schedule), or a
-            `Lookahead`.
-        special_pairs: (target token, assistant token) that mean the same, such as the markers of a
-            chat format, by id or content. End-of-text tokens are paired anyway.
-        draft_temperature: when tokens are drawn, the assistant's temperature as a fraction of the
-            target's; by default what suits how often it is right. It does not touch the output.
-        sampling: "coupled" (the assistant draws with the target's noise: the text for a seed is the
-            same whoever drafts) or "rejection" (token-level intersection: better for some pairs
-            whose vocabularies overlap well; the text for a seed depends on drafts). Both draw
-            exactly from the target's distribution.
-        compile: whether to run both models through `torch.compile`, over buffers of fixed size; or
-            the name of one of its backends, such as "cudagraphs". It pays on a GPU, or where many
-            texts follow: the first pass of each of a few widths takes seconds (`Stats`). A model
-            that cannot be compiled runs as it is.
+        tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`.
+        assistant: what drafts. One of:
+
+            - a smaller decoder-only transformers model;
+            - "lookup", to copy from the prompt and output so far;
+            - a `Lookup`, to copy from these and from other texts;
+            - an object with the method of `Drafter`, which proposes text or ids by any rule;
+            - `None` (default), to decode without drafts.
+        assistant_tokenizer: the assistant's tokenizer, required for an assistant model. For a
+            `Drafter` it gives the vocabulary of the ids that are proposed; without it these are ids
+            of the target.
+        lookup: texts to copy drafts from, in addition to the assistant's drafts; each round uses
+            the more promising of the two. `True` for the prompt and output so far, a `Lookup` for
+            other texts too, `False` for the assistant alone. `None` (default) means `True` for an
+            assistant model with lookahead "auto", else `False`.
+        lookahead: how many assistant ids to draft in each round. "auto" (default) drafts as many
+            as pay by measured cost and acceptance, or none; a number drafts as many always;
+            "heuristic" is transformers' schedule; or an object with the methods of `Lookahead`.
+        special_pairs: pairs (target token, assistant token) of special tokens that mean the same,
+            such as the markers of a chat format; each as an id or as its content. End-of-text
+            tokens are always paired.
+        draft_temperature: when sampling, the assistant's temperature as a fraction of the target's;
+            `None` (default) adapts it to how often drafts are accepted with "coupled" sampling, and
+            is 1 with "rejection". It does not change the distribution of the output.
+        sampling: how drafts are sampled and verified with `do_sample=True`; both methods sample
+            exactly from the target's distribution. "coupled" (default): the assistant samples with
+            the target's noise, so that a seed gives the same output with any assistant or none.
+            "rejection": rejection sampling on the tokens that both vocabularies share, which
+            accepts more for some pairs whose vocabularies overlap well; the output for a seed
+            depends on the drafts.
+        compile: whether to run both models through `torch.compile`, with KV caches in buffers of
+            fixed size; or the name of a backend, such as "cudagraphs". Default `False`. The first
+            pass of each of a few widths takes seconds (`Stats.compile_seconds`), so it pays on a
+            GPU or for many generations. A model that cannot be compiled runs eagerly.
+
+    Attributes:
+        model, tokenizer, lookahead, compile: as given.
+        assistant: the model or `Drafter`; `None` for lookups alone.
+        sampling: the method in use: "coupled", or "rejection" with an assistant model.
+        assistant_tokenizer: as given; without one, the target's.
+        lookup: the `Lookup` in use, also if it is the assistant; `None` without one.
+        bridge: the translation between both vocabularies.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder, a model whose state cannot be taken back, one
-            without weights (on the meta device), or an assistant that is none.
-        UnsupportedTokenizerError: for a Python-only tokenizer, or one that is not its model's.
+        UnsupportedModelError: for an encoder-decoder, a model whose cache cannot be rolled back, a
+            model without weights (on the meta device), or an assistant of an unknown type.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer, one that does not belong to
+            its model, an assistant model without a tokenizer, or a special pair with an unknown
+            token.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
-            sampling, or an unknown backend.
+            `sampling`, an unknown backend, or two lookups (`assistant` and `lookup`).
     """
 
     def __init__(
@@ -116,7 +141,6 @@ class SpeculativeDecoder:
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
         self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
         self.lookup = side.lookup
-        self.lookahead = lookahead
         self.compile = compile
         pairs = [*(special_pairs or ()), *side.end_pairs(model, tokenizer)]
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
@@ -124,9 +148,19 @@ class SpeculativeDecoder:
         side.check(model, self.bridge)
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
-        both = tokenizer, self.assistant_tokenizer
-        self._requests = RequestReader(model, *both, self.bridge)
+        self.sampling = method.name
+        both = Both(tokenizer, self.assistant_tokenizer)
+        self._requests = RequestReader(model, both.target, both.assistant, self.bridge)
         self._engine = Engine(target, side, self.bridge, both, schedule, method)
+
+    @property
+    def lookahead(self) -> int | str | Lookahead:
+        """How many assistant ids to draft each round; another value holds from the next call."""
+        return self._engine.schedule.option
+
+    @lookahead.setter
+    def lookahead(self, option: int | str | Lookahead) -> None:
+        self._engine.schedule = Schedule(option)
 
     @classmethod
     def from_pretrained(
@@ -144,12 +178,18 @@ class SpeculativeDecoder:
         assistant_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> Self:
-        """Load both models and their tokenizers by hub name or folder.
+        """Build a decoder from the hub names or folders of both models.
+
+        The first time, models are downloaded from the hub.
+
+        >>> decoder = SpeculativeDecoder.from_pretrained(               # doctest: +SKIP
+        ...     "google/gemma-2-9b", "double7/vicuna-68m", dtype="bfloat16", device_map="cuda"
+        ... )
 
         Args:
             target: hub name or folder of the target.
             assistant: hub name or folder of the assistant; "lookup" or a `Lookup` (see the class);
-                `None` to decode plainly.
+                `None` to decode without drafts.
             lookup: see the class.
             lookahead: see the class.
             special_pairs: see the class.
@@ -157,15 +197,18 @@ class SpeculativeDecoder:
             sampling: see the class.
             compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
-            assistant_options: in place of `options` for the assistant, such as another device.
-            options: passed to both models' `from_pretrained`, such as `dtype` and `device_map`.
-                Weights that are no safetensors can run code when they are read, and are only read
-                with `use_safetensors=False` (or `None`, transformers' default: either kind).
+            assistant_options: options of the assistant that differ from `options`, such as another
+                device.
+            options: passed to `from_pretrained` of both models, such as `dtype` and `device_map`.
+                Weights that are not in safetensors format can run code when they are loaded, so
+                they are refused unless `use_safetensors` is `False` or `None` (`None` is
+                transformers' default: either format).
 
         Raises:
             LoadError: if a model or tokenizer cannot be loaded.
+            UagError: for what the class itself refuses.
         """
-        Schedule(lookahead)  # a mistake in it shows before gigabytes are read
+        Schedule(lookahead)  # raises for a wrong value before gigabytes are loaded
         options["trust_remote_code"] = trust_remote_code
         pair = load_pair(target, assistant, options=options, assistant_options=assistant_options)
         return cls(
@@ -202,14 +245,15 @@ class SpeculativeDecoder:
         trace: bool = False,
         **options: Any,
     ) -> Output | list[Output]:
-        """Continue a prompt, or each of several, which share forward passes.
+        """Continue a prompt; or several prompts, which share forward passes.
 
-        Each text accepts its own number of ids in a round, and leaves when it ends. Its ids are
-        those that it has alone: exactly in exact arithmetic, and up to ties of rounded numbers.
+        In a batch, each generation accepts its own number of ids in a round, and leaves when it
+        ends. Its output is the one that it would have alone, but for rounding where scores are
+        nearly equal.
 
-        With `do_sample=True` tokens are drawn from the target's distribution, shaped by its options
-        as in transformers; the text for a seed is the same with any assistant, any lookahead, or
-        none.
+        With `do_sample=True` tokens are sampled from the target's distribution, shaped by
+        `temperature`, `top_p` and the like as in transformers. With "coupled" sampling, the output
+        for a seed is the same with any assistant, with any lookahead, and without drafts.
 
         >>> outs = decoder.generate(["Once", "One day"], do_sample=True, seed=1, max_new_tokens=8)
         >>> outs[1].token_ids == decoder.generate(
@@ -218,26 +262,32 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: text; or target ids as a list or as a tensor of one row; or messages of a chat,
-                or a `Chat`; or a list of those.
-            num_return_sequences: how many continuations to draw of each prompt. If it is given, or
-                several prompts are, the result is a list, a prompt's continuations together.
-            seed: from 0 to 2**63 - 1. Each text has noise of its own: another seed, prompt or
-                continuation of the same prompt is an independent draw. Without it, one is drawn
-                from torch's generator, which `torch.manual_seed` sets.
-            batch_size: most texts that are decoded at the same time; as one ends the next begins.
-                Each needs memory for its states.
-            streamer: one of transformers', which gets the prompt and then ids as they are accepted,
-                always of whole characters; for one text.
-            trace: whether to keep each round, id by id, in `Output.trace`.
-            options: transformers' own generation options (`max_new_tokens`, `stop_strings`,
-                `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`, `logits_processor`,
-                ...); defaults are those of the target's `generation_config`.
+            prompt: a `str`; target ids, as a list or as a tensor of shape `[length]` or
+                `[1, length]`; the messages of a chat, or a `Chat`. A list of several of these gives
+                a list of outputs.
+            num_return_sequences: how many continuations to sample of each prompt (default: one).
+                If given, the result is a list, in the order of the prompts, with the continuations
+                of each prompt one after the other. More than one needs `do_sample=True`.
+            seed: a number from 0 to 2**63 - 1 that determines the sampled tokens. Different seeds,
+                prompts and continuations of the same prompt are sampled independently. `None`
+                (default) takes a seed from torch's generator, which `torch.manual_seed` sets;
+                `Output.seed` says which.
+            batch_size: how many generations are decoded at the same time, at most (default 16).
+                When one ends, the next begins. Each needs memory for its KV caches.
+            streamer: a streamer of transformers, for a single generation. It gets the prompt, and
+                then ids as soon as they are emitted and complete a character.
+            trace: whether to record each round, id by id, in `Output.trace`.
+            options: generation options under transformers' names: `max_new_tokens`,
+                `stop_strings`, `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`,
+                `logits_processor`, ... Those left out come from the target's `generation_config`.
+
+        Returns:
+            An `Output`; or a list, for several prompts or with `num_return_sequences`.
 
         Raises:
-            PromptError: for a prompt that is empty, too long or has unknown ids.
+            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary.
             OptionError: for an option that is unknown, out of range or not supported.
-            LogitsError: if the target gives NaN, or the options leave no token.
+            LogitsError: if the target's logits are NaN, or the options allow no token.
         """
         prompts = several(prompt)
         check_limits({"batch_size": batch_size})
@@ -268,11 +318,11 @@ class SpeculativeDecoder:
         num_return_sequences: int | None = None,
         **options: Any,
     ) -> Output | list[Output]:
-        """Reply to a chat: each model is prompted by its own chat template.
+        """Generate the reply to a chat, with each model prompted by its own chat template.
 
-        The ids are those of `model.generate` on `tokenizer.apply_chat_template(messages,
+        The output is that of `model.generate` on `tokenizer.apply_chat_template(messages,
         add_generation_prompt=True)`. An assistant without a template reads the chat as plain text.
-        A last message of the role "assistant" is continued.
+        If the last message has the role "assistant", it is continued.
 
         >>> messages = [{"role": "user", "content": "Tell me a story."}]
         >>> template = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -281,31 +331,49 @@ class SpeculativeDecoder:
         True
 
         Args:
-            messages: with "role" and "content", as for `apply_chat_template`.
+            messages: dicts with "role" and "content", as for `apply_chat_template`.
             num_return_sequences: see `generate`.
-            options: options of `apply_chat_template` (`tools`, `documents`, `chat_template`),
-                variables of the templates (`enable_thinking`), and arguments of `generate`. `tools`
-                and the variables go to both templates, `chat_template` is the target's.
+            options: arguments of `generate`, options of `apply_chat_template` (`tools`,
+                `documents`, `chat_template`), and variables of the templates (`enable_thinking`).
+                `chat_template` is for the target only; the other template options are for both.
+
+        Returns:
+            An `Output`; or a list, with `num_return_sequences`.
 
         Raises:
-            PromptError: if the target has no template, it knows no tools but is given some, or it
-                cannot render the messages.
+            PromptError: if the target has no chat template, its template does not support the given
+                `tools`, or it cannot render the messages.
             OptionError: for an option that neither `generate` nor a template knows.
+            LogitsError: see `generate`.
         """
-        of_generation = {name: value for name, value in options.items() if is_option(name)}
-        of_templates = {name: value for name, value in options.items() if not is_option(name)}
+        generation_options = {name: value for name, value in options.items() if is_option(name)}
+        template_options = {name: value for name, value in options.items() if not is_option(name)}
         count = num_return_sequences
         return self.generate(
-            Chat(messages, **of_templates), num_return_sequences=count, **of_generation
+            Chat(messages, **template_options), num_return_sequences=count, **generation_options
         )
 
     def stream(
         self, prompt: Prompt, *, seed: int | None = None, trace: bool = False, **options: Any
     ) -> TextStream:
-        """Continue a prompt, a piece of text at a time, as soon as its characters are complete.
+        """Continue a prompt, giving the new text piece by piece as it is decoded.
 
-        The pieces joined are the `text` of `generate`. Arguments and errors are those of
-        `generate`; the arguments are checked before the first piece is asked for.
+        Every piece consists of whole characters, and all pieces joined are the `text` of
+        `generate`. Prompt and options are checked at once; decoding runs while the stream is read.
+
+        >>> for piece in decoder.stream("Once upon a time", max_new_tokens=8):
+        ...     print(piece, end="", flush=True)                        # doctest: +SKIP
+
+        Args:
+            prompt: one prompt, see `generate`.
+            seed: see `generate`.
+            trace: whether to record each round, id by id, in `TextStream.trace`.
+            options: see `generate`.
+
+        Raises:
+            PromptError: see `generate`.
+            OptionError: see `generate`.
+            LogitsError: see `generate`; raised while the stream is read.
         """
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
@@ -323,9 +391,10 @@ class SpeculativeDecoder:
         streamer: BaseStreamer | None = None,
         **model_kwargs: Any,
     ) -> Tensor | AssistedOutput:
-        """Decode in transformers' place: `model.generate(**inputs, custom_generate=decoder)`.
+        """Decode for transformers: `model.generate(**inputs, custom_generate=decoder)`.
 
-        Arguments and result are those of `model.generate`; `seed` is this method's own.
+        transformers calls this method in place of its own decoding loop; it also works in
+        pipelines. Arguments and result are those of `model.generate`, plus `seed`.
 
         >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
         >>> ids = target.generate(**inputs, max_new_tokens=8, custom_generate=decoder)
@@ -335,18 +404,25 @@ class SpeculativeDecoder:
         Args:
             model: the decoder's target.
             input_ids: `[rows, length]`, padded on the left.
-            logits_processor: as prepared by `generate`; so are the next two.
-            stopping_criteria: likewise.
-            generation_config: likewise.
+            logits_processor: prepared by `model.generate`.
+            stopping_criteria: prepared by `model.generate`.
+            generation_config: prepared by `model.generate`.
             seed: see `generate`.
-            stop_strings: see transformers; no `tokenizer` is needed.
-            streamer: the one given to `model.generate`, unless another is given here.
-            model_kwargs: inputs of the model, of which the attention mask counts.
+            stop_strings: as in transformers, but without the argument `tokenizer`.
+            streamer: for a single row; by default the one given to `model.generate`.
+            model_kwargs: inputs of the model prepared by `model.generate`. Only `attention_mask`
+                is used, which marks the padding.
+
+        Returns:
+            Ids of shape `[rows, length]`, prompts included; with `return_dict_in_generate=True` an
+            `AssistedOutput`.
 
         Raises:
-            OptionError: for another model, beams and other ways to decode, or a streamer of several
-                rows.
-            PromptError: for rows that are not padded on the left.
+            OptionError: for another model than the decoder's, beam search and other methods of
+                decoding that are not supported, inputs that are not supported, or a streamer with
+                several rows.
+            PromptError: for rows that are not padded on the left, are empty or too long.
+            LogitsError: see `generate`.
         """
         call = generate_call(input_ids)
         check_call(self.model, model, input_ids, call, streamer, model_kwargs)
@@ -363,12 +439,12 @@ class SpeculativeDecoder:
             stopping_criteria,
         )
         check_limits({"seed": seed})
-        of_call = call.get("streamer")
+        callers_streamer = call.get("streamer")
         outputs = self._engine.run(
             requests := self._requests.rows(rows),
             seed,
-            len(requests),  # as many at a time as transformers would take
-            streamer or of_call,
-            has_prompt=of_call is not None,
+            len(requests),  # all rows at the same time, as in transformers
+            streamer or callers_streamer,
+            has_prompt=callers_streamer is not None,
         )
         return rows.output(outputs)

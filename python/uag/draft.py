@@ -1,4 +1,4 @@
-"""What an assistant proposes, and how it is asked whether to go on."""
+"""What is proposed in a round, and the question whether a draft should continue."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What may continue the text: ids in the assistant's vocabulary, then text in nobody's.
+    """A proposed continuation: ids in the assistant's vocabulary, then bytes that were looked up.
+
+    >>> Draft().ids, Draft(text=b" upon a time").text
+    ([], b' upon a time')
 
     Attributes:
-        ids: none if there is nothing to propose.
-        confidences: the chance of each drafted id by who drafted it, where the lookahead asks.
-        seconds: for each of `ids`, what it took.
-        text: bytes after them that were looked up. A target id that reaches into them counts as
-            one drafted id.
-        searched: whether texts were looked up, with or without a find.
+        ids: drafted ids in the assistant's vocabulary; empty if there is nothing to propose.
+        confidences: the probability of each drafted id, as estimated by what drafted it. A model
+            gives them only if the lookahead asks; a lookup gives one for each target id.
+        seconds: for each of `ids`, how long it took to draft.
+        text: looked-up bytes that follow `ids`. Each target id that reaches into them counts as one
+            drafted id.
+        searched: whether a lookup was tried, even if it found nothing.
     """
 
     ids: list[int] = field(default_factory=list[int])
@@ -24,5 +28,5 @@ class Draft:
     searched: bool = False
 
 
-# Whether to draft one more id, given the probability that the assistant gave to the last one.
+# Called with the assistant's probability of the id it drafted last; whether to draft one more.
 GoesOn = Callable[[float], bool]

@@ -1,4 +1,4 @@
-"""What one call wires: caches, drafts, lookahead and sampling of each text, and their rounds."""
+"""Runs calls: gives each generation its caches, drafts, lookahead and sampling, and decodes it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,15 +26,16 @@ from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
 from uag.stats import Round, Stats
-from uag.translation.bridge import Bridge
+from uag.translation.bridge import Both, Bridge
 from uag.translation.detokenizer import TextDecoder, WholeCharacters
 from uag.translation.tokenizers import AnyTokenizer
 
 
 class Engine:
-    """A target and what drafts for it, ready to run; built once by a decoder.
+    """A target and its draft side, ready to run; a decoder builds it once.
 
-    It keeps what is learnt of the two models (`Estimates`) and nothing of a text.
+    Between calls it keeps measurements of the two models (`Estimates`), and no state of a
+    generation.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class Engine:
         target: ModelRunner,
         side: DraftSide,
         bridge: Bridge,
-        tokenizers: tuple[AnyTokenizer, AnyTokenizer],
+        tokenizers: Both[AnyTokenizer],
         schedule: Schedule,
         sampling: SamplingMethod,
     ) -> None:
-        """`tokenizers`: the target's and the assistant's, which know the names of special ids."""
+        """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
         self.estimates = Estimates()
         self.sampling = sampling
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
@@ -54,10 +55,10 @@ class Engine:
         self._side = side
         self._bridge = bridge
         self._tokenizers = tokenizers
-        self._schedule = schedule
+        self.schedule = schedule
 
     def start(self, request: Request, seed: int | None) -> TextStream:
-        """One text, decoded as it is asked for."""
+        """Begin one generation, which is decoded as the returned stream is read."""
         (text,) = self._texts([request], seed, self._session(1))
         return text
 
@@ -70,12 +71,18 @@ class Engine:
         *,
         has_prompt: bool = False,
     ) -> list[Output]:
-        """All texts to their ends, at most `batch_size` at a time.
+        """Decode all requests to their ends, at most `batch_size` at a time.
 
-        `has_prompt`: whether the streamer has got the prompt from transformers.
+        Args:
+            requests: what to generate; at least one.
+            seed: the caller's seed; `None` to take one from torch's generator if tokens are
+                sampled.
+            batch_size: how many generations are decoded at the same time.
+            streamer: gets the ids of the only request.
+            has_prompt: whether transformers has given the streamer the prompt already.
 
         Raises:
-            OptionError: for a streamer of several texts.
+            OptionError: for a streamer with several requests.
         """
         if streamer is not None:
             check_one(len(requests))
@@ -89,15 +96,15 @@ class Engine:
         return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
 
     def _session(self, size: int) -> Session:
-        """What the texts of one call share."""
+        """What the generations of one call share: caches and lookahead."""
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
-        lookahead = self._schedule.for_call(
+        lookahead = self.schedule.for_call(
             SyncedLookahead(auto, sharded[0]) if sharded else auto,
             beside_lookups=isinstance(self._side, LookupBeside),
         )
-        judge = auto if self._schedule.automatic else DraftsAllFound(auto)
-        return Session(self.runners, self._schedule, lookahead, judge, size)
+        judge = auto if self.schedule.automatic else DraftsAllFound(auto)
+        return Session(self.runners, self.schedule, lookahead, judge, size)
 
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session
@@ -106,7 +113,7 @@ class Engine:
             seed = None
         elif seed is None:
             seed = fresh_seed()
-        # Rows with the same prompt differ by how many came before.
+        # Generations of the same prompt get different noise by their number among them.
         before: Counter[tuple[int, ...]] = Counter()
         texts: list[TextStream] = []
         for request in requests:
@@ -160,14 +167,14 @@ class Engine:
         return Trace(
             TracedModel(name, self._bridge.target, target, request.target_ids),
             TracedModel(self._side.name, self._bridge.assistant, assistant, request.assistant_ids),
-            str(self._schedule.option),
+            str(self.schedule.option),
         )
 
 
 def _counted(
     generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session
 ) -> Iterator[Round]:
-    """The same rounds, entered into `stats` as they come."""
+    """The same rounds; each is added to `stats` before it is yielded."""
     before = session.compile_seconds
     stats.engines = session.engines
     for done in generation:

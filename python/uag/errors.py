@@ -1,14 +1,21 @@
-"""What `uag` raises when it is given something it cannot use.
+"""The errors that `uag` raises, and its warning.
 
-Every message names the value, the limit it breaks and what to do instead. All are `ValueError`s,
-and a decoder that raised one is still usable.
+Every message names the value, the limit it breaks and what to do instead. All errors are
+`ValueError`s, and a decoder that raised one is still usable.
 """
 
 import warnings
 
 
 class UagError(ValueError):
-    """Base of every error that a user of `uag` can cause."""
+    """Base class of every error that a user of `uag` can cause.
+
+    >>> try:
+    ...     decoder.generate("Once upon a time", temperature=-1.0)
+    ... except UagError as error:
+    ...     print(type(error).__name__)
+    OptionError
+    """
 
 
 class LoadError(UagError):
@@ -16,15 +23,15 @@ class LoadError(UagError):
 
 
 class UnsupportedModelError(UagError):
-    """The model cannot be driven token by token with a cache that can be rewound."""
+    """The model cannot decode token by token with a KV cache that can be rolled back."""
 
 
 class UnsupportedTokenizerError(UagError):
-    """The tokenizer cannot be read, or does not belong to its model."""
+    """The tokenizer cannot be used, or does not belong to its model."""
 
 
 class PromptError(UagError):
-    """The prompt is empty, too long, or holds ids the model does not have."""
+    """The prompt is empty, too long, or contains ids that the model does not have."""
 
 
 class OptionError(UagError):
@@ -32,22 +39,22 @@ class OptionError(UagError):
 
 
 class LogitsError(UagError):
-    """The target's logits are NaN, or its processors allow no token."""
+    """The target's logits are NaN, or its logits processors allow no token."""
 
 
 class FileError(UagError):
-    """A file of results, text or a report can't be read or written."""
+    """A file of results, of text or of a report can't be read or written."""
 
 
 class UagWarning(UserWarning):
-    """Something works, but not as well as it could, or not as the caller may expect."""
+    """Something works, but slower than it could, or not as the caller may expect."""
 
 
 _warned: set[str] = set()
 
 
 def warn_once(message: str) -> None:
-    """A `UagWarning`, the first time this one is given."""
+    """Give a `UagWarning`, unless the same message was given before in this process."""
     if message not in _warned:
         _warned.add(message)
         warnings.warn(message, UagWarning, stacklevel=3)

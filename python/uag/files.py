@@ -1,4 +1,4 @@
-"""Files that a user names: read whole, also compressed, and checked before they are written."""
+"""Files that a user names: read whole, compressed or not, and checked before they are written."""
 
 import gzip
 import lzma
@@ -11,7 +11,11 @@ COMPRESSED = (".gz", ".xz")
 
 
 def read_bytes(path: Path, what: str) -> bytes:
-    """The content of a file; of `.gz` and `.xz` what was compressed. `what` is for the message.
+    """The content of a file, decompressed if its name ends in `.gz` or `.xz`.
+
+    Args:
+        path: the file.
+        what: what it contains, in words, for the error message.
 
     Raises:
         FileError: if it can't be read, or is damaged.
@@ -32,19 +36,19 @@ def read_bytes(path: Path, what: str) -> bytes:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The same for UTF-8 text.
+    """The content of a UTF-8 file as text; see `read_bytes`.
 
     Raises:
-        FileError: if it can't be read, or is no UTF-8.
+        FileError: if it can't be read, is damaged, or isn't UTF-8.
     """
     try:
         return read_bytes(path, what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is no UTF-8 text: {error}") from error
+        raise FileError(f"{path} holds no UTF-8 text: {error}") from error
 
 
 def kind_of(path: Path) -> str:
-    """The suffix of a file, below that of a compression.
+    """The suffix of a file's name, without that of its compression.
 
     >>> kind_of(Path("prompts.jsonl.gz")), kind_of(Path("story.txt"))
     ('.jsonl', '.txt')
@@ -53,7 +57,7 @@ def kind_of(path: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that can't be written before the work begins, not after it.
+    """Refuse a file that can't be written, before the work for it begins.
 
     Raises:
         FileError: naming the file.

@@ -1,6 +1,6 @@
-"""`python -m uag.lm_eval`: lm-evaluation-harness with uag as one more kind of model."""
+"""`python -m uag.lm_eval`: lm-evaluation-harness with an additional model type, "uag"."""
 
-# The harness need not be installed where this is checked.
+# The harness need not be installed where this file is type-checked.
 # pyright: basic, reportMissingImports=false
 
 from uag.integrations.lm_eval import AssistedLM

@@ -1,4 +1,4 @@
-"""What happened in each round and what it adds up to: counts and seconds."""
+"""Counts and seconds of each round, and their totals for a generation."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: a draft, its translation, one forward pass of the target, what was kept.
+    """One round: a draft, its translation, one forward pass of the target, the tokens accepted.
 
     >>> done = decoder.generate("Once upon a time", max_new_tokens=8).stats.history[-1]
     >>> len(done.tokens) - done.accepted <= 1
@@ -17,16 +17,17 @@ class Round:
     Attributes:
         tokens: target ids emitted: the accepted candidates, then the target's own id.
         accepted: how many of `tokens` came from the draft (the rest are the target's own).
-        drafted: assistant ids drafted, and target ids looked up behind them.
-        drafted_accepted: how many of those agreed with the target.
-        looked_up: how many of those drafted were looked up in a text: the last ones.
-        candidates: target ids that the draft translated to.
-        width: ids in the target's pass, with those that only filled it up.
-        seconds: wall-clock seconds by phase (`PHASES`). A model's first reading, of its prompt,
+        drafted: number of assistant ids drafted, plus target ids looked up after them.
+        drafted_accepted: how many of `drafted` agreed with the target.
+        looked_up: how many of `drafted` were looked up: the last ones.
+        candidates: number of target ids that the draft was translated to.
+        width: number of ids in the target's forward pass, padding included.
+        seconds: wall-clock seconds by phase (`PHASES`). A model's first pass, over its prompt,
             counts as "prefill".
-        confidences: the assistant's probability of each drafted id, where the lookahead asks.
-        draft_seconds: for each drafted id, what it took.
-        searched: whether texts were looked up, with or without a find.
+        confidences: the probability of each drafted id, as estimated by what drafted it; see
+            `Draft`.
+        draft_seconds: for each id that the assistant drafted, how long it took.
+        searched: whether a lookup was tried, even if it found nothing.
     """
 
     tokens: list[int]
@@ -43,9 +44,9 @@ class Round:
 
     @property
     def judged(self) -> int:
-        """How many drafted ids the target judged: those accepted, and the first that is not.
+        """How many drafted ids the target judged: the accepted ones and the first rejected one.
 
-        Where none was rejected, those beyond weren't tried.
+        If no candidate was rejected, drafted ids beyond the accepted ones were never tried.
 
         >>> Round(
         ...     [7, 8], accepted=1, drafted=5, drafted_accepted=1, candidates=4, seconds={}
@@ -63,16 +64,17 @@ class Round:
 
 @dataclass(slots=True)
 class Stats:
-    """The rounds of one generation and what they add up to.
+    """The rounds of one generation and their totals.
 
     Attributes:
         history: the rounds.
-        target_forwards: forward passes of the target.
-        engines: how "target" and "assistant" run: "compiled", or "eager", and why if they were to
-            be compiled.
-        compile_seconds: what compiling took, which is also part of the phases it fell in.
-        assistant_error: what failed on the assistant's side, after which the target went on by
-            itself; empty if nothing did.
+        target_forwards: number of forward passes of the target.
+        engines: how "target" and "assistant" run: "compiled" or "eager". If compiling was asked for
+            and is not possible, "eager: " and the reason.
+        compile_seconds: seconds spent compiling. They are also part of the phases in which
+            compiling happened.
+        assistant_error: what failed on the assistant's side, after which the target continued
+            alone; empty if nothing failed.
 
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
@@ -103,32 +105,32 @@ class Stats:
 
     @property
     def drafted(self) -> int:
-        """Assistant ids drafted, and target ids looked up."""
+        """Number of assistant ids drafted, plus target ids looked up."""
         return sum(done.drafted for done in self.history)
 
     @property
     def looked_up(self) -> int:
-        """How many of those drafted were looked up in a text."""
+        """How many of `drafted` were looked up."""
         return sum(done.looked_up for done in self.history)
 
     @property
     def looked_up_accepted(self) -> int:
-        """How many of those looked up agreed with the target."""
+        """How many of `looked_up` agreed with the target."""
         return sum(done.looked_up_accepted for done in self.history)
 
     @property
     def candidates(self) -> int:
-        """Target ids the drafts translated to."""
+        """Number of target ids that the drafts were translated to."""
         return sum(done.candidates for done in self.history)
 
     @property
     def accepted(self) -> int:
-        """New target ids that came from a draft; the others are the target's own."""
+        """Number of new target ids that came from a draft; the others are the target's own."""
         return sum(done.accepted for done in self.history)
 
     @property
     def tokens_per_forward(self) -> float:
-        """New target ids for each forward pass of the target; 1.0 is plain decoding."""
+        """New target ids per forward pass of the target; plain decoding has 1.0."""
         return self.tokens / self.target_forwards if self.target_forwards else 0.0
 
     @property
@@ -139,7 +141,7 @@ class Stats:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it but the single rounds, for JSON."""
+        """The totals as a dictionary for JSON, without the rounds."""
         return {
             "tokens": self.tokens,
             "rounds": self.rounds,

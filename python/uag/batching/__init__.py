@@ -1,1 +1,1 @@
-"""Several generations at once, which share forward passes."""
+"""Batches: several generations at the same time, which share forward passes."""

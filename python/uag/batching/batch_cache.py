@@ -1,9 +1,9 @@
-"""One model request several texts in one forward pass, each with its own number of ids.
+"""One forward pass of a model for several generations, each with its own number of new ids.
 
-A row of the buffers holds the states of one text, position `p` at place `p`, so that taking ids
-back moves that row's number. In a pass the ids of each row stand at the right end of a block as
-wide as the widest; what fills it up on the left is written to the spare place at the end of the
-row, which nobody sees.
+Each generation has a row of the KV buffers, in which position `p` is in slot `p`, so rolling back
+only lowers the row's length. In a pass the new ids of each row are aligned to the right of a block
+as wide as the widest row. The padding to their left writes to a spare slot at the end of the row,
+which no id attends to.
 """
 
 from collections.abc import Sequence
@@ -28,26 +28,29 @@ from uag.models.properties import (
     text_config,
 )
 
-# Ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
+# Most ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
 PIECE = 512
-# SlotMap of a row, at first and by which they grow.
+# Free slots that each row gets, at least, when the buffers grow.
 GROW_BY = 128
-# Rows narrower than this are read with those as wide as it; wider ones with others about as wide.
+# Rows with up to this many new ids share a pass; wider rows share it with those at least half as
+# wide, so that little of the block is padding.
 NARROW = 32
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclass(slots=True)
 class SlotMap:
-    """Where the layers read and write in a pass.
+    """Where the layers read and write in one pass.
 
     Attributes:
-        rows: how many rows there are.
-        size: places of a row, of which the last is the spare one.
-        end: places that are seen.
-        begin: places before the pass, of the longest row.
-        read: `[rows of the pass]`; how many, if they are the first ones.
-        write: `[rows of the pass * width]`, for each id its row times `size` and its place there.
+        rows: number of rows of the buffers.
+        size: slots of a row; the last is the spare one.
+        end: number of slots that are attended to.
+        begin: slots that the longest row of the pass had filled before it.
+        read: the rows of the pass, `[rows of the pass]`; or only their number, if they are the
+            first ones of the buffers.
+        write: for each id of the block, its slot in the flattened buffers (row * `size` + slot),
+            `[rows of the pass * width]`.
     """
 
     rows: int
@@ -59,13 +62,14 @@ class SlotMap:
 
 
 class RowsLayer(CacheLayerMixin):
-    """The states of one attention layer: `[rows, places, heads, size of a head]`, full or sliding.
+    """Keys and values of one attention layer, each `[rows, slots, heads, head size]`.
 
-    A sliding window is a matter of the mask here: nothing is dropped.
+    Also for sliding-window attention: the mask hides what is outside the window, and nothing is
+    dropped.
     """
 
     is_sliding = False
-    places: SlotMap  # set before each pass
+    slots: SlotMap  # set before each pass
 
     def __init__(self) -> None:
         cast("Any", super()).__init__()
@@ -90,55 +94,55 @@ class RowsLayer(CacheLayerMixin):
         return self._written(keys, key_states), self._written(values, value_states)
 
     def move(self, source: int, target: int) -> None:
-        """Have one row where another one was."""
+        """Copy a row to the place of another."""
         for buffer in self._buffers:
             buffer[target] = buffer[source]
 
     def get_seq_length(self) -> int:
-        return self.places.begin
+        return self.slots.begin
 
     def get_max_length(self) -> int:
         return -1
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         del query_length
-        return self.places.end, 0
+        return self.slots.end, 0
 
     def _with_room(self, buffer: Tensor) -> Tensor:
-        rows, size = max(self.places.rows, buffer.shape[0]), self.places.size
+        rows, size = max(self.slots.rows, buffer.shape[0]), self.slots.size
         if buffer.shape[:2] == (rows, size):
             return buffer
-        # Zeros: what was never written may be NaN, which no mask would hide.
+        # Zeros: memory that was never written may hold NaN, which no mask would hide.
         larger = buffer.new_zeros((rows, size, *buffer.shape[2:]))
         larger[: buffer.shape[0], : buffer.shape[1] - 1] = buffer[:, :-1]
         return larger
 
     def _written(self, buffer: Tensor, states: Tensor) -> Tensor:
-        """The states of the rows of the pass, `[rows, heads, places, size of a head]`."""
-        read, write = self.places.read, self.places.write.to(buffer.device)
+        """Write `states`; all that the pass attends to, `[rows, heads, slots, head size]`."""
+        read, write = self.slots.read, self.slots.write.to(buffer.device)
         buffer.flatten(0, 1).index_copy_(0, write, states.transpose(1, 2).flatten(0, 1))
         rows = buffer[:read] if isinstance(read, int) else buffer[read.to(buffer.device)]
-        return rows[:, : self.places.end].transpose(1, 2)
+        return rows[:, : self.slots.end].transpose(1, 2)
 
 
 class Batch:
-    """A model and the texts that it reads together."""
+    """A model and the generations that share its forward passes."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """A batch without texts."""
+        """An empty batch; a row joins with its first pass."""
         self._model = model
         self._cache_name = cache_name(model)
         self._keeps_logits = keeps_logits(model)
         self._windows = _windows(model)
         self._additive = attention_of(model) == "eager"
         self._rows: list[RowCache] = []
-        self._size = 0  # places of a row
+        self._size = 0  # slots of a row
         self._layers = [RowsLayer() for _ in self._windows]
         self._past = Cache(layers=[*self._layers])
 
     @torch.inference_mode()
     def leave(self, row: "RowCache") -> None:
-        """A text has ended: the last row takes its place, so that rows stay together."""
+        """Free the row of an ended generation: the last row takes its place, so no gap is left."""
         if row not in self._rows:
             return
         index, last = self._rows.index(row), self._rows.pop()
@@ -148,16 +152,16 @@ class Batch:
                 layer.move(len(self._rows), index)
 
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
-        """Those that are read in the next pass: long ids apart from short ones."""
+        """The requests that share the next pass: wide ones apart from narrow ones."""
         widest = max(len(request.ids) for request in waiting)
         least = 1 if widest <= NARROW else widest // 2
         chosen = [request for request in waiting if len(request.ids) >= least]
-        # In the order of the buffers, which need not be gathered then if all are there.
+        # In the order of the buffers: if all rows take part, they need not be gathered.
         return sorted(chosen, key=lambda request: self._index(request.cache))
 
     @torch.inference_mode()
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
-        """One forward pass: for each row what its `RowCache.forward` gives."""
+        """One forward pass; for each request its logits, `[positions, vocabulary]`."""
         rows = [cast("RowCache", request.cache) for request in requests]
         counts = [len(request.ids) for request in requests]
         width = max(counts)
@@ -165,7 +169,7 @@ class Batch:
         block = torch.stack(
             [pad(request.ids, (width - len(request.ids), 0)) for request in requests]
         )
-        mask = self._mask(positions, self._layers[0].places.end)
+        mask = self._mask(positions, self._layers[0].slots.end)
         options: dict[str, Any] = {
             self._cache_name: self._past,
             "position_ids": positions,
@@ -185,9 +189,9 @@ class Batch:
         return self._rows.index(row) if row in self._rows else len(self._rows)
 
     def _place(self, rows: list["RowCache"], counts: list[int], width: int) -> Tensor:
-        """Have the layers know where the new ids go; positions, `[rows, width]`.
+        """Tell the layers where the new ids go; returns position ids, `[rows, width]`.
 
-        Those of what fills up are 0.
+        Those of padding are 0.
         """
         self._rows += [row for row in rows if row not in self._rows]
         begin = max(row.length for row in rows)
@@ -203,23 +207,26 @@ class Batch:
             ],
             device=self._model.device,
         )
-        index, held, left = own[:, :, None].unbind(1)
-        positions = left + torch.arange(width, device=own.device)
-        filling = positions < held
-        places = SlotMap(
+        index, length, first = own[:, :, None].unbind(1)
+        positions = first + torch.arange(width, device=own.device)
+        padding = positions < length
+        slots = SlotMap(
             rows=len(self._rows),
             size=self._size,
             end=end,
             begin=begin,
             read=len(rows) if indices == list(range(len(rows))) else own[:, 0],
-            write=(index * self._size + positions.masked_fill(filling, self._size - 1)).flatten(),
+            write=(index * self._size + positions.masked_fill(padding, self._size - 1)).flatten(),
         )
         for layer in self._layers:
-            layer.places = places
-        return positions.masked_fill(filling, 0)
+            layer.slots = slots
+        return positions.masked_fill(padding, 0)
 
     def _mask(self, positions: Tensor, end: int) -> Tensor | dict[str, Tensor]:
-        """What each id sees, `[rows, 1, width, places]`: what is not behind it, in the window."""
+        """What each id attends to: itself and ids before it in the window.
+
+        `[rows, 1, width, slots]`; by kind of layer, if the model has two kinds.
+        """
         keys = torch.arange(end, device=positions.device)
         seen = keys <= positions[:, None, :, None]
         masks = {FULL: self._shaped(seen)} if None in self._windows else {}
@@ -237,15 +244,15 @@ class Batch:
 
 
 class RowCache(PreallocatedCache):
-    """One text's row in a `Batch`: a `ModelCache` whose passes are those of all."""
+    """The `ModelCache` of one generation in a `Batch`, with whose other rows it shares passes."""
 
     def __init__(self, batch: Batch) -> None:
-        """A row that has read nothing."""
+        """An empty row."""
         super().__init__()
         self.batch = batch
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
-        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        """Read `ids` of shape `[n]`; logits after each of the last `positions` of them."""
         while len(ids) > max(PIECE, positions):
             piece = min(PIECE, len(ids) - positions)
             wait_for_pass(PassRequest(self, ids[:piece], 1))
@@ -257,12 +264,12 @@ _in_rows: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def reads_rows(model: PreTrainedModel) -> bool:
-    """Whether the model reads several texts at once as it reads each alone; tried, once."""
+    """Whether a model gives the same logits in a batch as alone; tried once for each model."""
     if (known := _in_rows.get(model)) is None:
         try:
             known = _may_read_rows(model) and _try_rows(model)
         except Exception:  # noqa: BLE001 - a model's code may raise anything
-            return False  # for now: what lacks memory may find it the next time
+            return False  # not remembered: after a lack of memory the next try may succeed
         _in_rows[model] = known
     return known
 
@@ -276,7 +283,7 @@ def _may_read_rows(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def _try_rows(model: PreTrainedModel) -> bool:
-    """Two texts, of which the longer gets one id and the shorter two, with one taken back."""
+    """Read two texts of different lengths in a batch, with a rollback of one id, and each alone."""
     ids = torch.arange(1, 17, device=model.device) % embedding_rows(model)
     texts = ids[:9], ids[9:]
     batch = Batch(model)
@@ -292,7 +299,7 @@ def _try_rows(model: PreTrainedModel) -> bool:
 
 
 def _windows(model: PreTrainedModel) -> list[int | None]:
-    """For each layer, how far back it sees."""
+    """For each layer its sliding window in ids; `None` for full attention."""
     return [
         layer.sliding_window if isinstance(layer, DynamicSlidingWindowLayer) else None
         for layer in DynamicCache(config=text_config(model)).layers

@@ -1,7 +1,8 @@
-"""Several texts at once: each is decoded on its own, and waits where it needs a forward pass.
+"""Several generations at the same time: each runs its own loop and waits for forward passes.
 
-A text runs in a greenlet until it needs a pass. When all of them wait, those that wait for the same
-model share one pass, and continue. So the loop of one text is the loop of many.
+Each generation is a task: it runs in a greenlet until it needs a pass. When all tasks wait, those
+that wait for the same model share one pass, and then continue. So one loop, written for a single
+generation, serves batches too.
 """
 
 from collections import deque
@@ -20,12 +21,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PassRequest:
-    """Ids that a model is to read for one text.
+    """A task's request for a forward pass.
 
     Attributes:
-        cache: the text's cache of the model, and `cache.batch` the texts it is read with.
-        ids: `[ids]`.
-        positions: for how many of the last ones logits are needed.
+        cache: the generation's cache of the model; `cache.batch` is the `BatchReader` to use.
+        ids: the ids to read, of shape `[n]`.
+        positions: for how many of the last ids logits are needed.
     """
 
     cache: Any
@@ -34,23 +35,23 @@ class PassRequest:
 
 
 class BatchReader(Protocol):
-    """A model that reads for several texts in one pass."""
+    """A model that serves several requests in one forward pass."""
 
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
-        """The waiting requests that share the next pass; at least one."""
+        """Those of the waiting requests that share the next pass; at least one."""
         ...
 
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
-        """One forward pass: logits for each."""
+        """One forward pass; the logits for each request."""
         ...
 
     def leave(self, row: Any) -> None:
-        """A text has ended."""
+        """The generation of a row has ended."""
         ...
 
 
 class _Task(greenlet):
-    """A text that is decoded, with its seconds so far: its own, and its share of passes."""
+    """A generation that runs, and its clock: its own seconds, and its share of common passes."""
 
     def __init__(self, task: Callable[[], Any]) -> None:
         super().__init__(task)
@@ -60,8 +61,8 @@ class _Task(greenlet):
         self._clock = current_clock()
         self._seconds, self._since = 0.0, 0.0
 
-    def go_on(self, *answer: Tensor | Exception) -> Any:
-        """Run until it waits, or has its result; an error is raised where it waited."""
+    def resume(self, *answer: Tensor | Exception) -> Any:
+        """Run until it waits or returns; if `answer` is an error, it is raised where it waited."""
         self._since = self._clock()
         try:
             if answer and isinstance(answer[0], Exception):
@@ -78,7 +79,7 @@ class _Task(greenlet):
 
 
 def wait_for_pass(request: PassRequest) -> Tensor:
-    """Wait for the other texts and for the pass that they share; called from within a task."""
+    """The logits of a request, after a pass shared with other tasks; called within a task."""
     hub = cast("greenlet", getcurrent().parent)
     return hub.switch(request)
 
@@ -86,19 +87,23 @@ def wait_for_pass(request: PassRequest) -> Tensor:
 def run_together(
     calls: Sequence[Callable[[], T]], batches: Sequence[BatchReader], size: int | None = None
 ) -> list[T]:
-    """The results of calls that run at the same time, each as a task, at most `size` of them.
+    """Run all calls, each as a task, at most `size` of them at the same time; their results.
 
-    While a task waits for one of the first `batches`, later ones in the list do not run: drafts are
-    completed before they are verified. An error in a pass is raised in the tasks that waited for
-    it; one that a task doesn't handle ends all of them.
+    A pass of one of the `batches` runs only if no task waits for one before it in the list: with
+    the assistant's first, all drafts are completed before any is verified. An error in a pass is
+    raised in each task that waited for it. An error that a task does not handle ends all tasks and
+    is raised here.
+
+    >>> run_together([lambda: "one", lambda: "two"], batches=[])
+    ['one', 'two']
     """
     results: dict[int, T] = {}
-    to_come = deque(enumerate(calls))
+    pending = deque(enumerate(calls))
     waiting: dict[_Task, PassRequest] = {}
     numbers: dict[_Task, int] = {}
 
-    def go_on(task: _Task, *answer: Tensor | Exception) -> None:
-        result = task.go_on(*answer)
+    def resume(task: _Task, *answer: Tensor | Exception) -> None:
+        result = task.resume(*answer)
         if not task.dead:
             waiting[task] = result
             task.caches.add(result.cache)
@@ -108,14 +113,14 @@ def run_together(
             cache.batch.leave(cache)
 
     try:
-        while to_come or waiting:
-            while to_come and (size is None or len(numbers) < size):
-                number, call = to_come.popleft()
+        while pending or waiting:
+            while pending and (size is None or len(numbers) < size):
+                number, call = pending.popleft()
                 numbers[task := _Task(call)] = number
-                go_on(task)
+                resume(task)
             for batch in batches:
                 if asking := [each for each in waiting.values() if each.cache.batch is batch]:
-                    _run_pass(batch, asking, waiting, go_on)
+                    _run_pass(batch, asking, waiting, resume)
                     break
     finally:
         for task in numbers:
@@ -127,15 +132,15 @@ def _run_pass(
     batch: BatchReader,
     asking: Sequence[PassRequest],
     waiting: dict[_Task, PassRequest],
-    go_on: Callable[..., None],
+    resume: Callable[..., None],
 ) -> None:
-    """One pass, after which those that waited for it go on."""
+    """Run one pass, and then continue each task that waited for it."""
     chosen = batch.choose(asking)
     start = now()
     answers: Sequence[Tensor | Exception]
     try:
         answers = batch.forward(chosen)
-    except Exception as error:  # noqa: BLE001 - it is raised where the tasks wait
+    except Exception as error:  # noqa: BLE001 - it is raised in the waiting tasks
         answers = [error] * len(chosen)
     share = (now() - start) / len(chosen)
     by_request = {id(request): task for task, request in waiting.items()}
@@ -143,4 +148,4 @@ def _run_pass(
         task = by_request[id(request)]
         del waiting[task]
         task.spend(share)
-        go_on(task, answer)
+        resume(task, answer)

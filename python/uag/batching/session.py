@@ -1,4 +1,4 @@
-"""One call's generations: the caches and the lookahead that they share, as far as models can."""
+"""The generations of one call, and the caches and lookahead that they share."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,10 +19,10 @@ TARGET, ASSISTANT = "target", "assistant"
 
 
 class Session:
-    """The caches and lookaheads of several texts, and the texts while they are decoded.
+    """Creates the caches and lookaheads of one call's generations, and runs these together.
 
-    A target that can't read several texts in one pass reads one after the other. An assistant that
-    can't reads each alone, and the target all of them.
+    If the target cannot batch (`reads_rows`), the generations run one after the other. If only the
+    assistant cannot, they share passes of the target, and each drafts with passes of its own.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Session:
         judge: LookupJudge,
         size: int,
     ) -> None:
-        """For `size` texts at a time, of which one alone is no batch.
+        """For `size` generations at the same time; with 1 nothing is batched.
 
-        All of them share the `lookahead`; without one, each has its own of the `schedule`. `judge`
-        decides about lookups.
+        All of them share the `lookahead`; if it is `None`, each gets one of its own from the
+        `schedule`. `judge` decides about lookups.
         """
         self.judge = judge
-        # Processes that share a model take part in every pass: one can't go on alone.
+        # Processes that share a model all take part in every pass: none can continue alone.
         self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
         self._runners = runners
         self._schedule = schedule
@@ -57,14 +57,14 @@ class Session:
             }
 
     def new_cache(self, role: str) -> ModelCache:
-        """A cache of one of the models for a text."""
+        """A cache of the target or the assistant for one generation."""
         if role in self._batches:
             return RowCache(self._batches[role])
         return self._runners[role].new_cache()
 
     @property
     def engines(self) -> dict[str, str]:
-        """How each model runs."""
+        """How each model runs, by role: see `Stats.engines`."""
         return {
             role: str(runner)
             if role not in self._batches or runner.reason
@@ -78,11 +78,11 @@ class Session:
         return sum(runner.seconds for runner in self._runners.values())
 
     def new_lookahead(self) -> Lookahead:
-        """The lookahead of a text."""
+        """The lookahead of one generation."""
         return RowLookahead(self._shared) if self._shared else self._schedule.new()
 
     def finish(self, texts: Sequence[TextStream]) -> list[Output]:
-        """Decode all of them to their ends."""
+        """Decode all generations to their ends; their outputs, in the same order."""
         self._unfinished = len(texts)
 
         def finish(text: TextStream) -> Output:
@@ -94,5 +94,5 @@ class Session:
         return run_together(tasks, list(self._batches.values()), self._size)
 
     def _rows(self) -> int:
-        """The number of texts that share a pass of the target."""
+        """The number of generations that share a pass of the target."""
         return max(1, min(self._size, self._unfinished))

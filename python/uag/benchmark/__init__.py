@@ -1,1 +1,1 @@
-"""Methods of decoding timed on the same prompts."""
+"""Benchmarks: times several methods of decoding on the same prompts."""

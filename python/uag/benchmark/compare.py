@@ -1,4 +1,4 @@
-"""Times plain decoding, transformers' assisted generation and uag on the same prompts, in turn."""
+"""Times plain decoding, transformers' assisted generation and uag on the same prompts."""
 
 import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -27,6 +27,7 @@ from uag.errors import PromptError
 from uag.limits import check_limits
 from uag.models.cached_lm import id_list
 from uag.requests.prompt import target_ids
+from uag.sampling.method import REJECTION
 from uag.translation.tokenizers import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ PROMPTS = (
     "The cat was very hungry, so she",
     "It was a sunny day. Ben and his mom",
 )
-# Ids that transformers looks up, as its documentation has it.
+# Ids per lookup of transformers, the value in its documentation.
 PROMPT_LOOKUP = 10
-# Decodes a prompt, given as text and as ids, to new ids and seconds by phase.
+# Takes a prompt as text and as ids; returns the new ids, and seconds by phase.
 Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
 
 
@@ -58,62 +59,67 @@ def compare(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Run all methods interleaved, prompt by prompt, so that background load affects them equally.
+    """Time plain decoding, transformers' assisted generation and uag on the same prompts.
 
-    Decoding is greedy unless `temperature` is given. With one, the target alone with the same seed
-    is one of the methods, and uag must give its texts.
+    All methods run interleaved, prompt by prompt, so that background load affects them equally.
+    Decoding is greedy unless `temperature` is given. When sampling, there is one more method: uag
+    without an assistant, whose output uag with the assistant must reproduce from the same seed,
+    unless it samples by rejection. If the decoder drafts and compiles its models, the compiled
+    target alone is a method too.
 
-    If transformers' assisted generation fails, its error takes the place of its numbers. Where the
-    decoder compiles its models, the target alone, compiled, is one of the methods.
+    If transformers' assisted generation fails, the result has its error in place of its numbers.
 
     >>> comparison = compare(decoder, "Once upon a time", runs=1, max_new_tokens=8)
     >>> [method.name for method in comparison.methods], comparison.identical
     (['plain', 'transformers', 'uag'], True)
 
     Args:
-        decoder: the target, and the assistant; transformers has its prompt lookup beside a decoder
-            that only looks up, and nothing to add without either.
-        prompts: one or more texts.
-        runs: how often each prompt is decoded in each method, after an untimed run of the first.
-        max_new_tokens: most new target ids of a run.
-        with_transformers: whether to run transformers' assisted generation too.
-        num_assistant_tokens: how many ids the assistant drafts for transformers, which otherwise
-            decides by its own defaults.
-        temperature: to draw tokens with; `None` for greedy decoding.
-        seed: of uag's draws; transformers' own follow torch's generator.
-        progress: called with the number of finished runs and of all runs.
+        decoder: has the target, and the assistant, which transformers uses too. For a decoder that
+            only looks up, transformers uses its prompt lookup; without an assistant model or
+            lookup, or with a `Drafter`, transformers' assisted generation is left out.
+        prompts: one or more texts; by default five beginnings of stories.
+        runs: how often each method decodes each prompt, after an untimed run on the first prompt.
+        max_new_tokens: maximum number of new target ids of a run.
+        with_transformers: whether to time transformers' assisted generation too.
+        num_assistant_tokens: how many ids the assistant drafts in a round for transformers;
+            `None` for transformers' default.
+        temperature: the temperature for sampling; `None` for greedy decoding.
+        seed: the seed for uag's sampling; transformers samples with torch's generator.
+        progress: called with the number of finished runs and the number of all runs.
 
     Raises:
         PromptError: if there are no prompts, or one is empty or too long.
-        OptionError: if a number is below 1, or temperature or seed are out of range.
+        OptionError: if a number is below 1, or temperature or seed is out of range.
     """
     check_positive(
         runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
     )
     check_limits({"temperature": temperature, "seed": seed})
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
-    drawn = temperature is not None
-    # A model's own defaults may ask for sampling.
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": drawn}
-    options |= {"temperature": temperature} if drawn else {}
-    seeded = options | ({"seed": seed} if drawn else {})
-    methods = [_TimedMethod(PLAIN, _plain(decoder.model, options), drawn=drawn)]
+    sampled = temperature is not None
+    # Always given, as a model's own generation defaults may ask for sampling.
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sampled}
+    options |= {"temperature": temperature} if sampled else {}
+    seeded = options | ({"seed": seed} if sampled else {})
+    methods = [_TimedMethod(PLAIN, _plain(decoder.model, options), drawn=sampled)]
     assistant = decoder.assistant
     with_lookup = assistant is None and decoder.lookup is not None
     if with_transformers and (with_lookup or isinstance(assistant, PreTrainedModel)):
-        if drawn and isinstance(assistant, PreTrainedModel):
+        if sampled and isinstance(assistant, PreTrainedModel):
             assistant = _stand_in(assistant)
         assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
-        methods.append(_TimedMethod(TRANSFORMERS, assisted, may_fail=True, drawn=drawn))
-    if drawn:
+        methods.append(_TimedMethod(TRANSFORMERS, assisted, may_fail=True, drawn=sampled))
+    if sampled:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
         methods.append(_TimedMethod(ALONE, _assisted(alone, seeded)))
-    if decoder.compile and decoder.assistant is not None:
-        # What an assistant has to beat is not what compiling gains.
+    if decoder.compile and (decoder.assistant is not None or decoder.lookup is not None):
+        # So that the gain from compiling is not taken for a gain from the assistant.
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
         methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
-    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded)))
-    # The first repetition warms up.
+    # Sampled by rejection, the text for a seed depends on the drafts.
+    by_rejection = sampled and decoder.sampling == REJECTION
+    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded), drawn=by_rejection))
+    # The first repetition is a warm-up on one prompt.
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(methods)
     with (
@@ -133,7 +139,7 @@ def compare(
 
 @dataclass(slots=True)
 class _TimedMethod:
-    """A method of decoding while it is timed."""
+    """A method of decoding that is being timed."""
 
     name: str
     decode: Decode
@@ -143,7 +149,7 @@ class _TimedMethod:
     error: tuple[str, str] | None = None
 
     def decode_once(self, text: tuple[str, list[int]], forwards: list[int]) -> None:
-        """Add a run to the last repetition; a method that has failed before is left alone."""
+        """Add a run to the last repetition; does nothing if the method has failed before."""
         if self.error is not None:
             return
         forwards[0] = 0
@@ -158,12 +164,12 @@ class _TimedMethod:
             self.runs[-1].append(Run(ids, perf_counter() - start, forwards[0], phases))
 
     def result(self) -> Method:
-        """What came of it, without the warm-up."""
+        """The result, without the warm-up."""
         return Method(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
 
 
 def _read(decoder: SpeculativeDecoder, prompts: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """The prompts with their ids, all of them checked before anything runs."""
+    """The prompts with their ids; all of them are checked before anything runs."""
     texts: list[tuple[str, list[int]]] = []
     for number, text in enumerate(prompts, start=1):
         try:
@@ -176,7 +182,7 @@ def _read(decoder: SpeculativeDecoder, prompts: Sequence[str]) -> list[tuple[str
 
 
 def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
-    """`model.generate`, and with an assistant among the options its assisted generation."""
+    """Decoding by `model.generate`; with an assistant in `options`, its assisted generation."""
     generate = cast("Callable[..., torch.Tensor]", model.generate)
 
     def decode(_: str, prompt: list[int]) -> tuple[list[int], Mapping[str, float]]:
@@ -195,15 +201,15 @@ def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
     return decode
 
 
-# Kept, since transformers keeps what it works out for two tokenizers and the model it was given.
+# Kept, as transformers caches a translator for two tokenizers, and with it the model it was given.
 _stand_ins: WeakKeyDictionary[PreTrainedModel, PreTrainedModel] = WeakKeyDictionary()
 
 
 def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
-    """The same weights in modules of their own.
+    """A copy of the assistant that shares its weights but not its modules.
 
-    Where transformers draws between two vocabularies it replaces an assistant's head and embeddings
-    by smaller ones, and leaves it so.
+    When transformers samples with two vocabularies, it replaces the assistant's head and embeddings
+    with smaller ones and does not restore them.
     """
     if (known := _stand_ins.get(assistant)) is None:
         tensors = [*assistant.parameters(), *assistant.buffers()]
@@ -213,9 +219,10 @@ def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
 
 
 def _with_assistant(decoder: SpeculativeDecoder, assistant: object) -> dict[str, Any]:
-    """What `model.generate` is given for assisted generation: it refuses two equal tokenizers.
+    """Options of `model.generate` for assisted generation.
 
-    It has no way to use an assistant and look up too.
+    It refuses tokenizers as arguments if they are equal, and cannot combine an assistant with
+    lookups.
     """
     if assistant is None:
         return {"prompt_lookup_num_tokens": PROMPT_LOOKUP}
@@ -234,7 +241,7 @@ def _vocabulary(tokenizer: AnyTokenizer) -> dict[str, int]:
 
 @contextmanager
 def _forwards(model: PreTrainedModel) -> Generator[list[int]]:
-    """A list of one number, which every forward pass of the model adds to."""
+    """Counts the model's forward passes: a list whose only number each pass increases by one."""
     count = [0]
 
     def add(*_: object) -> None:
@@ -248,7 +255,10 @@ def _forwards(model: PreTrainedModel) -> Generator[list[int]]:
 def _assistant_settings(
     assistant: PreTrainedModel | Drafter | None, num_assistant_tokens: int | None
 ) -> Generator[None]:
-    """What transformers reads off the assistant, and may change as it goes: put back in the end."""
+    """Set the generation config that transformers reads from the assistant; restore it at the end.
+
+    transformers may change it while it decodes.
+    """
     if not isinstance(assistant, PreTrainedModel):
         yield
         return

@@ -1,4 +1,4 @@
-"""What comes out when the same prompts are decoded by several methods, in turn."""
+"""The results of decoding the same prompts with several methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 from uag.stats import PHASES
 
 PLAIN, COMPILED, TRANSFORMERS, UAG = "plain", "plain compiled", "transformers", "uag"
-# The target by itself, where tokens are drawn: what the same seed has to give with an assistant.
+# uag without an assistant, when sampling: with one, the same seed must give the same output.
 ALONE = "uag alone"
 
 
@@ -18,9 +18,9 @@ class Run:
 
     Attributes:
         token_ids: the new target ids.
-        seconds: wall-clock time of it all, the prompt included.
-        target_forwards: forward passes of the target.
-        phases: seconds by phase (`stats.PHASES`), where the method of decoding reports them.
+        seconds: wall-clock time of the whole call, including reading the prompt.
+        target_forwards: number of forward passes of the target.
+        phases: seconds by phase (`stats.PHASES`); empty if the method does not report them.
     """
 
     token_ids: list[int]
@@ -31,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of decoding: how it did over all prompts, several times.
+    """One method of decoding, with its runs over all prompts in several repetitions.
 
     >>> runs = [[Run([5, 6], 0.5, 2)], [Run([5, 6], 0.25, 2)], [Run([5, 6], 1.0, 2)]]
     >>> method = Method("plain", runs)
@@ -40,9 +40,9 @@ class Method:
 
     Attributes:
         name: `PLAIN`, `COMPILED`, `TRANSFORMERS`, `ALONE` or `UAG`.
-        runs: for each repetition, a run of each prompt; empty if there was an error.
-        error: why it failed, if it did: the kind of error and the first line of its message.
-        drawn: whether each text is a draw of its own, so that no other has to be the same.
+        runs: for each repetition a list with a run of each prompt; empty if there was an error.
+        error: if it failed, the class of the error and the first line of its message.
+        drawn: whether its output is an independent sample, which need not equal any other.
     """
 
     name: str
@@ -60,19 +60,19 @@ class Method:
 
     @property
     def speed(self) -> float:
-        """New ids per second, the median of the repetitions."""
+        """New ids per second: the median of the repetitions."""
         return median(self.speeds)
 
     @property
     def tokens_per_forward(self) -> float:
-        """New ids for each forward pass of the target."""
+        """New ids per forward pass of the target."""
         runs = [run for runs in self.runs for run in runs]
         forwards = sum(run.target_forwards for run in runs)
         return sum(len(run.token_ids) for run in runs) / forwards if forwards else 0.0
 
     @property
     def phases(self) -> dict[str, float]:
-        """Seconds by phase in one repetition, on average; empty where none are reported."""
+        """Mean seconds by phase in one repetition; empty if the method does not report them."""
         runs = [run for runs in self.runs for run in runs if run.phases]
         return {
             phase: sum(run.phases.get(phase, 0.0) for run in runs) / len(self.runs)
@@ -91,22 +91,22 @@ class Comparison:
 
     Attributes:
         prompts: the prompts.
-        methods: what was compared.
+        methods: the methods with their runs, in the order in which they ran.
     """
 
     prompts: list[str]
     methods: list[Method]
 
     def speedup(self, method: Method) -> float:
-        """How many times as fast as plain decoding: the median over pairs of neighbours in time."""
+        """How many times as fast as plain decoding: the median of the ratios by repetition."""
         pairs = zip(method.speeds, self.methods[0].speeds, strict=True)
         return median(speed / plain for speed, plain in pairs)
 
     def identical_prompts(self, method: Method) -> int | None:
-        """For how many prompts every run gave the ids of plain decoding's first run.
+        """For how many prompts every run gave the same ids as the first run of plain decoding.
 
-        Where tokens are sampled, those of the target alone with the same seed; `None` for a method
-        whose texts are samples of their own.
+        When sampling, the same as the first run of uag without an assistant, which has the same
+        seed; `None` for a method whose output is an independent sample.
         """
         if method.drawn:
             return None
@@ -119,14 +119,14 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether all runs gave the same ids; what failed or draws for itself does not count."""
+        """Whether all runs gave the same ids, apart from failed methods and independent samples."""
         return all(
             method.error is not None or self.identical_prompts(method) in (None, len(self.prompts))
             for method in self.methods
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What there is to say about each method, for JSON."""
+        """The numbers of each method as a dict of JSON values."""
         return {
             "prompts": len(self.prompts),
             "identical": self.identical,

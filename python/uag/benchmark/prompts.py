@@ -1,4 +1,4 @@
-"""Prompts from a file: one a line, or a field of each line's JSON object."""
+"""Reads prompts from a file: one per line, or from a field of the JSON object of each line."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,18 @@ from typing import Any, cast
 from uag.errors import FileError, PromptError
 from uag.files import kind_of, read_text
 
-# Where a JSON object has its prompt, in this order: HumanEval, Spec-Bench, MBPP.
+# Fields of a JSON object that may hold its prompt; the first one that exists is used. These are the
+# names in HumanEval, Spec-Bench and MBPP.
 FIELDS = ("prompt", "turns", "text")
 SUFFIXES = (".txt", ".jsonl")
 
 
 def read_prompts(path: Path, limit: int | None = None) -> list[str]:
-    r"""The first `limit` prompts of a `.txt` or `.jsonl` file, or of one compressed to `.gz`.
+    r"""The first `limit` prompts of a file; all, if it is `None`.
+
+    A `.txt` file has a prompt on each line that is not blank. A `.jsonl` file has a JSON object on
+    each line, with the prompt in the field "prompt", "turns" (the first of them) or "text". Either
+    may be compressed, with `.gz` or `.xz` at the end.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -26,7 +31,7 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
     ['Once', 'One day']
 
     Raises:
-        PromptError: naming the file, and the line if it is one that is wrong.
+        PromptError: naming the file, and the line if a line is wrong.
     """
     kind = kind_of(path)
     if kind not in SUFFIXES:
@@ -50,14 +55,14 @@ def _prompts(path: Path, lines: Iterable[str], *, as_json: bool) -> Iterator[str
             continue
         try:
             prompt = _field(line) if as_json else line.rstrip("\n")
-            prompt.encode()  # JSON can spell half a character
+            prompt.encode()  # JSON can hold a lone surrogate
         except (ValueError, RecursionError) as error:
             raise PromptError(f"{path}, line {number}: {error}") from error
         yield prompt
 
 
 def _field(line: str) -> str:
-    """The prompt in a JSON object; a `ValueError` says what is wrong with it."""
+    """The prompt in a line's JSON object; raises a `ValueError` that says what is wrong with it."""
     found: Any = json.loads(line)
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__} where a JSON object is needed")  # noqa: TRY004

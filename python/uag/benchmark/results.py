@@ -1,4 +1,4 @@
-"""What `uag compare --json` printed, read again."""
+"""Reads the output of `uag compare --json`."""
 
 import json
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from uag.lookahead.schedules import parse_lookahead
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
-    """How many times as fast as plain decoding a method was.
+    """The speed of a method as a multiple of plain decoding's.
 
     Attributes:
-        median: over repetitions.
+        median: the median of the repetitions.
         low, high: the slowest and the fastest repetition.
     """
 
@@ -29,13 +29,14 @@ class Speedup:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One comparison.
+    """The result of one comparison.
 
     Attributes:
-        pair: what target and assistant are called.
-        lookahead: a number of ids, "auto" or "heuristic".
-        temperature: 0 for greedy decoding.
-        speedups: by the name of the way; without plain decoding, and without those that failed.
+        pair: the names of target and assistant, as one string.
+        lookahead: the number of drafted ids, "auto" or "heuristic".
+        temperature: the temperature; 0 for greedy decoding.
+        speedups: the speed-up of each method by its name, without plain decoding and without
+            methods that failed.
     """
 
     pair: str
@@ -45,10 +46,10 @@ class Result:
 
 
 def read_results(paths: Sequence[Path]) -> list[Result]:
-    """The results in some files: each holds a JSON object, or several, one a line.
+    """The results in all files, each of which has one or more JSON objects, one per line.
 
     Raises:
-        FileError: naming the file, and the line if it is one that is wrong.
+        FileError: naming the file, and the line if a line is wrong.
     """
     results: list[Result] = []
     for path in paths:

@@ -1,8 +1,9 @@
-r"""Every tokenizer of a folder through the core and through `tokenizers`, text by text.
+r"""`uag check-tokenizers`: compares the core with `tokenizers` on random texts.
 
     uag check-tokenizers FOLDER --text TEXTS
 
-Exit status 1 if there is a difference, which is shown on the shortest text that has it.
+Checks every tokenizer.json in a folder. Exit status 1 if there is a difference; each is shown with
+a shortened text on which it occurs.
 """
 
 import json
@@ -36,15 +37,15 @@ EXAMPLES = """Examples:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was found for one tokenizer.
+    """The result for one tokenizer.
 
     Attributes:
-        tokenizer: its file's folder.
-        family: what people call it.
-        fast: whether texts are encoded incrementally.
-        reason: why not; or why it was not compared at all.
-        tally: what was compared; `None` if nothing could be.
-        seconds: how long all of it took.
+        tokenizer: the name of its file's folder.
+        family: the kind of tokenizer, such as "byte-level BPE".
+        fast: whether the core encodes texts incrementally.
+        reason: why it does not; or why the tokenizer could not be compared.
+        tally: what was compared; `None` if the tokenizer could not be compared.
+        seconds: how long the comparison took.
     """
 
     tokenizer: str
@@ -56,13 +57,13 @@ class Row:
 
     @property
     def path(self) -> str:
-        """How texts are encoded, in a word."""
+        """How texts are encoded: "fast", "slow" or "not compared"."""
         if self.tally is None:
             return "not compared"
         return "fast" if self.fast else "slow"
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The result as a dict of JSON values."""
         counts: dict[str, Any] = {} if self.tally is None else asdict(self.tally)
         return {
             "tokenizer": self.tokenizer,
@@ -77,20 +78,22 @@ class Row:
 def check_tokenizers(
     folder: Annotated[
         Path,
-        typer.Argument(exists=True, help="Searched for tokenizer.json files; or one such file."),
+        typer.Argument(
+            exists=True, help="Folder with tokenizer.json files at any depth, or one file."
+        ),
     ],
     text: Annotated[
         list[Path] | None,
         typer.Option(
             exists=True,
-            help="A file of text (.json: the strings in it; also .xz, .gz), or a folder of them; "
-            "may be repeated. By default, texts of many kinds that come with the package.",
+            help="A file of text (of .json and .jsonl, all strings in it; also with .xz or .gz), "
+            "or a folder of them; may be repeated. By default, texts that come with the package.",
         ),
     ] = None,
     size: Annotated[
-        int, typer.Option("--bytes", min=1, help="How much text each tokenizer gets.")
+        int, typer.Option("--bytes", min=1, help="Amount of text for each tokenizer.")
     ] = 5_000_000,
-    seed: Annotated[int, typer.Option(help="Other seeds cut and join the texts elsewhere.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for how texts are cut and joined.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
@@ -140,7 +143,7 @@ def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: 
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
         with warnings.catch_warnings():
-            # It is the reason that the core gives.
+            # Its text is in `core.reason`, which is printed.
             warnings.simplefilter("ignore", UagWarning)
             core = core_tokenizer(tokenizer)
     except BaseException as error:
@@ -154,12 +157,12 @@ def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: 
 
 
 def _insertions(tokenizer: tokenizers.Tokenizer, core: "Tokenizer") -> list[str]:
-    """What may be strange to a tokenizer: its added tokens, others of its own, stress lines."""
+    """Strings that may be difficult for a tokenizer: added tokens, other tokens, stress texts."""
     from uag.translation.self_check import STRESS_TEXTS
 
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    draw = Random(0)
-    ids = [draw.randrange(core.vocab_size) for _ in range(300)]
+    random = Random(0)
+    ids = [random.randrange(core.vocab_size) for _ in range(300)]
     own = ((core.token_bytes(id) or b"").decode(errors="ignore") for id in ids)
     often = added * (1 + len(ids) // max(1, len(added)))
     return [text for text in [*often, *STRESS_TEXTS, *own] if text]
@@ -195,12 +198,12 @@ def _print(rows: list[Row], size: int, seed: int) -> None:
     console.print(table)
     for row in rows:
         if row.tally and row.tally.failed:
-            told = f"{row.tokenizer}: fails itself on {row.tally.failed:,} other texts"
-            console.print(printable(told), markup=False)
+            line = f"{row.tokenizer}: tokenizers itself fails on {row.tally.failed:,} other texts"
+            console.print(printable(line), markup=False)
         if row.reason:
-            told = printable(f"{row.tokenizer}: {row.path}: {row.reason}")
-            console.print(told, markup=False)
+            line = printable(f"{row.tokenizer}: {row.path}: {row.reason}")
+            console.print(line, markup=False)
     for row in rows:
         for one in row.tally.differences if row.tally else ():
-            told = f"{row.tokenizer}: {one.law}: {one.text!r}\n  expected {one.expected}\n"
-            console.print(printable(f"{told}  found    {one.found}"), markup=False)
+            line = f"{row.tokenizer}: {one.law}: {one.text!r}\n  expected {one.expected}\n"
+            console.print(printable(f"{line}  found    {one.found}"), markup=False)

@@ -1,4 +1,4 @@
-"""`uag compare`: plain decoding, transformers' assisted generation and uag on the same prompts."""
+"""`uag compare`: times plain decoding, transformers and uag on the same prompts."""
 
 import json
 from pathlib import Path
@@ -40,35 +40,35 @@ EXAMPLES = """Examples:
 
 def compare(
     target: Annotated[
-        str | None, typer.Option(help="Hub name or folder; without it, the demo pair.")
+        str | None, typer.Option(help="Hub name or folder of the target; default: the demo pair.")
     ] = None,
     assistant: Annotated[
         str | None,
-        typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
+        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
     ] = None,
     lookup: LookUp = None,
     texts: Texts = None,
     prompts: Annotated[
         Path | None,
-        typer.Option(help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text'."),
+        typer.Option(
+            help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text' fields."
+        ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many prompts.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of prompts.")] = None,
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
     num_assistant_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Lookahead of transformers, if not its default.")
+        int | None, typer.Option(min=1, help="Tokens that transformers drafts in a round.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Draw tokens with it, instead of the likeliest.")
+        float | None, typer.Option(help="Sample tokens at this temperature.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what uag draws.")] = 0,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt and kind.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed for sampling by uag.")] = 0,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
     compile: Compile = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads on the CPU.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")] = None,
     trust_remote_code: Trust = False,
     use_safetensors: Safe = True,
     report: Report = None,
@@ -80,7 +80,7 @@ def compare(
     if target is None and assistant is not None:
         raise typer.BadParameter("give both --target and --assistant, or neither")
     if target is not None and not (assistant or texts or lookup):
-        raise typer.BadParameter("give --assistant, or --text to draft from, beside --target")
+        raise typer.BadParameter("--target also needs --assistant, or --text to draft from")
     be_quiet()
     check_report(report)
     import torch
@@ -144,7 +144,7 @@ def _traced(
     temperature: float | None,
     seed: int,
 ) -> "list[Output]":
-    """The same texts once more, traced: what is timed should not be."""
+    """The outputs for the same prompts, decoded again with a trace: timed runs have none."""
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False}
     if temperature is not None:
         options |= {"do_sample": True, "temperature": temperature, "seed": seed}

@@ -1,4 +1,4 @@
-"""`uag demo`: a story told by the pair of models that comes with the package."""
+"""`uag demo`: writes a story with the two small models that come with the package."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from uag.cli.options import Length, LookaheadOption, Report, check_report, write_report
 from uag.cli.terminal import be_quiet, fail, printable, progress_bar
 
-# A story that ends within the default length, and says no four words twice.
+# Its story ends within the default length, and repeats no four words.
 OPENING = "Once, there was a happy girl"
 EXAMPLES = "Example:\n\n    uag demo --prompt 'One day, a little dog'"
 
@@ -16,10 +16,10 @@ def demo(
     prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = OPENING,
     max_new_tokens: Length = 200,
     lookahead: LookaheadOption = "auto",
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each method.")] = 3,
     report: Report = None,
 ) -> None:
-    """Tell a story with the small pair of models in this package, plainly and assisted."""
+    """Write a story with two small models that come with uag; time it with and without drafts."""
     be_quiet()
     check_report(report)
     from rich.console import Console
@@ -46,4 +46,4 @@ def demo(
     console.print(comparison_table(comparison, printable))
     write_report(report, [out], comparison)
     if not comparison.identical:
-        fail("the assisted text differs from the plain one, which must not happen in float32")
+        fail("the output with drafts differs from plain decoding, which must not happen in float32")

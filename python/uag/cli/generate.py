@@ -1,4 +1,4 @@
-"""`uag generate`: a prompt continued, streaming."""
+"""`uag generate`: continues a prompt and prints the text as it is decoded."""
 
 import json
 import sys
@@ -41,27 +41,27 @@ def generate(
     prompt: Annotated[
         str, typer.Argument(help="Text to continue; - reads it from standard input.")
     ],
-    target: Annotated[str, typer.Option(help="Hub name or folder of the model whose text it is.")],
+    target: Annotated[str, typer.Option(help="Hub name or folder of the target, which writes.")],
     assistant: Annotated[
         str | None,
-        typer.Option(help="Hub name or folder of the model that drafts; or 'lookup', the text."),
+        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
     ] = None,
     lookup: LookUp = None,
     texts: Texts = None,
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
     do_sample: Annotated[
-        bool, typer.Option("--do-sample", help="Draw tokens; so do the options that follow.")
+        bool, typer.Option("--do-sample", help="Sample tokens; implied by the next four options.")
     ] = False,
     temperature: Annotated[
-        float | None, typer.Option(help="Below 1: likelier tokens more often.")
+        float | None, typer.Option(help="Temperature; below 1, likelier tokens more often.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Only the likeliest so many.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the k likeliest tokens.")] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest up to this chance.")
+        float | None, typer.Option(help="Sample from the likeliest tokens up to this probability.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same text again, with any assistant or none.")
+        int | None, typer.Option(help="The same seed gives the same text, with any assistant.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
@@ -76,7 +76,7 @@ def generate(
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
 ) -> None:
-    """Continue a prompt, streaming the text."""
+    """Continue a prompt, and print the text as it is decoded."""
     be_quiet()
     check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt

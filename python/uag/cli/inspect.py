@@ -1,4 +1,4 @@
-"""`uag inspect`: advice before anything runs."""
+"""`uag inspect`: compares a target with assistants before any model runs."""
 
 import json
 from pathlib import Path
@@ -23,11 +23,11 @@ def inspect(
         str, typer.Argument(help="Hub name or folder of the target, or its tokenizer.json.")
     ],
     assistants: Annotated[
-        list[str], typer.Argument(help="The same of the assistant; several are ranked.")
+        list[str], typer.Argument(help="The same for one assistant, or for several to rank.")
     ],
     text: Annotated[
         Path | None,
-        typer.Option(help="Compare the tokenizers on this text, not on samples of many kinds."),
+        typer.Option(help="File of text to compare the tokenizers on; default: samples."),
     ] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the models.")
@@ -36,7 +36,7 @@ def inspect(
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
     ] = False,
 ) -> None:
-    """Say whether an assistant suits a target, before running: no weights are read."""
+    """Check whether an assistant suits a target, and estimate the speed-up; reads no weights."""
     be_quiet()
     from rich.console import Console
 
@@ -45,7 +45,7 @@ def inspect(
 
     pairs = rank_assistants(target, assistants, text=text, trust_remote_code=trust_remote_code)
     if as_json:
-        # One assistant is a pair; several are a list of them.
+        # For one assistant the object is the pair; for several it has a list of pairs.
         found = [pair.as_dict() for pair in pairs]
         print(json.dumps(found[0] if len(assistants) == 1 else {"pairs": found}))
         return

@@ -1,4 +1,4 @@
-"""The `uag` command: tables for people, JSON for programs, one line for a mistake."""
+"""The `uag` command: prints tables, or JSON for programs, and errors on one line."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from uag.cli.terminal import fail
 from uag.errors import UagError
 
 app = typer.Typer(
-    help="Any decoder generates faster with any smaller one, whatever their tokenizers.",
+    help="Speculative decoding between models with different tokenizers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,13 +22,13 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line: exit status 0 if all went well, 1 for a failure, 2 for wrong usage."""
+    """Run the command line; exits with status 0 for success, 1 for a failure, 2 for wrong usage."""
     try:
         app(args=None if arguments is None else list(arguments))
     except UagError as error:
         fail(str(error))
     except BrokenPipeError:
-        # The reader has gone (`| head`): nobody is left to tell.
+        # The reader has closed the pipe (`| head`), so a message would reach nobody.
         sys.stderr.close()
         sys.exit(1)
     sys.exit(0)

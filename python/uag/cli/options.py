@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and the objects that they stand for."""
 
 import sys
 from pathlib import Path
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from uag.drafting.lookup import Lookup
 
 Length = Annotated[
-    int, typer.Option("--max-new-tokens", "-n", min=1, help="Most target tokens to generate.")
+    int, typer.Option("--max-new-tokens", "-n", min=1, help="Maximum number of new tokens.")
 ]
 LookaheadOption = Annotated[
     str,
     typer.Option(
-        "--lookahead", "-k", help="Assistant tokens to draft a round, 'auto' or 'heuristic'."
+        "--lookahead", "-k", help="Tokens to draft in a round: a number, 'auto' or 'heuristic'."
     ),
 ]
 DType = Annotated[str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")]
-DeviceMap = Annotated[str | None, typer.Option(help="Where to put the models: auto, cuda, cpu ...")]
+DeviceMap = Annotated[str | None, typer.Option(help="Device of the models: auto, cuda, cpu ...")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
 ]
 Report = Annotated[
     Path | None,
-    typer.Option(help="Also write a page that shows every round, to open in a browser."),
+    typer.Option(help="Also write an HTML page to this file that shows every round."),
 ]
 LookUp = Annotated[
     bool | None,
-    typer.Option(help="Whether the text so far drafts too; by default with lookahead auto."),
+    typer.Option(help="Also copy drafts from the text so far; by default with lookahead auto."),
 ]
 Texts = Annotated[
-    list[Path] | None, typer.Option("--text", help="A file to draft from; may be repeated.")
+    list[Path] | None, typer.Option("--text", help="A file to copy drafts from; may be repeated.")
 ]
-Trust = Annotated[bool, typer.Option(help="Run code that comes with the models.")]
-Safe = Annotated[bool, typer.Option(help="Read no weights that can run code: pickles.")]
+Trust = Annotated[bool, typer.Option(help="Run Python code that comes with the models.")]
+Safe = Annotated[bool, typer.Option(help="Refuse weights that can run code when loaded (pickles).")]
 
 
 def check_report(path: Path | None) -> None:
-    """Refuse a report that cannot be written before the work begins."""
+    """Check before the work begins that the report can be written."""
     if path is not None:
         from uag.files import check_writable
 
@@ -54,7 +54,7 @@ def check_report(path: Path | None) -> None:
 def write_report(
     path: Path | None, outs: "list[Output]", comparison: "Comparison | None" = None
 ) -> None:
-    """Write the page, if one is asked for, and say where it is."""
+    """Write the page, if a path is given, and print where it is."""
     if path is not None:
         from uag.report.page import write_page
 
@@ -65,11 +65,11 @@ def write_report(
 def lookup_option(
     assistant: str | None, beside: bool | None, files: list[Path] | None
 ) -> "Lookup | bool | None":
-    """What to look up in, if anything; `None` if that is not said."""
+    """The decoder's `lookup` option for a command line; `None` for the default."""
     if not (files or assistant == "lookup"):
         return beside
     if beside is False:
-        raise typer.BadParameter("--no-lookup, but there is a text to draft from: leave one out")
+        raise typer.BadParameter("--no-lookup, but --text or --assistant lookup: leave one out")
     from uag.drafting.lookup import Lookup
     from uag.files import read_bytes
 
@@ -79,7 +79,7 @@ def lookup_option(
 def load_decoder(
     target: str, assistant: str | None, lookahead: str, **options: Any
 ) -> "SpeculativeDecoder":
-    """The decoder that a command line asks for; `options` are those of `from_pretrained`."""
+    """The decoder for a command line; `options` are those of `from_pretrained`."""
     from uag.decoder import SpeculativeDecoder
     from uag.lookahead.schedules import parse_lookahead
 
@@ -92,5 +92,5 @@ def load_decoder(
 
 
 def placement(dtype: str, device_map: str | None) -> dict[str, Any]:
-    """Number type and devices, as `from_pretrained` takes them."""
+    """The options of `from_pretrained` for number type and devices."""
     return {"dtype": dtype} | ({} if device_map is None else {"device_map": device_map})

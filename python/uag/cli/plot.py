@@ -1,4 +1,4 @@
-"""`uag plot`: pictures of what `uag compare --json` found."""
+"""`uag plot`: plots the results of `uag compare --json`."""
 
 import sys
 from enum import StrEnum
@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
 
 class By(StrEnum):
-    """What a plot can be by."""
+    """What to plot over."""
 
     PAIR = "pair"
     LOOKAHEAD = "lookahead"
@@ -26,12 +26,12 @@ class By(StrEnum):
 
 
 def plot(
-    results: Annotated[
-        list[Path], typer.Argument(help="Files of what uag compare --json printed, one a line.")
+    results: Annotated[list[Path], typer.Argument(help="Files with output of uag compare --json.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write, such as plot.png, plot.svg or plot.pdf.")
     ],
-    out: Annotated[Path, typer.Option(help="Where to: the name ends with .png, .svg, .pdf ...")],
     by: Annotated[
-        By | None, typer.Option(help="What is beside each other; by default what differs.")
+        By | None, typer.Option(help="What to plot over; by default what the results differ in.")
     ] = None,
 ) -> None:
     """Plot speed-ups by pair, lookahead or temperature; needs matplotlib."""

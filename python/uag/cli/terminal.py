@@ -1,4 +1,4 @@
-"""What goes to a terminal: no control characters or foreign warnings, a bar where it takes long."""
+"""Output to a terminal: without control characters, one line for a warning, a progress bar."""
 
 import sys
 import unicodedata
@@ -9,15 +9,16 @@ from typing import NoReturn
 
 from uag.errors import UagWarning
 
-# Controls; halves of surrogate pairs, which can't be written (a file name may have them).
+# Categories of control characters, and of lone surrogates, which cannot be encoded (file names may
+# contain them).
 COMMANDING = ("Cc", "Cs")
-# What has text run the other way, so that it reads as something else: embeddings, overrides and
-# isolates. Scripts that run that way need none of them.
+# Characters that change the direction of text, so that it can be misread: embeddings, overrides and
+# isolates. Right-to-left scripts do not need them.
 TURNING = {*map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))}
 
 
 def printable(text: str) -> str:
-    r"""The text without characters that would command the terminal or mislead its reader.
+    r"""The text with U+FFFD for characters that control the terminal or reverse the text.
 
     >>> printable("a\x1b[2J") == "a\ufffd[2J"
     True
@@ -26,7 +27,11 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for a message."""
+    r"""The text as `printable` has it, on one line.
+
+    >>> one_line("first\nsecond")
+    'first second'
+    """
     return " ".join(printable(text).split())
 
 
@@ -37,13 +42,13 @@ def _commands(character: str) -> bool:
 
 
 def fail(message: str) -> NoReturn:
-    """End the program with a line on standard error and exit status 1."""
+    """Print a message on one line of standard error, and exit with status 1."""
     print(f"uag: {one_line(message)}", file=sys.stderr)
     sys.exit(1)
 
 
 def be_quiet() -> None:
-    """Only our own warnings, a line each; no progress bars between the lines of output."""
+    """Show no warnings but uag's own, on one line each, and no progress bars of transformers."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -59,7 +64,7 @@ def be_quiet() -> None:
 
 @contextmanager
 def progress_bar(doing: str = "timing") -> Generator[Callable[[int, int], None]]:
-    """A function to call with what is done and what there is to do; shown if somebody watches."""
+    """A progress bar, shown only on a terminal; yields a function of (steps done, all steps)."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,1 +1,1 @@
-"""The core against the installed `tokenizers`, text by text."""
+"""Compares the core with the installed `tokenizers` library, text by text."""

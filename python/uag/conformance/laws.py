@@ -1,6 +1,6 @@
-"""Where the core and the tokenizer that it was read from part, and the shortest text that shows it.
+"""Finds texts on which the core differs from its tokenizer, and shortens them.
 
-The tokenizer is the slow, obvious reference: every law is stated by encoding whole texts with it.
+The tokenizer is the slow but simple reference: every law is stated by encoding whole texts with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,23 +14,23 @@ from uag.translation.detokenizer import TextBytes
 from uag.translation.self_check import ids_of, misspelled, space_before, spells
 from uag.translation.tokenizers import plain_copy
 
-# Vocabularies of words: spaces between tokens are a rule of decoding, not part of their bytes.
+# Families whose decoders put spaces between tokens: there these are not part of a token's bytes.
 OF_WORDS = ("WordPiece", "WordLevel", "BPE")
-# How far into a text a draft is tried, and how far it goes, in characters.
+# Most characters of the prompt and of the draft on which candidates are tried.
 PROMPT, DRAFT = 400, 120
-# How often a growing text is cut back.
+# Probability that a growing text is shortened at a step.
 BACK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A text that the two treat differently.
+    """A text that breaks a law.
 
     Attributes:
-        law: what does not hold: `ids`, `stream`, `bytes` or `candidates`.
-        text: on what.
-        expected: what the tokenizer says, from the first difference on.
-        found: what the core says.
+        law: the law: `ids`, `stream`, `bytes` or `candidates`.
+        text: the text.
+        expected: the tokenizer's result, from about the first difference on.
+        found: the core's result.
     """
 
     law: str
@@ -41,17 +41,17 @@ class Difference:
 
 @dataclass(slots=True)
 class Tally:
-    """What was compared.
+    """Counts of what was compared, and the differences found.
 
     Attributes:
-        texts, bytes, tokens: how much.
-        changed: texts that the tokenizer itself doesn't decode to what they were: normalised, or
-            with characters that it doesn't know. Their ids are compared if the core claims them.
-        unclaimed: texts of which the core says that its ids may not be the tokenizer's.
-        special: texts with a special token in them, which is text to both.
-        failed: texts on which the tokenizer itself fails; they are left out of the other counts.
+        texts, bytes, tokens: how much was compared.
+        changed: texts that the tokenizer itself does not decode unchanged, as it normalizes them or
+            does not know some characters. Their ids are compared if the core claims to be exact.
+        unclaimed: texts for which the core does not claim that its ids are the tokenizer's.
+        special: texts that contain a special token, which both must read as plain text.
+        failed: texts on which the tokenizer itself fails; the other counts leave them out.
         different: texts that break a law.
-        differences: the first text for each law that is broken, made as short as it gets.
+        differences: for each broken law the first text that breaks it, shortened.
     """
 
     texts: int = 0
@@ -70,7 +70,7 @@ class TokenizerFailedError(Exception):
 
 
 class Laws:
-    """What has to hold of a core and its tokenizer for any text.
+    """The laws that a core's tokenizer must satisfy for every text, given the original tokenizer.
 
     >>> from uag.translation.core_tokenizer import core_tokenizer
     >>> laws = Laws(core_tokenizer(target_tokenizer), target_tokenizer.backend_tokenizer)
@@ -95,7 +95,7 @@ class Laws:
         }
 
     def compare(self, texts: Iterator[str] | list[str]) -> Tally:
-        """Hold all laws against all texts."""
+        """Check all laws on all texts."""
         tally = Tally()
         for text in texts:
             try:
@@ -118,7 +118,7 @@ class Laws:
         return tally
 
     def broken(self, text: str) -> Iterator[Difference]:
-        """The laws that don't hold for a text."""
+        """A difference for each law that the text breaks."""
         for law in self._laws:
             difference = self._broken(law, text, self._seed)
             if difference is not None:
@@ -130,16 +130,16 @@ class Laws:
         except TokenizerFailedError:
             return None
         except (CoreError, ValueError) as error:
-            # On the slow path it may be the tokenizer that failed on a part of the text.
+            # On the slow path the tokenizer itself may have failed on a part of the text.
             if not self._core.fast and not isinstance(error, CoreError):
                 return None
             return Difference(law, text, "no error", str(error))
 
     def shortest(self, difference: Difference) -> Difference:
-        """The same law broken by a text of which no character can be left out."""
+        """The same law broken by a text from which no single character can be left out."""
 
         def found(text: str) -> Difference | None:
-            # Where a text is cut is drawn: in a shorter text, elsewhere.
+            # Laws cut texts at random places, so a shorter text is tried with several seeds.
             seeds = range(self._seed, self._seed + max(4, min(64, 40_000 // (len(text) + 1))))
             tried = (self._broken(difference.law, text, seed) for seed in seeds)
             return next((one for one in tried if one is not None), None)
@@ -156,29 +156,29 @@ class Laws:
         stream = IncrementalEncoder(self._core)
         try:
             stream.append(text.encode())
-        except (CoreError, ValueError):  # a law says so
+        except (CoreError, ValueError):  # reported when the laws are checked
             return True
         return stream.exact
 
     def _ids(self, text: str, _: Random) -> Difference | None:
-        """A text's ids are the tokenizer's, where the core claims so."""
+        """The core's ids are the tokenizer's, if the core claims to be exact."""
         stream = IncrementalEncoder(self._core)
         stream.append(text.encode())
         if stream.exact:
             return self._unequal("ids", text, self._encode(text), stream.ids)
         return None
 
-    def _stream(self, text: str, draw: Random) -> Difference | None:
-        """However a text grows and shrinks, its ids are the same, and so is what is promised."""
+    def _stream(self, text: str, random: Random) -> Difference | None:
+        """Ids, ends and `exact` depend only on the text, not on how it has grown and shrunk."""
         data, stream = text.encode(), IncrementalEncoder(self._core)
         size = max(6, len(data) // (1000 if self._core.fast else 8))
-        looks = 3 * size / max(1, len(data))
+        check_rate = 3 * size / max(1, len(data))
         while stream.text != data:
-            before = stream.ids if draw.random() < looks else None
-            if len(stream) and draw.random() < BACK:
-                stable = stream.truncate(len(stream) - draw.randrange(min(len(stream), 40) + 1))
+            before = stream.ids if random.random() < check_rate else None
+            if len(stream) and random.random() < BACK:
+                stable = stream.truncate(len(stream) - random.randrange(min(len(stream), 40) + 1))
             else:
-                piece = data[len(stream) : len(stream) + draw.randint(1, 2 * size)]
+                piece = data[len(stream) : len(stream) + random.randint(1, 2 * size)]
                 stable = stream.append(piece)
             if before is not None:
                 if before[:stable] != stream.ids[:stable]:
@@ -197,7 +197,7 @@ class Laws:
         return self._unequal("stream", text, whole.ids, stream.ids)
 
     def _midway(self, text: str, stream: IncrementalEncoder) -> Difference | None:
-        """What a stream is between two changes."""
+        """Between two changes, a stream's ids, ends and held bytes fit its text."""
         data = stream.text
         complete = data.decode(errors="ignore")
         held = data[len(complete.encode()) :]
@@ -215,7 +215,7 @@ class Laws:
         return self._unequal("stream", text, self._encode(complete), stream.ids)
 
     def _bytes(self, text: str, _: Random) -> Difference | None:
-        """The bytes of ids are what the tokenizer decodes them to."""
+        """The bytes of the ids spell what the tokenizer decodes them to."""
         ids = self._encode(text)
         decoded = self._tokenizer.decode(ids)
         spelled = TextBytes(self._core).add(ids).decode(errors="replace")
@@ -225,19 +225,19 @@ class Laws:
             return None
         return Difference("bytes", text, repr(decoded), repr(spelled))
 
-    def _candidates(self, text: str, draw: Random) -> Difference | None:
-        """Candidates spell what follows a prompt, and are the tokenizer's ids if called exact."""
-        cut = int(draw.random() * (min(len(text), PROMPT) + 1))
-        prompt, rest = text[:cut], text[cut : cut + draw.randint(1, DRAFT)]
+    def _candidates(self, text: str, random: Random) -> Difference | None:
+        """Candidates spell the text after a prompt; if `exact`, they are the tokenizer's ids."""
+        cut = int(random.random() * (min(len(text), PROMPT) + 1))
+        prompt, rest = text[:cut], text[cut : cut + random.randint(1, DRAFT)]
         ids, whole = self._encode(prompt), self._encode(prompt + rest)
-        # The text that a prompt's ids begin is what they spell, whatever it was before.
+        # Translation starts with the text that the ids spell; normalization may have changed it.
         if TextBytes(self._core).add(ids) != prompt.encode():
             return None
         proposal = self._bridge.start(ids, ids).propose([], rest.encode())
         spelled = TextBytes(self._core).add(ids + proposal.ids)
         if not proposal.cut and self._core.fast and spelled != (prompt + rest).encode():
-            told = repr(spelled.decode(errors="replace"))
-            return Difference("candidates", prompt + rest, repr(prompt + rest), told)
+            shown = repr(spelled.decode(errors="replace"))
+            return Difference("candidates", prompt + rest, repr(prompt + rest), shown)
         if proposal.exact:
             return self._unequal("candidates", prompt + rest, whole, ids + proposal.ids)
         return None
@@ -256,7 +256,7 @@ class Laws:
 
 
 def shrink(text: str, fails: Callable[[str], bool]) -> str:
-    """Delta debugging (Zeller and Hildebrandt 2002): leave out what the failure does not need.
+    """A shorter text that still fails, by delta debugging (Zeller and Hildebrandt 2002).
 
     >>> shrink("Once upon a time", lambda text: "p" in text and "t" in text)
     'pt'

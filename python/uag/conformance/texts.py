@@ -1,4 +1,4 @@
-"""Texts to try tokenizers on: stretches of documents, never cut and joined alike twice."""
+"""Random texts to test tokenizers on, cut and joined from documents."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,19 +11,23 @@ from uag.errors import FileError
 from uag.files import kind_of, read_text
 
 SUFFIXES = (".txt", ".md", ".json", ".jsonl", ".xz", ".gz")
-# Longer texts are cut: a tokenizer without pieces takes far longer on them, and shows no more.
+# Longer texts are cut: a tokenizer without a pre-tokenizer is far slower on them, and they find no
+# more differences.
 MAX_CHARACTERS = 20_000
 JOINTS = ("", "", " ", "  ", "\n", "\n\n", "\t", ". ")
-# How often a text gets an insertion, how often it is one of the given, and how often all of it.
+# Probabilities that a text gets insertions, that one of them is a given string, and that the given
+# string is inserted whole.
 P_INSERT, P_GIVEN, P_WHOLE = 0.5, 0.6, 0.8
-# From where characters are drawn: ASCII, Latin, every script, symbols and pictures.
+# Ranges of random characters: ASCII, Latin, every script, symbols, pictures.
 PLANES = ((0x20, 0x7F), (0xA0, 0x2FF), (0x300, 0xD7FF), (0xE000, 0xFFFD), (0x1F000, 0x1FAFF))
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    r"""The documents in files and folders: `.json` gives its strings, `.jsonl` those of each line.
+    r"""The documents in files and folders.
 
-    Also with `.xz` or `.gz` after it. Of a folder, all files that end with one of `SUFFIXES`.
+    A `.json` file gives all strings in it, a `.jsonl` file those of each line, and any other file
+    is one document. Each may be compressed, with `.xz` or `.gz` at the end. Of a folder, all files
+    at any depth are read that end with one of `SUFFIXES`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -32,7 +36,7 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
     ['Once', 'One day']
 
     Raises:
-        FileError: naming the file that can't be read, or if there is no text at all.
+        FileError: if a file cannot be read, or if there is no text at all.
     """
     texts: list[str] = []
     for path in paths:
@@ -64,7 +68,7 @@ def _read(file: Path) -> list[str]:
 
 
 def _strings(value: object) -> Iterator[str]:
-    """All strings in a JSON value, but for the names in it and halves of characters."""
+    """All strings in a JSON value, without names of fields and without lone surrogates."""
     match value:
         case str():
             yield value.encode(errors="ignore").decode()
@@ -81,20 +85,21 @@ def _strings(value: object) -> Iterator[str]:
 def random_texts(
     documents: Sequence[str], size: int, seed: int | str = 0, insertions: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Texts of 1 to some 20,000 characters, `size` bytes of UTF-8 or a little more together.
+    """Random texts of 1 to about 20,000 characters, which add up to `size` bytes of UTF-8 or more.
 
-    First the documents that are short enough, in any order, for a quarter of the size. Then one to
-    three stretches of documents joined, their lengths of all magnitudes alike. Half of those have
-    something strange inserted: one of the `insertions`, or characters from anywhere in Unicode.
+    First whole documents in random order, up to a quarter of the size, without those that are too
+    long. Then texts joined from one to three parts of documents, whose lengths are spread evenly
+    over orders of magnitude. Half of these get insertions: strings of `insertions`, whole or cut,
+    and characters from anywhere in Unicode.
 
     >>> texts = list(random_texts(["Once upon a time"], 1000, insertions=["<s>"]))
     >>> sum(len(text.encode()) for text in texts) >= 1000, max(map(len, texts)) < 100
     (True, True)
     """
-    draw = Random(seed)
+    random = Random(seed)
     weights = list(accumulate(len(document) for document in documents))
     left = size
-    for document in draw.sample(documents, len(documents)):
+    for document in random.sample(documents, len(documents)):
         if left <= size * 3 // 4:
             break
         if 0 < len(document) <= MAX_CHARACTERS:
@@ -102,27 +107,27 @@ def random_texts(
             left -= len(document.encode())
     while left > 0:
         pieces: list[str] = []
-        for _ in range(draw.choice((1, 1, 2, 3))):
-            (document,) = draw.choices(documents, cum_weights=weights)
-            length = int(min(len(document), MAX_CHARACTERS) ** draw.random())
-            start = draw.randrange(len(document) - length + 1)
-            pieces += [document[start : start + length], draw.choice(JOINTS)]
+        for _ in range(random.choice((1, 1, 2, 3))):
+            (document,) = random.choices(documents, cum_weights=weights)
+            length = int(min(len(document), MAX_CHARACTERS) ** random.random())
+            start = random.randrange(len(document) - length + 1)
+            pieces += [document[start : start + length], random.choice(JOINTS)]
         text = "".join(pieces[:-1])
-        if draw.random() < P_INSERT:
-            for _ in range(draw.randint(1, 3 + len(text) // 100)):
-                at = draw.randrange(len(text) + 1)
-                text = text[:at] + _insertion(draw, insertions) + text[at:]
+        if random.random() < P_INSERT:
+            for _ in range(random.randint(1, 3 + len(text) // 100)):
+                at = random.randrange(len(text) + 1)
+                text = text[:at] + _insertion(random, insertions) + text[at:]
         yield text
         left -= len(text.encode())
 
 
-def _insertion(draw: Random, insertions: Sequence[str]) -> str:
-    if insertions and draw.random() < P_GIVEN:
-        insertion = draw.choice(insertions)
+def _insertion(random: Random, insertions: Sequence[str]) -> str:
+    if insertions and random.random() < P_GIVEN:
+        insertion = random.choice(insertions)
         return (
             insertion
-            if draw.random() < P_WHOLE
-            else insertion[: draw.randrange(len(insertion) + 1)]
+            if random.random() < P_WHOLE
+            else insertion[: random.randrange(len(insertion) + 1)]
         )
-    plane = draw.choice(PLANES)
-    return "".join(chr(draw.randint(*plane)) for _ in range(draw.randint(1, 5)))
+    plane = random.choice(PLANES)
+    return "".join(chr(random.randint(*plane)) for _ in range(random.randint(1, 5)))

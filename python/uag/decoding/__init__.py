@@ -1,1 +1,1 @@
-"""One generation: the loop, verification, stopping, and what comes out."""
+"""One generation: the decoding loop, verification, stopping, output and trace."""

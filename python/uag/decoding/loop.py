@@ -1,4 +1,8 @@
-"""The algorithm: assisted generation in two vocabularies, round by round."""
+"""The algorithm: assisted generation with two vocabularies, one round at a time.
+
+A round: the assistant drafts, the draft is translated to the target's ids, one forward pass of the
+target verifies them, and both models keep only what is emitted.
+"""
 
 from collections.abc import Iterator
 
@@ -22,47 +26,60 @@ def rounds(
     stop: Stop,
     lookahead: Lookahead,
 ) -> Iterator[Round]:
-    """Continue the text that `target`, `drafts` and `translator` hold, a round at a time.
+    """Continue a generation whose prompt is already in `target`, `drafts` and `translator`.
 
-    Between rounds all of them hold exactly the emitted text, so the consumer may stop anywhere.
+    Yields each round when it is done. At that point all three hold exactly the emitted sequence, so
+    the caller may stop after any round.
+
+    Args:
+        target: the target model with its KV cache.
+        drafts: proposes ids of the assistant's vocabulary.
+        translator: converts between the two vocabularies.
+        verify: decides from the target's logits which ids are emitted.
+        stop: decides where the sequence ends.
+        lookahead: chooses how many ids to draft, and is told how each round went.
     """
     lookahead.start()
-    drafting, checking = "prefill", "prefill"
+    drafting, verifying = "prefill", "prefill"
     while True:
         clock = Clock()
         end = len(target.ids)
         room = stop.room(end)
 
-        # 1. The assistant proposes ids of its own vocabulary. A last id needs no proposal.
+        # 1. Draft: the assistant proposes ids of its own vocabulary. If only one more id may
+        #    follow, the target's own is that one, so nothing is drafted.
         with clock.phase(drafting):
             k = lookahead.next_k() if room > 1 else 0
             draft = drafts.draft(k, lookahead.goes_on()) if room > 1 else Draft()
 
-        # 2. The same bytes as the target's ids.
+        # 2. Translate: the draft's bytes as ids of the target, the candidates.
         with clock.phase("translate"):
             proposal = translator.propose(draft.ids, draft.text)
             drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
             candidates = proposal.ids[: round_width(min(len(proposal.ids) + 1, room)) - 1]
 
-        # 3. One forward pass of the target: the longest agreeing run, then one id of its own.
-        with clock.phase(checking):
+        # 3. Verify: one forward pass of the target over all candidates. Those before the first that
+        #    it would not have chosen are accepted; then comes one id of its own.
+        with clock.phase(verifying):
             target.append(candidates)
             tokens = verify(target.logits(len(candidates) + 1), target.ids, candidates)
 
-        # 4. What is emitted, in the assistant's ids.
+        # 4. Commit: cut at the end of the generation, and find out what the assistant must keep
+        #    and read for the emitted ids.
         with clock.phase("commit"):
             tokens, finished = stop.cut(target.ids, end, tokens)
             accepted = agreement(tokens, candidates)
             edit = translator.commit(tokens)
 
-        # 5. Both models go back to what is emitted; the lookahead hears how the draft went.
+        # 5. Roll back: both models drop what was rejected and are fed what replaces it. The
+        #    lookahead is told how the round went.
         target.apply(keep=end + accepted, feed=tokens[accepted:])
         drafts.apply(keep=edit.keep, feed=edit.feed)
         done = Round(
             tokens=tokens,
             accepted=accepted,
             drafted=drafted,
-            drafted_accepted=_drafted_behind(accepted, proposal, drafted),
+            drafted_accepted=_drafted_accepted(accepted, proposal, drafted),
             looked_up=drafted - len(draft.ids),
             candidates=len(candidates),
             seconds=clock.seconds(),
@@ -75,11 +92,11 @@ def rounds(
         yield done
         if finished:
             return
-        drafting, checking = ("draft" if drafted else drafting), "verify"
+        drafting, verifying = ("draft" if drafted else drafting), "verify"
 
 
-def _drafted_behind(accepted: int, proposal: Proposal, drafted: int) -> int:
-    """How many drafted ids the first `accepted` candidates stand for."""
+def _drafted_accepted(accepted: int, proposal: Proposal, drafted: int) -> int:
+    """How many drafted ids the first `accepted` candidates spell."""
     if accepted == len(proposal.ids) and not proposal.cut:
         return drafted
     return proposal.draft_ends[accepted - 1] if accepted else 0

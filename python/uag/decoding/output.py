@@ -1,4 +1,4 @@
-"""What a generation gives: its text as it comes, and all of it."""
+"""The results of a generation: a stream of text, and the complete output."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from uag.translation.detokenizer import TextDecoder
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A continuation.
+    """The result of one generation.
 
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
     >>> len(out.token_ids), out.seed, out.stats.tokens
@@ -19,10 +19,11 @@ class Output:
 
     Attributes:
         text: the new text, without the prompt and without special tokens.
-        token_ids: the new target ids, with the end-of-text id if one was reached.
-        seed: what reproduces it, if tokens were drawn; `None` for greedy decoding.
-        stats: rounds, drafted and accepted ids, seconds.
-        trace: each round id by id, if it was asked for.
+        token_ids: the new ids of the target, including the end-of-text id if one was reached.
+        seed: the seed that reproduces the output if tokens were sampled; `None` for greedy
+            decoding.
+        stats: counts of rounds, drafted and accepted ids, and seconds.
+        trace: each round id by id, with `trace=True`; else `None`.
     """
 
     text: str
@@ -33,7 +34,9 @@ class Output:
 
 
 class TextStream(Iterator[str]):
-    """A continuation on its way: iterating gives its text in pieces of whole characters.
+    """A generation in progress: an iterator over the new text, in pieces of whole characters.
+
+    Each step decodes until the next piece is complete.
 
     >>> stream = decoder.stream("Once upon a time", max_new_tokens=8, do_sample=True)
     >>> options = {"max_new_tokens": 8, "do_sample": True, "seed": stream.seed}
@@ -41,10 +44,10 @@ class TextStream(Iterator[str]):
     True
 
     Attributes:
-        seed: what reproduces the text, if tokens are drawn; `None` for greedy decoding.
-        stats: the rounds so far.
-        prompt: the target ids it continues.
-        trace: the same, id by id, if it was asked for.
+        seed: the seed that reproduces the text if tokens are sampled; `None` for greedy decoding.
+        stats: counts and seconds of the rounds so far.
+        prompt: the target ids of the prompt.
+        trace: the rounds so far id by id, with `trace=True`; else `None`.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class TextStream(Iterator[str]):
         prompt: list[int],
         trace: Trace | None = None,
     ) -> None:
-        """`rounds` are decoded by `text`, which has read the prompt, and entered into `stats`."""
+        """`rounds` adds itself to `stats`; `text` decodes ids and already holds the prompt."""
         self.seed = seed
         self.stats = stats
         self.prompt = prompt
@@ -72,7 +75,13 @@ class TextStream(Iterator[str]):
         return piece
 
     def finish(self) -> Output:
-        """All of it, with what has been read before."""
+        """Decode to the end and return the whole output, including pieces already read.
+
+        >>> stream = decoder.stream("Once upon a time", max_new_tokens=8)
+        >>> first = next(stream)
+        >>> stream.finish().text.startswith(first)
+        True
+        """
         for _ in self:
             pass
         return Output("".join(self._given), self.stats.token_ids, self.seed, self.stats, self.trace)

@@ -1,4 +1,4 @@
-"""When a generation ends: end-of-text ids, length, transformers' other criteria."""
+"""When a generation ends: end-of-text ids, maximum length, and transformers' other criteria."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from transformers import MaxTimeCriteria, StoppingCriteria, StopStringCriteria
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Ends a text at the same id as decoding one id at a time would.
+    """Ends a generation at the same id at which decoding one id at a time would end it.
 
     Attributes:
-        max_length: most ids of prompt and output together.
-        end_ids: ids that end the text, included in it.
-        criteria: transformers' criteria other than length and end ids, asked after each id.
+        max_length: maximum number of ids, prompt and output together.
+        end_ids: ids that end the generation; the output includes them.
+        criteria: transformers' criteria other than length and end ids, checked after each id.
 
     >>> stop = Stop(max_length=10, end_ids=frozenset({2}), criteria=())
     >>> stop.cut([5, 6], 2, [7, 2, 8])
@@ -27,11 +27,11 @@ class Stop:
     criteria: Sequence[StoppingCriteria]
 
     def room(self, length: int) -> int:
-        """How many ids may follow a text of `length` ids."""
+        """How many more ids may follow the first `length`."""
         return self.max_length - length
 
     def cut(self, ids: list[int], end: int, tokens: list[int]) -> tuple[list[int], bool]:
-        """The part of `tokens` that may follow the text `ids[:end]`, and whether it ends there."""
+        """The part of `tokens` that may follow `ids[:end]`; whether the generation ends there."""
         for count, token in enumerate(tokens, 1):
             if (
                 token in self.end_ids
@@ -51,7 +51,7 @@ class Stop:
 
 
 def _reach(criterion: object, length: int) -> int:
-    """How many ids back a criterion looks; the whole text for one we do not know."""
+    """How many of the last ids a criterion reads; all `length` for an unknown criterion."""
     match criterion:
         case StopStringCriteria():
             return criterion.maximum_token_len

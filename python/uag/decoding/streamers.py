@@ -1,4 +1,4 @@
-"""transformers' streamers, fed as ids are accepted."""
+"""transformers' streamers: they get ids as soon as these are emitted."""
 
 from typing import Any, cast
 
@@ -11,7 +11,11 @@ from uag.translation.detokenizer import WholeCharacters
 
 
 def feed(streamer: BaseStreamer, text: TextStream, characters: WholeCharacters) -> Output:
-    """A text to its end; the streamer, which has the prompt, gets its ids a round at a time."""
+    """Decode to the end, giving the streamer the new ids of each round.
+
+    The streamer must have got the prompt (`put_prompt`). It only gets ids that spell whole
+    characters.
+    """
     seen = 0
     for _ in text:
         rounds = text.stats.history[seen:]
@@ -24,20 +28,20 @@ def feed(streamer: BaseStreamer, text: TextStream, characters: WholeCharacters) 
 
 
 def check_one(texts: int) -> None:
-    """Refuse to stream several texts at once.
+    """Check that a streamer gets only one generation.
 
     Raises:
-        OptionError: saying how many there are.
+        OptionError: if there are several.
     """
     if texts > 1:
         raise OptionError(
-            f"a streamer hears one text, but there are {texts}; "
+            f"a streamer gets one generation, but there are {texts}; "
             "leave streamer= out, or give one prompt at a time"
         )
 
 
 def put_prompt(streamer: BaseStreamer, ids: list[int]) -> None:
-    """What a streamer gets first: the prompt, as a batch of one."""
+    """Give a streamer the prompt, as a batch of one row, which transformers does first."""
     cast("Any", streamer).put(torch.tensor([ids]))
 
 

@@ -1,33 +1,35 @@
-"""What happened in each round, id by id."""
+"""A record of each round, id by id."""
 
 from dataclasses import dataclass, field
 
-from uag import _core
-from uag._core import Edit, Proposal
+from uag._core import Edit, Proposal, Tokenizer
 from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a round did to the text in both vocabularies.
+    """What one round did, in the ids of both vocabularies.
 
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
     >>> out.trace.steps[0].tokens == out.token_ids[: len(out.trace.steps[0].tokens)]
     True
 
     Attributes:
-        draft: assistant ids drafted.
-        candidates: target ids that they translate to, and text that was looked up; a few at the
-            end may not have been read.
-        draft_ends: for each candidate, how many drafted ids its bytes reach into.
-        cut: why the candidates end before the draft does (`_core.Proposal.cut`, or "failed").
-        held: bytes at the end of the text that the assistant's ids left out before the round.
-        tokens: target ids emitted.
-        dropped: assistant ids that did not stay: of the draft, and of the text before it.
-        dropped_before: how many of those were in the text before the draft.
-        feed: assistant ids that took their place.
-        cause: why ids were dropped (`_core.Edit.cause`).
+        draft: the drafted ids, in the assistant's vocabulary.
+        candidates: the target ids for the draft and for looked-up text after it. The last few may
+            have been left out of the target's forward pass (see `Round.candidates`).
+        draft_ends: for each candidate, how many drafted ids are needed to spell it and those
+            before it.
+        cut: why the candidates end before the draft does (see `_core.Proposal.cut`; "failed" if
+            the translation failed); empty if they do not.
+        held: number of bytes at the end of the sequence that the assistant's ids did not include
+            before the round.
+        tokens: the target ids emitted.
+        dropped: assistant ids that were rolled back: ids of the draft, and perhaps ids before it.
+        dropped_before: how many of `dropped` came before the draft.
+        feed: assistant ids that replaced them.
+        cause: why ids were rolled back (see `_core.Edit.cause`).
     """
 
     draft: list[int]
@@ -44,24 +46,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TracedModel:
-    """One of the two models, as far as it takes to read its ids.
+    """What is needed of one of the two models to show its ids as text.
 
     Attributes:
-        name: of the model; empty if there is none.
-        core: its tokenizer, to the core.
-        tokenizer: its tokenizer, which knows the names of special tokens.
-        prompt: the ids of the prompt.
+        name: the model's name; empty if there is no model.
+        core: the core's tokenizer, which gives the bytes of an id.
+        tokenizer: the same tokenizer of `transformers` or `tokenizers`, which gives the names of
+            special tokens.
+        prompt: the prompt in its ids.
     """
 
     name: str
-    core: _core.Tokenizer
+    core: Tokenizer
     tokenizer: AnyTokenizer
     prompt: list[int]
 
 
 @dataclass(slots=True)
 class Trace:
-    """The rounds of one text; what they took is in the `Stats` of the same `Output`.
+    """All rounds of one generation, id by id; their times are in `Output.stats`.
 
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
     >>> [id for step in out.trace.steps for id in step.tokens] == out.token_ids
@@ -70,9 +73,9 @@ class Trace:
     True
 
     Attributes:
-        target, assistant: whose ids they are.
-        lookahead: how the number of drafted ids was chosen.
-        steps: a step for each round.
+        target, assistant: the two models.
+        lookahead: the decoder's `lookahead` option, as text.
+        steps: one step for each round.
     """
 
     target: TracedModel
@@ -81,12 +84,12 @@ class Trace:
     steps: list[Step] = field(default_factory=list[Step])
 
     def follow(self, translator: Translator) -> Translator:
-        """The same translator, which enters what it is asked."""
+        """A translator that does the same as `translator` and records each round here."""
         return _Followed(translator, self)
 
 
 class _Followed:
-    """A `Translator` that enters each round into a trace: the loop itself knows nothing of it."""
+    """A `Translator` that records each round in a trace, so that the loop need not know of it."""
 
     def __init__(self, translator: Translator, trace: Trace) -> None:
         self._translator = translator

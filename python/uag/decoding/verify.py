@@ -1,4 +1,4 @@
-"""Which of the candidates the target would have emitted itself."""
+"""Verification: which of the candidates the target would have emitted itself."""
 
 from collections.abc import Callable
 from typing import cast
@@ -21,11 +21,11 @@ from uag.errors import LogitsError
 from uag.models.cached_lm import id_list
 from uag.sampling.greedy import Pick
 
-# (logits, ids with the candidates at the end, candidates) -> the ids the target emits
+# (logits, ids that end with the candidates, candidates) -> the ids that are emitted
 Verify = Callable[[Tensor, list[int], list[int]], list[int]]
-# Passes of up to so many ids may have any width.
+# Passes of up to this many ids may have any width.
 EACH_WIDTH = 8
-# Processors that see only their own row: for them all positions go at once.
+# Processors that look at one position's scores only: all positions can be processed at once.
 BY_ROW = (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -39,10 +39,10 @@ BY_ROW = (
 
 
 def round_width(width: int) -> int:
-    """The widest usual pass of at most so many ids: any up to 8, then 12, 16, 24, and so on.
+    """Round the width of a pass down to one of a few: any up to 8, then 12, 16, 24, 32, 48, ...
 
-    Kernels are set up and kept for each shape. A few candidates at the far end of a draft, which
-    are seldom accepted, are worth less than that.
+    Kernels are set up and kept for each shape, which costs more than is lost with a few candidates
+    at the end of a long draft: those are seldom accepted.
 
     >>> [round_width(width) for width in (7, 8, 11, 15, 31, 100)]
     [7, 8, 8, 12, 24, 96]
@@ -52,22 +52,24 @@ def round_width(width: int) -> int:
 
 
 def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
-    """Verification that emits what decoding id by id with these processors and `pick` emits.
+    """A function that emits what decoding id by id with these processors and `pick` would emit.
 
-    The function it returns takes the target's logits behind the text and behind each candidate,
-    `[candidates + 1, vocabulary]`, and raises `LogitsError` where they allow no token.
+    It takes the target's logits after the sequence so far and after each candidate, `[candidates +
+    1, vocabulary]`, the ids of the sequence with the candidates at its end, and the candidates. It
+    returns the accepted candidates and one id more, and raises `LogitsError` where the logits
+    allow no token.
 
     >>> from uag.sampling.greedy import most_likely
     >>> verify = verifier(LogitsProcessorList(), most_likely)
     >>> verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2])
     [3, 1]
     """
-    together = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
-    each = _process_together if together else _process_one_by_one
+    stateless = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
+    process = _process_together if stateless else _process_one_by_one
 
     @torch.inference_mode()
     def verify(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-        chosen = each(processors, pick, logits, ids, len(ids) - len(candidates))
+        chosen = process(processors, pick, logits, ids, len(ids) - len(candidates))
         emitted = chosen[: agreement(chosen, candidates) + 1]
         if emitted[-1] < 0:
             raise _no_token(logits[len(emitted) - 1], len(ids) - len(candidates) + len(emitted) - 1)
@@ -77,7 +79,7 @@ def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
 
 
 def agreement(ids: list[int], candidates: list[int]) -> int:
-    """Length of the common beginning of two lists.
+    """Length of the longest common prefix of two lists.
 
     >>> agreement([1, 2, 3], [1, 2, 4])
     2
@@ -100,7 +102,11 @@ def _process_together(
 def _process_one_by_one(
     processors: LogitsProcessorList, pick: Pick, logits: Tensor, ids: list[int], end: int
 ) -> list[int]:
-    """Stops behind the first id that isn't the candidate: a processor may remember its calls."""
+    """Stop after the first id that is not the candidate.
+
+    A processor may keep state, so it must not see ids that decoding one at a time would not have
+    shown it.
+    """
     text = cast("torch.LongTensor", torch.tensor([ids], device=logits.device))
     scores = _scores(logits, processors)
     chosen: list[int] = []
@@ -114,7 +120,7 @@ def _process_one_by_one(
 
 
 def _scores(logits: Tensor, processors: LogitsProcessorList) -> Tensor:
-    """In float32, as transformers gives them to processors, which may write to them."""
+    """The logits in float32, as transformers passes them; a copy, as processors may change them."""
     return logits.to(torch.float32, copy=bool(processors))
 
 

@@ -1,1 +1,1 @@
-"""What drafts: an assistant model, a custom drafter, texts that are looked up."""
+"""Where drafts come from: an assistant model, a custom drafter, or lookups in texts."""

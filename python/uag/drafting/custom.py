@@ -1,4 +1,4 @@
-"""A drafter of the user's own, in place of an assistant model."""
+"""A user-defined drafter in place of an assistant model."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -12,10 +12,10 @@ from uag.translation.detokenizer import leading_space
 
 @runtime_checkable
 class Drafter(Protocol):
-    """What may stand in an assistant model's place: a rule, a table, another engine.
+    """The interface of a user-defined drafter: a rule, a table, another engine.
 
-    What it proposes is verified like a model's guesses: a wrong one costs time, never changes the
-    output.
+    The target verifies its proposals like an assistant model's. A wrong one costs time but never
+    changes the output.
 
     >>> from uag import SpeculativeDecoder
     >>> class Refrain:
@@ -28,26 +28,26 @@ class Drafter(Protocol):
     """
 
     def propose(self, text: bytes, ids: Sequence[int], k: int) -> bytes | str | Sequence[int]:
-        """Up to `k` ids, or text of about as many, that may follow; empty for no guess.
+        """Propose up to `k` ids, or text of about that length, that may follow; empty for none.
 
-        It is asked once a round. One drafter serves several generations in turn: keep no state of
-        a generation, or find it by `text`.
+        It is called once a round. One drafter serves several generations in turn: keep no
+        per-generation state, or key it by `text`.
 
         Args:
-            text: prompt and output so far. Special tokens have no bytes, and a character that the
-                target has only begun is left out: a guess spells all of it.
-            ids: the same in the vocabulary of `assistant_tokenizer`, or in the target's if there is
-                none; not to be changed.
-            k: how many ids are worth guessing. More are cut off.
+            text: prompt and output so far. Special tokens have no bytes. A character that the
+                target has only begun is left out: a proposal must spell it from its first byte.
+            ids: the same as ids of `assistant_tokenizer`, or of the target's tokenizer if there is
+                no `assistant_tokenizer`. It must not be modified.
+            k: how many ids to propose. Further ones are cut off.
         """
         ...
 
 
 def check_drafter(assistant: object) -> None:
-    """Refuse what is neither a model nor a `Drafter`.
+    """Refuse an assistant that is not a `Drafter`; call it only if it is no model.
 
     Raises:
-        UnsupportedModelError: naming its kind.
+        UnsupportedModelError: naming its type.
     """
     if isinstance(assistant, type) or not isinstance(assistant, Drafter):
         raise UnsupportedModelError(
@@ -60,18 +60,24 @@ class CustomDrafts:
     """The drafts of a `Drafter` for one generation."""
 
     def __init__(self, drafter: Drafter, tokenizer: Tokenizer, prompt: list[int]) -> None:
-        """`tokenizer` has the vocabulary that drafts are in; the text is a prompt so far."""
+        """Begin after a prompt.
+
+        Args:
+            drafter: the user's drafter.
+            tokenizer: the core's tokenizer for the vocabulary of drafts and prompt.
+            prompt: ids in that vocabulary.
+        """
         self._drafter = drafter
         self._tokenizer = tokenizer
         self._ids: list[int] = []
         self._text = bytearray()
-        self._ends = [0]  # of the first `n` ids, how many bytes they have
+        self._ends = [0]  # at index `n`, how many bytes the first `n` ids have
         self._drafted: list[int] = []
         self._unwanted = leading_space(tokenizer)
         self._add(prompt)
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
-        del goes_on  # how sure the drafter is, nobody knows
+        del goes_on  # the drafter gives no probabilities to decide by
         start = now()
         proposed = self._drafter.propose(bytes(self._text), self._ids, k)
         ids = self._drafted = self._encoded(proposed)[:k]
@@ -89,7 +95,7 @@ class CustomDrafts:
     def _add(self, ids: list[int]) -> None:
         for id in ids:
             data = self._tokenizer.token_bytes(id) or b""
-            # A space that a tokenizer puts before every text is not part of it.
+            # If a tokenizer puts a space before every text, it is not part of the text.
             self._text += data if self._text else data.removeprefix(self._unwanted)
             self._ids.append(id)
             self._ends.append(len(self._text))

@@ -1,4 +1,4 @@
-"""A generation's draft side, guarded: where it fails, the target decodes on alone."""
+"""Guards a generation's draft side: if it fails, the target continues alone."""
 
 import warnings
 from collections.abc import Callable
@@ -15,33 +15,40 @@ from uag.translation.protocol import Translator
 
 T = TypeVar("T")
 FAILED = "failed"
-REMEDY = 'to have it raised, warnings.simplefilter("error", uag.UagWarning)'
+REMEDY = 'to raise this instead, call warnings.simplefilter("error", uag.UagWarning)'
 
 
 class FaultPolicy:
-    """What becomes of errors on the draft side in one call: one warning for all its texts."""
+    """What happens to errors on the draft side in one call: raise them, or warn once.
+
+    >>> import warnings
+    >>> faults = FaultPolicy()
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     faults.warn("drafting failed")
+    ...     faults.warn("drafting failed")
+    >>> len(caught)
+    1
+    """
 
     def __init__(self, *, raised: bool = False) -> None:
-        """`raised`: whether they are raised, as they must be where other processes wait."""
+        """`raised`: raise errors; needed where other processes would wait for this one."""
         self.raised = raised
         self._warned = False
 
     def warn(self, fault: str) -> None:
-        """Tell the user, the first time."""
+        """Warn of a fault, unless this call has already warned."""
         if not self._warned:
             self._warned = True
-            warnings.warn(
-                f"{fault}; the target goes on by itself ({REMEDY})", UagWarning, stacklevel=2
-            )
+            warnings.warn(f"{fault}; the target goes on alone ({REMEDY})", UagWarning, stacklevel=2)
 
 
 class GuardedDrafting:
-    """A generation's drafts, their translation and its lookahead, each guarded against errors.
+    """A generation's draft source, translation and lookahead, each guarded against errors.
 
-    An error in any of them ends all of them: from there on nothing is proposed, which decodes
-    plainly, so the output stays the target's. `Stats.assistant_error` says what happened. What
-    interrupts a program is no error, and a mistake in how this package is used (`UagError`) isn't
-    one of the assistant's.
+    After an error in any of them, nothing more is proposed. Decoding is plain from there on, so the
+    output is still the target's. `Stats.assistant_error` says what failed. Two kinds of exception
+    pass through: those that interrupt the program, and `UagError`, a mistake of the caller.
     """
 
     def __init__(
@@ -52,7 +59,15 @@ class GuardedDrafting:
         stats: Stats,
         faults: FaultPolicy,
     ) -> None:
-        """`begin` makes the source of the drafts."""
+        """Begin a generation.
+
+        Args:
+            begin: makes the source of the drafts.
+            translator: the generation in both vocabularies.
+            lookahead: chooses the number of ids to draft.
+            stats: receives the error as `assistant_error`.
+            faults: what happens to an error.
+        """
         self._translator = translator
         self._lookahead = lookahead
         self._stats = stats
@@ -80,7 +95,7 @@ class GuardedDrafting:
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """See `Translator`."""
-        # What was drafted counts as drafted, and is cut off.
+        # What was drafted still counts as drafted; all of it is cut off.
         nothing = Proposal([], [], FAILED if draft_ids or text else "")
         return self._try("translation", lambda: self._translator.propose(draft_ids, text), nothing)
 
@@ -94,18 +109,19 @@ class GuardedDrafting:
         """See `Translator`."""
         return self._try("translation", lambda: self._translator.held, 0)
 
-    def _try(self, part: str, ask: Callable[[], T], otherwise: T) -> T:
+    def _try(self, part: str, call: Callable[[], T], otherwise: T) -> T:
+        """The result of `call`; `otherwise` if it fails or something has failed before."""
         if self._stats.assistant_error:
             return otherwise
         try:
-            return ask()
+            return call()
         except UagError:
             raise
         except Exception as error:
             if self._faults.raised:
                 raise
             fault = f"{part} failed: {_described(error)}"
-            # Its states are dropped now: memory may be what is missing.
+            # Free the assistant's states now: the error may be a lack of memory.
             self._source = NoDrafts()
             self._stats.assistant_error = fault
             self._faults.warn(fault)
@@ -113,7 +129,7 @@ class GuardedDrafting:
 
 
 def _described(error: Exception) -> str:
-    """In one line."""
+    """The error's type and the first line of its message."""
     first = next(iter(str(error).strip().splitlines()), "")
     kind = type(error).__name__
     return f"{kind}: {first}" if first else kind

@@ -1,4 +1,4 @@
-"""Texts that draft: what followed where the end of a text stood before."""
+"""Drafting by lookup: what followed earlier occurrences of the end of the text."""
 
 import hashlib
 import os
@@ -15,32 +15,35 @@ LOOKUP = "lookup"
 MIN_MATCH = 1
 MAX_BYTES = 16 << 20
 
-# A file: this line, a digest of the rest, how long each text is, and their bytes, compressed.
+# Format of a saved file: this line, a digest of the rest, then compressed settings, lengths of the
+# texts and their bytes.
 MAGIC = b"uag lookup 1\n"
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class Lookup:
-    """Drafts by looking up the end of a text in the text itself and in others, of any language.
+    """Drafts by looking up the end of the text so far, in that text itself and in other texts.
 
-    It needs no model and no tokenizer, and pays where texts repeat: summaries, edits, code, answers
-    from documents. As the interchange is bytes, any text drafts for any target.
+    It needs no assistant model or tokenizer, and pays where text repeats: summaries, edits, code,
+    answers from documents. Lookups work on bytes, so any text in any language drafts for any
+    target.
 
     >>> import uag
     >>> lookup = uag.Lookup(["Once upon a time there was a little girl."])
     >>> decoder = uag.SpeculativeDecoder(target, target_tokenizer, lookup)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
-    >>> lookup.remember(out.text)                      # it drafts for the texts that begin from now
+    >>> lookup.remember(out.text)                      # drafts for generations that begin later
     >>> len(lookup.texts)
     2
 
-    Threads may share it: a generation looks up in the texts as they were when it began.
+    Threads may share it: each generation looks up in the texts that were there when it began.
 
     Args:
-        texts: what to look up in besides the prompt and the output so far; the oldest first.
-        min_match: how many bytes at the end of the text must have occurred, at least 1.
-        max_bytes: the texts have at most so many bytes together, the oldest leave. With its index a
-            byte takes about 17 bytes of memory.
+        texts: texts to look up in besides the prompt and the output so far, the oldest first.
+        min_match: how many bytes at the end of the text must occur earlier to count as a match, at
+            least 1.
+        max_bytes: the most bytes that the texts may have together; beyond it, the oldest texts are
+            removed. With its index, a byte takes about 17 bytes of memory.
 
     Raises:
         OptionError: for a `min_match` or `max_bytes` out of range, a text that is neither `str` nor
@@ -67,7 +70,7 @@ class Lookup:
             self.remember(text)
 
     def remember(self, text: str | bytes) -> None:
-        """Add a text, such as an earlier output. The oldest leave where `max_bytes` is reached.
+        """Add a text, such as an earlier output; if needed, remove the oldest (`max_bytes`).
 
         Raises:
             OptionError: for a text that is neither `str` nor `bytes`, or longer than `max_bytes`.
@@ -81,12 +84,12 @@ class Lookup:
 
     @property
     def texts(self) -> list[str]:
-        """The texts, the oldest first; bytes that are no UTF-8 replaced."""
+        """The texts, the oldest first; bytes that aren't UTF-8 become replacement characters."""
         return [text.decode(errors="replace") for text in self._texts.texts]
 
     @property
     def size(self) -> int:
-        """How many bytes the texts have together.
+        """The number of bytes that the texts have together.
 
         >>> Lookup(["naïve"]).size
         6
@@ -95,11 +98,11 @@ class Lookup:
 
     @property
     def memory(self) -> int:
-        """How many bytes of memory the texts take with their index."""
+        """The number of bytes of memory that the texts and their index take."""
         return self._texts.memory
 
     def search(self) -> Search:
-        """A new text, to be looked up in the texts as they are now, and in itself.
+        """Begin an empty text whose end can be looked up in itself and in the texts of this moment.
 
         >>> search = Lookup(["one two three"]).search()
         >>> search.append(b"it is one two")
@@ -109,7 +112,7 @@ class Lookup:
         return self._texts.search()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write texts and settings to a file, whole or not at all.
+        """Write texts and settings to a file; if that fails, no file is written or changed.
 
         Raises:
             OSError: if it cannot be written.
@@ -118,17 +121,17 @@ class Lookup:
         sizes = [self.min_match, self.max_bytes, len(texts), *map(len, texts)]
         content = zlib.compress(struct.pack(f"<{len(sizes)}Q", *sizes) + b"".join(texts), 1)
         path = Path(path)
-        # Beside it, so that it can take its place in one step.
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        # Written to the same folder, so that a rename puts it in place in one step.
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            beside.write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
-            beside.replace(path)
+            temporary.write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read texts and settings from a file that `save` wrote.
 
         Raises:
             LoadError: if the file cannot be read, is another kind of file, or is damaged.
@@ -138,10 +141,10 @@ class Lookup:
         except OSError as error:
             raise LoadError(f"cannot read {path}: {error.strerror}") from error
         if not data.startswith(MAGIC):
-            raise LoadError(f"{path} is no file that Lookup.save of this version wrote")
+            raise LoadError(f"{path} is no file written by this version of Lookup.save")
         content = data[len(MAGIC) + DIGEST_SIZE :]
         if hashlib.sha256(content).digest() != data[len(MAGIC) :][:DIGEST_SIZE]:
-            raise LoadError(f"{path} is damaged: its checksum is another; save it again")
+            raise LoadError(f"{path} is damaged: its checksum does not match; save it again")
         content = zlib.decompress(content)
         min_match, max_bytes, count = struct.unpack_from("<3Q", content)
         lengths = struct.unpack_from(f"<{count}Q", content, 24)
@@ -157,7 +160,10 @@ class Lookup:
 
 
 def lookup_from(option: object) -> Lookup | None:
-    """What an `assistant=` or `lookup=` option that is no model stands for.
+    """The `Lookup` that an `assistant=` or `lookup=` option stands for; `None` for no lookup.
+
+    >>> lookup_from("lookup"), lookup_from(None)
+    (Lookup(0 texts of 0 bytes), None)
 
     Raises:
         OptionError: for anything but "lookup", `True`, `False`, `None` or a `Lookup`.
@@ -178,7 +184,7 @@ def lookup_from(option: object) -> Lookup | None:
 def _encoded(text: object) -> bytes:
     match text:
         case str():
-            # A lone surrogate occurs in no model's text; whatever stands for it, drafts are wrong.
+            # No model writes a lone surrogate, so drafts there are wrong whatever replaces it.
             return text.encode(errors="replace")
         case bytes():
             return text

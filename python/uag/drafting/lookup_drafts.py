@@ -1,4 +1,4 @@
-"""Drafting from texts, alone and beside an assistant model."""
+"""Drafts by lookup in texts, alone or beside an assistant model."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,17 +12,18 @@ from uag.drafting.source import DraftSource
 
 # Bytes to look up for each target id wanted: few tokens are longer.
 BYTES_PER_ID = 8
-# Ids to look up first: where nothing repeats, these few almost always show that it is unlikely.
+# Ids to look up first. If nothing repeats, these few almost always show that a match is unlikely to
+# be accepted.
 NEAR = 4
-# Where nothing else is known, a match of this many bytes is right half of the time.
+# Prior: a match of this many bytes is right half of the time.
 EVEN_MATCH = 8
 
 
 class LookupJudge(Protocol):
-    """Decides about lookups.
+    """Decides when to look up, and how much of what was found to draft.
 
     Attributes:
-        longest: most ids of a draft; `None` for what each draft is asked for.
+        longest: the most ids of a looked-up draft; `None` for the `k` of the lookahead.
     """
 
     @property
@@ -33,19 +34,27 @@ class LookupJudge(Protocol):
         ...
 
     def reach(self, chances: Iterable[float]) -> list[float]:
-        """The conditional acceptance of each looked-up id -> that of those worth drafting."""
+        """Choose how many of the looked-up ids to draft.
+
+        `chances` has for each looked-up id the chance that it is accepted if those before it are.
+        Returns the chances of the first ids, those worth drafting.
+        """
         ...
 
     def prefers(self, chances: list[float]) -> bool:
-        """Whether to draft looked-up ids of these chances rather than ask the assistant."""
+        """Whether to draft looked-up ids of these chances instead of asking the assistant."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DraftsAllFound:
-    """Lookups under a schedule of the user's: each round looks up and drafts all that it finds.
+    """The `LookupJudge` for a user's own schedule: look up in every round, draft all that is found.
 
-    Which of two drafts promises more is still for `auto` to say.
+    Only the choice between a looked-up draft and the assistant's is left to `auto`.
+
+    >>> from uag.lookahead.auto import Auto
+    >>> DraftsAllFound(Auto()).reach(iter([0.9, 0.1]))
+    [0.9, 0.1]
     """
 
     auto: LookupJudge
@@ -62,7 +71,7 @@ class DraftsAllFound:
 
 
 class LookupDrafts:
-    """Drafts what followed where the end of the text stood before, in itself or in others."""
+    """Drafts what followed earlier occurrences of the text's end, in itself or in other texts."""
 
     def __init__(
         self,
@@ -72,7 +81,15 @@ class LookupDrafts:
         translation: Translation,
         judge: LookupJudge,
     ) -> None:
-        """`translation` holds the text, `tokenizer` is the target's, `search` has read nothing."""
+        """Begin a generation.
+
+        Args:
+            search: an empty search in the texts.
+            min_match: how many bytes must match.
+            tokenizer: the target's.
+            translation: holds the generation so far.
+            judge: decides about lookups.
+        """
         self._search = search
         self._min_match = min_match
         self._tokenizer = tokenizer
@@ -80,8 +97,8 @@ class LookupDrafts:
         self._judge = judge
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
-        """Text that becomes up to `k` ids of the target's."""
-        del goes_on  # the chances of all are known at once
+        """Looked-up text that becomes up to `k` target ids."""
+        del goes_on  # the chances of all ids are known at once
         if not self._judge.looks_up():
             return Draft()
         self._search.follow(self._translation)
@@ -94,21 +111,24 @@ class LookupDrafts:
         return Draft(text=text, confidences=chosen, searched=True)
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        """Nothing: the text is read off the translation."""
+        """Do nothing: the next draft reads from the translation what was emitted."""
 
     def _chances(self, k: int, ends: list[int]) -> Iterator[float]:
-        """The chance of each of up to `k` ids, if those before it are right; `ends` gets its end.
+        """Look up, and yield for each of up to `k` ids its chance if those before it are accepted.
 
-        That is how many of the places agree on it, and less where little matched.
+        Where each id ends in the looked-up bytes is appended to `ends`. The chance is the share of
+        the matching places that agree on the id, lowered for short matches.
         """
         for wanted in sorted({min(NEAR, k), k}):
             found = self._search.find(BYTES_PER_ID * wanted, self._min_match)
-            # One more than wanted, as the last may be dropped.
+            # One more than wanted, since the last may be dropped.
             ids = self._translation.propose([], found.data).ids[: wanted + 1]
             known = [*accumulate(len(self._tokenizer.token_bytes(id) or b"") for id in ids)]
-            # A limit may be in the midst of a token; but of a whole draft something must be left.
+            # The byte limit may cut the last token short, so it is dropped. But the only token of
+            # the longest lookup is kept.
             if found.limited and len(known) > (wanted == k):
                 del known[-1]
+            # The second lookup begins like the first: yield only what comes after it.
             seen = ends[-1] if ends else 0
             further = [end for end in known if end > seen][: wanted - len(ends)]
             shares, matched = found.shares, found.matched
@@ -121,10 +141,10 @@ class LookupDrafts:
 
 
 class LookupOrModel:
-    """An assistant and texts: each draft is of the one that promises more."""
+    """Looks up, or lets the assistant draft: in each round the one that promises more tokens."""
 
     def __init__(self, assistant: DraftSource, texts: LookupDrafts, judge: LookupJudge) -> None:
-        """`judge` decides about what was looked up, before the assistant is asked."""
+        """`judge` chooses: it sees what was looked up, before the assistant drafts."""
         self._assistant = assistant
         self._texts = texts
         self._judge = judge

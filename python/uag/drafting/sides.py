@@ -1,7 +1,7 @@
-"""The draft side of a decoder, a class for each kind: a model, a custom drafter, lookups, nothing.
+"""The draft side of a decoder, one class for each kind: model, custom drafter, lookups, nothing.
 
-A side is built once with its decoder and keeps no state of a generation: each gets a source of
-drafts of its own.
+A side is made once for its decoder and keeps no state of a generation: each generation gets a
+`DraftSource` of its own from it.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,14 +31,14 @@ from uag.translation.tokenizers import AnyTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A generation as it begins, for the source of its drafts.
+    """What a side needs to begin the drafts of one generation.
 
     Attributes:
-        prompt: assistant ids.
-        choice: gives each draft its way to choose ids.
-        translation: the text in both vocabularies.
+        prompt: the prompt in assistant ids.
+        choice: called for each draft; returns the function that chooses its ids.
+        translation: the generation in both vocabularies.
         bridge: the two tokenizers.
-        new_cache: makes a KV cache of the assistant.
+        new_cache: makes an empty KV cache for the assistant.
         judge: decides about lookups.
     """
 
@@ -51,15 +51,15 @@ class Opening:
 
 
 class DraftSide:
-    """What drafts for a target; on its own it is the side that drafts nothing.
+    """Base class of draft sides.
 
     Attributes:
-        drafts: whether anything does.
+        drafts: whether this side drafts at all.
         assistant: the model or custom drafter; `None` for lookups alone and for plain decoding.
-        name: the assistant's, for a trace; empty without one.
-        lookup: the texts that draft, alone or beside an assistant; `None` without any.
-        runner: how the assistant model runs; `None` without one.
-        stops_early: whether a draft may ask after each id if it should go on.
+        name: the assistant's name, for a trace; empty without an assistant.
+        lookup: the texts to look up in, alone or beside an assistant; `None` without lookups.
+        runner: runs the assistant model; `None` without one.
+        stops_early: whether a draft may decide after each id if it continues.
     """
 
     drafts = True
@@ -72,15 +72,15 @@ class DraftSide:
     def end_pairs(
         self, target: PreTrainedModel, tokenizer: AnyTokenizer
     ) -> Sequence[tuple[int, int]]:
-        """Ids that end a text or a turn: those of a target, each with one of the assistant's."""
+        """Pairs (target id, assistant id) of ids that end a text or a turn."""
         del target, tokenizer
         return ()
 
     def check(self, target: PreTrainedModel, bridge: Bridge) -> None:
-        """Refuse an assistant that does not fit its tokenizer; warn about one that is too large."""
+        """Refuse an assistant that does not fit its tokenizer; warn if it is too large."""
 
     def source(self, opening: Opening) -> DraftSource:
-        """The drafts of one generation."""
+        """The draft source of one generation."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class NoSide(DraftSide):
 
 
 class LookupSide(DraftSide):
-    """The text so far drafts, and other texts."""
+    """Drafts are looked up in the text so far and in other texts."""
 
     def __init__(self, lookup: Lookup) -> None:
         self.lookup = self._texts = lookup
@@ -111,12 +111,12 @@ class LookupSide(DraftSide):
 
 
 class CustomSide(DraftSide):
-    """A user's `Drafter`."""
+    """A user-defined `Drafter` drafts."""
 
-    stops_early = False  # how sure it is, it does not say
+    stops_early = False  # it gives no probabilities to decide by
 
     def __init__(self, drafter: Drafter) -> None:
-        """Raises an `UnsupportedModelError` for what is neither a model nor a `Drafter`."""
+        """Raise an `UnsupportedModelError` for an object that isn't a `Drafter`."""
         check_drafter(drafter)
         self.assistant = self._drafter = drafter
         self.name = model_name(drafter)
@@ -126,18 +126,21 @@ class CustomSide(DraftSide):
 
 
 class ModelSide(DraftSide):
-    """An assistant model."""
+    """An assistant model drafts."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: AnyTokenizer, backend: str | None
     ) -> None:
-        """Raises an `UnsupportedModelError` for a model that cannot draft."""
+        """Raise an `UnsupportedModelError` for a model that cannot draft.
+
+        `backend`: the torch.compile backend to run the model with, or `None` to run it eagerly.
+        """
         check_model(model, "assistant")
         self.assistant = self._model = model
         self.name = model_name(model)
         self.runner = ModelRunner(model, backend)
         self.runner.new_cache()  # refuses what cannot be rolled back
-        # A GPU would have to be waited for after each id.
+        # On a GPU, the host would have to wait for the device after each id.
         self.stops_early = device_of(model).type == "cpu"
         self._end_ids = end_ids(model, tokenizer)
         self._turn_end = turn_end(tokenizer)
@@ -160,7 +163,7 @@ class ModelSide(DraftSide):
 
 
 class LookupBeside(DraftSide):
-    """An assistant, and texts beside it: each draft is of the one that promises more."""
+    """An assistant with lookups beside it: each draft is from the one that promises more tokens."""
 
     def __init__(self, beside: DraftSide, lookup: Lookup) -> None:
         self.assistant, self.name, self.runner = beside.assistant, beside.name, beside.runner
@@ -183,8 +186,18 @@ def draft_side(
 ) -> DraftSide:
     """The side that a decoder's `assistant=`, `assistant_tokenizer=` and `lookup=` stand for.
 
+    >>> type(draft_side("lookup", None, None, Schedule("auto"), backend=None)).__name__
+    'LookupSide'
+
+    Args:
+        assistant: see `SpeculativeDecoder`.
+        tokenizer: the assistant's.
+        lookup: see `SpeculativeDecoder`; `None` for the default of the `schedule`.
+        schedule: the checked `lookahead=` option.
+        backend: the torch.compile backend for an assistant model, or `None`.
+
     Raises:
-        OptionError: for two lookups, or what is none.
+        OptionError: for two lookups, or a `lookup` that isn't one.
         UnsupportedModelError: for an assistant that cannot draft.
         UnsupportedTokenizerError: for an assistant model without a tokenizer.
     """
@@ -210,5 +223,9 @@ def draft_side(
 
 
 def model_name(model: object) -> str:
-    """What a model or drafter is called: its hub name or folder, or its class."""
+    """The name of a model or drafter: its hub name or folder, or else its class.
+
+    >>> model_name(object())
+    'object'
+    """
     return getattr(model, "name_or_path", "") or type(model).__name__

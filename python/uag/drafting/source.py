@@ -1,4 +1,4 @@
-"""Where a generation's drafts come from: an assistant model, or nothing."""
+"""The interface of a generation's draft source, and two sources: an assistant model, or nothing."""
 
 from typing import Protocol
 
@@ -8,14 +8,14 @@ from uag.sampling.greedy import Choice
 
 
 class DraftSource(Protocol):
-    """Proposes ids, in the assistant's vocabulary, that may continue the text."""
+    """Proposes continuations of one generation: ids in the assistant's vocabulary, or text."""
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
-        """Up to `k` ids that continue the text, or until `goes_on`, asked after each, says no."""
+        """Draft up to `k` ids; it may stop early where `goes_on`, called after each, is false."""
         ...
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        """The text is now its first `keep` ids, counted with the last draft, followed by `feed`."""
+        """Keep the first `keep` assistant ids, counting the last draft's, and then add `feed`."""
         ...
 
 
@@ -23,9 +23,12 @@ class ModelDrafts:
     """Drafts of an assistant model."""
 
     def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Choice) -> None:
-        """`lm` holds the prompt; a draft stops after the first of `end_ids`.
+        """Begin a generation.
 
-        `choice` gives each draft its way to choose ids.
+        Args:
+            lm: the assistant, which holds the prompt.
+            end_ids: a draft stops after any of these.
+            choice: called for each draft; returns the function that chooses its ids.
         """
         self._lm = lm
         self._end_ids = end_ids
@@ -41,10 +44,14 @@ class ModelDrafts:
 
 
 class NoDrafts:
-    """Proposes nothing: the target decodes plainly."""
+    """Proposes nothing: the target decodes plainly.
+
+    >>> NoDrafts().draft(5).ids
+    []
+    """
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
-        del k, goes_on  # any number of ids is too many
+        del k, goes_on
         return Draft()
 
     def apply(self, keep: int, feed: list[int]) -> None:

@@ -1,1 +1,1 @@
-"""A target and an assistant side by side, before anything runs."""
+"""Compares a target and an assistant before any model runs: facts, costs and advice."""

@@ -1,21 +1,21 @@
-"""What to say about a pair: why it can't work, what to watch, and a verdict."""
+"""Advice about a pair: why it cannot work, what to be aware of, and a verdict."""
 
 from uag.inspection.model_facts import ModelFacts
 from uag.inspection.pair import Advice, Pair
 from uag.inspection.speedup import best_lookahead
 
-# Acceptance of a usual pair, for the verdict.
+# Acceptance of a typical pair, for the verdict.
 USUAL = 0.7
 # Acceptance that no pair reaches.
 HOPELESS = 0.95
-# Above this cost of a draft step drafting pays for few pairs.
+# Cost of a draft step above which drafting pays for few pairs.
 DEAR = 0.5
-# Short tokens make drafts dear: assistant tokens per target token.
+# Assistant tokens per target token above which drafts take many steps.
 SHORT = 2.0
 
 
 def advise(pair: Pair) -> Advice:
-    """The advice that the facts about a pair give."""
+    """The advice that follows from the facts about a pair."""
     found = _obstacles(pair)
     return Advice(found, _cautions(pair), _verdict(pair, found))
 
@@ -40,7 +40,7 @@ def _cautions(pair: Pair) -> list[str]:
 
 
 def _verdict(pair: Pair, obstacles: list[str]) -> str:
-    """All of it in a few words."""
+    """A summary in a few words: whether the pair works, and what speed-up to expect."""
     if obstacles:
         return f"Does not work: {'; '.join(obstacles)}."
     if pair.same_tokenizer:
@@ -52,7 +52,7 @@ def _verdict(pair: Pair, obstacles: list[str]) -> str:
         translation = f"The {slow} takes the slower path through its tokenizer"
     if pair.costs is None or pair.break_even is None:
         missing = " and the ".join(f"{role}'s" for role, side in _sides(pair) if side.size is None)
-        return f"Works. {translation}. The {missing} size is not known, so neither is the cost."
+        return f"Works. {translation}. The {missing} size is unknown, and so is the cost."
     if pair.break_even.high > HOPELESS:
         promise = (
             "by its size the assistant costs too much to pay"
@@ -87,7 +87,7 @@ def _translation(pair: Pair) -> list[str]:
     if pair.assistant_per_target > SHORT:
         found.append(
             f"the assistant needs {pair.assistant_per_target:.1f} tokens for one of the target's: "
-            "it has to draft that many more"
+            "it has to draft that many ids for each"
         )
     return found
 
@@ -109,8 +109,8 @@ def _sizes(pair: Pair) -> list[str]:
 
 def _special_tokens(pair: Pair) -> list[str]:
     found = [
-        f"the {role} names no end-of-text token, so the two ends can't be paired; texts end by "
-        "the target's rules, but a draft doesn't know"
+        f"the {role} names no end-of-text token, so the two cannot be paired: the output ends by "
+        "the target's rules, but no draft contains its end"
         for role, side in _sides(pair)
         if not side.ids_of("eos")
     ]
@@ -124,8 +124,8 @@ def _special_tokens(pair: Pair) -> list[str]:
     ]
     if unpaired and pair.assistant.chat_template:
         found.append(
-            f"{_listed(unpaired)} of the target's chat format carry no text for the assistant; "
-            "special_pairs can say what they are to it"
+            f"{_listed(unpaired)} of the target's chat format have no counterpart in the "
+            "assistant's vocabulary; special_pairs can name one for each"
         )
     return found
 
@@ -140,8 +140,8 @@ def _windows(pair: Pair) -> list[str]:
         return []
     reached = int(assistant / pair.assistant_per_target)
     caution = (
-        f"the assistant's window ends at about {reached:,} of the target's {target:,} ids: beyond, "
-        "it reads the most recent half window only"
+        f"the assistant's window ends at about {reached:,} of the target's {target:,} ids: after "
+        "that, it reads only as much recent text as fills half its window"
     )
     return [caution]
 

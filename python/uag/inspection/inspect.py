@@ -1,4 +1,4 @@
-"""Whether an assistant suits a target, and what to expect of it, before anything runs."""
+"""Compares a target with assistants from tokenizers and configurations, before any model runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,9 @@ def inspect_pair(
     text: str | Path | None = None,
     trust_remote_code: bool = False,
 ) -> Pair:
-    """Put two models beside each other: tokenizers and configurations, no weights.
+    """Compare a target and an assistant: does the pair work, and what speed-up can it give?
+
+    Reads tokenizers and configurations only, no weights.
 
     >>> pair = inspect_pair(target_tokenizer, assistant_tokenizer, config=target.config,
     ...                     assistant_config=assistant.config, text="Once upon a time")
@@ -29,25 +31,26 @@ def inspect_pair(
     (Range(low=0.5, high=0.7801104972375691), 16)
 
     Args:
-        target: hub name, folder or tokenizer file of the target, or its tokenizer.
-        assistant: the same of the assistant.
-        config: the target's configuration, where `target` is no name; without it the size isn't
-            known.
-        assistant_config: the assistant's.
-        text: what to spell instead of the texts that come with the package; a `Path` is read.
+        target: hub name, folder or `tokenizer.json` of the target, or its loaded tokenizer.
+        assistant: the same for the assistant.
+        config: the target's configuration, if `target` is a tokenizer or its file; without it the
+            model's size is unknown.
+        assistant_config: the same for the assistant.
+        text: a text to compare the tokenizers on, or the `Path` of one; by default, texts of many
+            kinds that come with the package.
         trust_remote_code: whether to run Python code that comes with the models.
 
     Raises:
-        LoadError: if a tokenizer can't be loaded.
-        UnsupportedTokenizerError: for a Python-only tokenizer.
-        FileError: if `text` can't be read.
+        LoadError: if a tokenizer cannot be loaded.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
+        FileError: if the file `text` cannot be read or is empty.
     """
     texts = _texts(text)
     first, second = (
         read_facts(source, own, trust_remote_code=trust_remote_code)
         for source, own in ((target, config), (assistant, assistant_config))
     )
-    return _beside(first, second, texts)
+    return _pair(first, second, texts)
 
 
 def rank_assistants(
@@ -57,10 +60,10 @@ def rank_assistants(
     text: str | Path | None = None,
     trust_remote_code: bool = False,
 ) -> list[Pair]:
-    """Put a target beside each of several assistants, the most promising first.
+    """Compare a target with several assistants; returns the pairs, the most promising first.
 
-    They are ordered by `Pair.score`, those whose size isn't known behind the others and those that
-    can't work last. Arguments and errors are those of `inspect_pair`.
+    Pairs are ordered by `Pair.score`. After them come those of unknown size, and last those that
+    cannot work. Arguments and errors are those of `inspect_pair`.
 
     >>> pairs = rank_assistants(target_tokenizer, [assistant_tokenizer, target_tokenizer])
     >>> pairs[0].same_tokenizer
@@ -69,7 +72,7 @@ def rank_assistants(
     texts = _texts(text)
     first = read_facts(target, trust_remote_code=trust_remote_code)
     sides = [read_facts(source, trust_remote_code=trust_remote_code) for source in assistants]
-    return sorted((_beside(first, side, texts) for side in sides), key=_rank, reverse=True)
+    return sorted((_pair(first, side, texts) for side in sides), key=_rank, reverse=True)
 
 
 def _texts(text: str | Path | None) -> dict[str, str]:
@@ -78,7 +81,7 @@ def _texts(text: str | Path | None) -> dict[str, str]:
     return own_text(text) if isinstance(text, Path) else {"text": text}
 
 
-def _beside(target: ModelFacts, assistant: ModelFacts, texts: dict[str, str]) -> Pair:
+def _pair(target: ModelFacts, assistant: ModelFacts, texts: dict[str, str]) -> Pair:
     strings = strings_of(target.core), strings_of(assistant.core)
     pair = Pair(
         target,

@@ -1,4 +1,4 @@
-"""One of the two models as far as tokenizer and configuration tell: its weights are not needed."""
+"""Facts about a model from its tokenizer and configuration, without its weights."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, cast
 import tokenizers
 from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
-from uag import _core
+from uag._core import Tokenizer
 from uag.errors import LoadError
 from uag.inspection.model_size import Size, size_of
 from uag.models.loading import load_tokenizer
@@ -25,9 +25,9 @@ class Special:
 
     Attributes:
         id: its id.
-        content: its name.
-        roles: "bos", "eos", "pad" and so on, as the tokenizer and the generation defaults say.
-        in_chat: whether the chat template writes it.
+        content: its text, such as "<s>".
+        roles: "bos", "eos", "pad" and so on, by the tokenizer and the generation defaults.
+        in_chat: whether the chat template contains it.
     """
 
     id: int
@@ -38,23 +38,23 @@ class Special:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The target or the assistant.
+    """Facts about a model: the target or the assistant of a pair.
 
     Attributes:
-        name: hub name, folder, file or class.
-        core: the tokenizer as the core reads it.
-        begins: what the tokenizer puts before a text.
-        specials: special tokens.
-        chat_template: whether there is one.
-        architecture: what the configuration calls the model; empty without a configuration.
-        decoder_only: whether it is none with an encoder.
-        rows: how many ids the model reads; `None` without a configuration.
-        window: the longest text in ids that the model was made for, if it is known.
-        size: parameters and costs; `None` where the configuration is missing or unknown.
+        name: hub name, folder, file, or class of the tokenizer.
+        core: the core's tokenizer.
+        begins: tokens that the tokenizer puts before a text.
+        specials: the special tokens.
+        chat_template: whether there is a chat template.
+        architecture: the model's class or type by its configuration; empty without one.
+        decoder_only: `False` if the configuration has an encoder.
+        rows: number of ids that the model can read; `None` without a configuration.
+        window: maximum length in ids that the model was made for; `None` if it is unknown.
+        size: parameters and costs; `None` if the configuration is missing or not supported.
     """
 
     name: str
-    core: _core.Tokenizer
+    core: Tokenizer
     begins: tuple[str, ...]
     specials: tuple[Special, ...]
     chat_template: bool
@@ -65,11 +65,11 @@ class ModelFacts:
     size: Size | None
 
     def ids_of(self, role: str) -> list[int]:
-        """The special tokens that have a role."""
+        """The ids of the special tokens with this role."""
         return [special.id for special in self.specials if role in special.roles]
 
     def as_dict(self) -> dict[str, Any]:
-        """What there is to say about it, for JSON."""
+        """All facts as a dict of JSON values."""
         size = self.size
         return {
             "name": self.name,
@@ -97,11 +97,15 @@ class ModelFacts:
 def read_facts(
     source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
 ) -> ModelFacts:
-    """Read a hub name, a folder, a tokenizer file, or a tokenizer that is already loaded.
+    """The facts about a model, given by hub name, folder, tokenizer file or loaded tokenizer.
+
+    >>> facts = read_facts(target_tokenizer, target.config)
+    >>> facts.decoder_only, facts.rows == target.config.vocab_size
+    (True, True)
 
     Raises:
-        LoadError: if there is no tokenizer.
-        UnsupportedTokenizerError: for a Python-only tokenizer.
+        LoadError: if the tokenizer cannot be loaded.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
     """
     defaults: GenerationConfig | None = None
     if isinstance(source, str | Path):
@@ -135,7 +139,7 @@ def _tokenizer(name: str, *, trust_remote_code: bool) -> AnyTokenizer:
         return load_tokenizer(name, trust_remote_code=trust_remote_code)
     try:
         return tokenizers.Tokenizer.from_file(name)
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises no more specific class
         raise LoadError(f"{name} is no tokenizer.json: {error}") from error
 
 
@@ -146,7 +150,7 @@ def _config(name: str, *, trust_remote_code: bool) -> PreTrainedConfig | None:
             cast("Any", AutoConfig).from_pretrained(name, trust_remote_code=trust_remote_code),
         )
     except (OSError, ValueError, KeyError):
-        return None  # the tokenizer alone tells much
+        return None  # the tokenizer alone is enough for a comparison
 
 
 def _generation_defaults(name: str) -> GenerationConfig | None:
@@ -160,7 +164,7 @@ def _size(config: PreTrainedConfig, *, trust_remote_code: bool) -> Size | None:
     try:
         return size_of(config, trust_remote_code=trust_remote_code)
     except (ValueError, AttributeError, ImportError, OSError, TypeError):
-        return None  # an architecture that transformers doesn't know: the size is not the point
+        return None  # an architecture that transformers does not know; all but the size is known
 
 
 def _architecture(config: PreTrainedConfig | None) -> str:

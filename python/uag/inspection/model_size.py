@@ -1,4 +1,4 @@
-"""How large a model is and what a pass of it reads, by its configuration, without its weights."""
+"""A model's size and what one forward pass reads, from its configuration, without its weights."""
 
 import warnings
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-# What configurations call the experts of a layer, and how many of them a token visits.
+# Names in configurations for the number of experts of a layer, and for how many process a token.
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 VISITED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk")
-# Bits of a parameter where the configuration names a format rather than a number.
+# Bits of a parameter for quantization formats whose configuration does not say.
 FORMATS = {"fp8": 8, "fbgemm_fp8": 8, "mxfp4": 4, "bitnet": 2}
 
 
@@ -20,13 +20,14 @@ class Size:
     """A model's size.
 
     Attributes:
-        parameters: all of them.
-        active: those that a pass over one id reads: without input embeddings, which are looked up,
-            and without the experts that an id doesn't visit.
-        bits: of a parameter, as the model is stored.
-        layers: which run one after the other.
-        cache_bytes: what the KV cache grows by with each id, in the stored number type, if the
-            configuration has the usual fields and every layer attends to all of the text.
+        parameters: number of all parameters.
+        active: number of parameters that a pass over one id reads: without the input embeddings
+            (only one row is read) and without the experts that do not process the id.
+        bits: bits of a stored parameter.
+        layers: number of layers.
+        cache_bytes: bytes that the KV cache grows by for each id, in the stored number type; `None`
+            if the configuration lacks the usual fields, or some layer does not attend to the whole
+            sequence.
     """
 
     parameters: int
@@ -37,26 +38,27 @@ class Size:
 
     @property
     def bytes(self) -> int:
-        """The weights in memory."""
+        """Bytes of all weights."""
         return round(self.parameters * self.bits / 8)
 
     @property
     def read_bytes(self) -> int:
-        """The weights that a pass over one id reads."""
+        """Bytes of the weights that a pass over one id reads."""
         return round(self.active * self.bits / 8)
 
 
 def size_of(config: PreTrainedConfig, *, trust_remote_code: bool = False) -> Size:
     """The size of the causal language model that a configuration describes.
 
-    The model is built without memory for its weights, so even a large one takes about a second.
+    The model is built on the meta device, without memory for its weights, so even a large one takes
+    about a second.
 
     >>> size = size_of(target.config)
     >>> size.parameters == sum(parameter.numel() for parameter in target.parameters())
     True
 
     Raises:
-        ValueError: if transformers knows no causal language model for it.
+        ValueError: if transformers has no causal language model for it.
     """
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,7 +82,7 @@ def size_of(config: PreTrainedConfig, *, trust_remote_code: bool = False) -> Siz
 def _active(model: PreTrainedModel, text: Any) -> int:
     inputs = cast("torch.nn.Embedding", model.get_input_embeddings()).weight
     output = cast("torch.nn.Module | None", model.get_output_embeddings())
-    # Tied ones are read whole for the logits.
+    # Tied embeddings are read whole, for the logits.
     tied = output is None or bool(text.tie_word_embeddings)
     experts, visited = _first(text, EXPERTS), _first(text, VISITED)
     share = min(1.0, visited / experts) if experts and visited else 1.0
@@ -104,7 +106,7 @@ def _dtype(config: PreTrainedConfig) -> torch.dtype:
 
 
 def _bits(config: PreTrainedConfig) -> float:
-    """Bits of a parameter; quantised models keep a few layers in more, which is left out."""
+    """Bits of a parameter; that quantized models keep a few layers in more bits is ignored."""
     found = cast("Any", getattr(config, "quantization_config", None))
     settings = cast("dict[str, Any]", found if isinstance(found, dict) else vars(found or _Nothing))
     if isinstance(bits := settings.get("bits"), int):
@@ -116,7 +118,7 @@ def _bits(config: PreTrainedConfig) -> float:
 
 
 class _Nothing:
-    """A configuration without quantisation."""
+    """Stands for the missing quantization config of a model that is not quantized."""
 
 
 def _cache_bytes(text: Any, number: int) -> int | None:

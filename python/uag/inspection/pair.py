@@ -1,4 +1,4 @@
-"""A target and an assistant side by side: the facts, and what they promise."""
+"""A target and an assistant compared: the facts, and the speed-up to expect from them."""
 
 from dataclasses import dataclass, field
 from statistics import mean
@@ -10,19 +10,20 @@ from uag.inspection.spelling import Sample
 from uag.translation.bridge import Both
 
 ACCEPTANCES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
-# For ranks: the chance of an assistant, whichever, to guess 4 bytes that the target will write.
+# For ranking: the probability, the same for every assistant, that it drafts 4 bytes correctly.
 FOUR_BYTES = 0.7
+# For ranking: the cost of a draft step if sizes are unknown.
 ASSUMED_COST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What to expect where drafted ids are accepted with a chance.
+    """The speed-up to expect at some acceptance rate.
 
     Attributes:
-        acceptance: that chance, of an id behind accepted ones.
-        lookahead: the best number of ids to draft; 0 where none pay.
-        speedup: tokens a second, as a multiple of plain decoding's, at most.
+        acceptance: the probability that a drafted id is accepted if those before it are.
+        lookahead: the best number of ids to draft in a round; 0 if drafting does not pay.
+        speedup: tokens a second as a multiple of plain decoding's; an upper bound.
     """
 
     acceptance: float
@@ -32,12 +33,12 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to say about a pair.
+    """Advice about a pair.
 
     Attributes:
-        obstacles: why the two can't work together; empty if they can.
+        obstacles: why the two cannot work together; empty if they can.
         cautions: what works, but not as well as it could, or not as one may expect.
-        verdict: all of it in a few words.
+        verdict: a summary in a few words.
     """
 
     obstacles: list[str] = field(default_factory=list[str])
@@ -47,7 +48,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A target and an assistant beside each other.
+    """A target and an assistant compared by `inspect_pair`.
 
     >>> import uag
     >>> pair = uag.inspect_pair(target_tokenizer, assistant_tokenizer)
@@ -57,10 +58,10 @@ class Pair:
     ([], True)
 
     Attributes:
-        target, assistant: what each is by itself.
-        samples: how both spell the same texts.
-        shared_strings: tokens, as byte strings, that both vocabularies have.
-        target_strings, assistant_strings: how many each has.
+        target, assistant: the facts about each.
+        samples: how both tokenizers spell the same texts.
+        shared_strings: number of tokens, as byte strings, that both vocabularies contain.
+        target_strings, assistant_strings: number of different byte strings in each vocabulary.
         advice: what these facts mean; `inspect_pair` adds it.
     """
 
@@ -74,12 +75,12 @@ class Pair:
 
     @property
     def assistant_per_target(self) -> float:
-        """Assistant tokens for each of the target's: the mean over the samples."""
+        """Assistant tokens per target token: the mean over the samples."""
         return mean(one.assistant_per_target for one in self.samples)
 
     @property
     def bytes_per_token(self) -> Both[float]:
-        """The mean over the samples."""
+        """Bytes per token of each tokenizer: the mean over the samples."""
         return Both(
             mean(one.bytes / max(1, one.target_tokens) for one in self.samples),
             mean(one.bytes / max(1, one.assistant_tokens) for one in self.samples),
@@ -87,17 +88,17 @@ class Pair:
 
     @property
     def shared_ends(self) -> float:
-        """The share of the target's tokens that end where one of the assistant's does."""
+        """Share of the target's tokens that end where an assistant token ends, in the samples."""
         return mean(one.shared_ends / max(1, one.target_tokens) for one in self.samples)
 
     @property
     def known(self) -> float:
-        """The share of the target's tokens that are, as strings, tokens of the assistant's too."""
+        """Share of the target's tokens in the samples that are in the assistant's vocabulary."""
         return mean(one.known / max(1, one.target_tokens) for one in self.samples)
 
     @property
     def same_tokenizer(self) -> bool:
-        """Whether both spell the samples with the same tokens, out of the same strings."""
+        """Whether both have the same strings as tokens and spell the samples with the same ones."""
         return (
             self.shared_strings == self.target_strings == self.assistant_strings
             and self.shared_ends == 1
@@ -106,11 +107,11 @@ class Pair:
 
     @property
     def costs(self) -> Range | None:
-        """What a draft step costs, in passes of the target: at least and at most.
+        """The cost of a draft step in forward passes of the target: lower and upper bound.
 
-        A pass takes as long as the memory needs for the weights or as starting each layer's work
-        needs, whichever is longer. So the ratio lies between that of the bytes read and that of the
-        layers. `None` where a size is not known.
+        A pass takes as long as reading the weights from memory or as launching the work of all
+        layers, whichever is longer. So the cost lies between the ratio of the bytes that are read
+        and the ratio of the layers. `None` if a size is unknown.
         """
         if self.target.size is None or self.assistant.size is None:
             return None
@@ -122,13 +123,13 @@ class Pair:
 
     @property
     def break_even(self) -> Range | None:
-        """The acceptance from which drafting pays, for the lower and the higher cost."""
+        """The acceptance rate above which drafting pays, for the lower and the higher cost."""
         if self.costs is None:
             return None
         return Range(*(break_even(1 / self.assistant_per_target, cost) for cost in self.costs))
 
     def expected(self, cost: float) -> list[Expectation]:
-        """The speed-up as a function of acceptance, for a cost such as those of `costs`."""
+        """The speed-up to expect at several acceptance rates, for a cost such as `costs.low`."""
         rate = 1 / self.assistant_per_target
         return [
             Expectation(acceptance, *best_lookahead(acceptance, rate, cost))
@@ -137,11 +138,11 @@ class Pair:
 
     @property
     def score(self) -> float:
-        """The speed-up by which assistants are ranked.
+        """An estimated speed-up, by which assistants are ranked.
 
-        It takes the higher cost (a tenth of a pass where sizes aren't known), and every assistant
-        to guess as well for each byte: how well one really does depends on what it was trained on,
-        and only a run can tell. Of the samples, those that its vocabulary can't spell gain nothing.
+        It assumes the higher cost (a tenth of a pass if sizes are unknown), and that every
+        assistant drafts each byte equally well: how well one really drafts depends on its training,
+        and only a run can show it. Samples that its vocabulary cannot spell count as no speed-up.
         """
         acceptance = FOUR_BYTES ** (self.bytes_per_token.assistant / 4)
         cost = self.costs.high if self.costs else ASSUMED_COST
@@ -150,7 +151,7 @@ class Pair:
 
     @property
     def obstacles(self) -> list[str]:
-        """Why the two can't work together; empty if they can."""
+        """Why the two cannot work together; empty if they can."""
         return self.advice.obstacles
 
     @property
@@ -160,11 +161,11 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """All of it in a few words."""
+        """A summary in a few words."""
         return self.advice.verdict
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """The whole comparison as a dict of JSON values."""
         return {
             "target": self.target.as_dict(),
             "assistant": self.assistant.as_dict(),

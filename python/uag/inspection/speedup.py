@@ -1,14 +1,14 @@
-"""How much faster drafting is expected to be, by acceptance and cost.
+"""The expected speed-up of drafting, by acceptance rate and cost.
 
-A round with `k` drafted ids takes one pass of the target and `k` steps of the assistant, and emits
-one id of the target's own and those that accepted drafts stand for (Leviathan et al. 2023, with
-ids of two sizes):
+A round with `k` drafted ids takes one pass of the target and `k` draft steps, and emits one id of
+the target's own and those that the accepted drafts spell (Leviathan et al. 2023, extended to ids of
+two sizes):
 
     speed-up = (1 + r (a + a^2 + ... + a^k)) / (1 + k c)
 
-`a` is the chance that a drafted id is accepted once those before it are, `r` how many target ids a
-drafted one stands for, `c` what a draft step costs, in passes of the target. A pass over several
-ids is taken to cost what one over a single id costs, so this is what can be had at most.
+`a` is the probability that a drafted id is accepted if those before it are, `r` the number of
+target ids per drafted id, and `c` the cost of a draft step in passes of the target. A pass over
+several ids is assumed to cost as much as one over a single id, so this is an upper bound.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from uag.lookahead.estimates import LONGEST
 
 
 class Range(NamedTuple):
-    """The least and the most that a number may be."""
+    """A lower and an upper bound of a number."""
 
     low: float
     high: float
@@ -34,7 +34,9 @@ def speedup(acceptance: float, k: int, tokens_per_id: float, cost: float) -> flo
 
 
 def best_lookahead(acceptance: float, tokens_per_id: float, cost: float) -> tuple[int, float]:
-    """The number of drafted ids that makes most of it, and the speed-up: 0 ids where none pay.
+    """The number of drafted ids with the highest speed-up, and that speed-up.
+
+    If drafting does not pay, that is 0 ids and 1.0.
 
     >>> best_lookahead(0.5, tokens_per_id=1.0, cost=0.25)
     (1, 1.2)
@@ -48,9 +50,9 @@ def best_lookahead(acceptance: float, tokens_per_id: float, cost: float) -> tupl
 
 
 def break_even(tokens_per_id: float, cost: float) -> float:
-    """The acceptance from which drafting pays; above 1 where it never does.
+    """The acceptance rate above which drafting pays; above 1 if it never does.
 
-    The first drafted id pays most, so it decides: `r a > c`.
+    Later ids of a draft pay less than the first, so the first decides: `r a > c`.
 
     >>> break_even(tokens_per_id=0.5, cost=0.1)
     0.2

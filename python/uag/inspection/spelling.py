@@ -1,4 +1,4 @@
-"""How two tokenizers spell the same texts: sizes of tokens, and ends that they have in common."""
+"""How two tokenizers spell the same texts: number of tokens, and where tokens of both end."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
-from uag import _core
+from uag._core import IncrementalEncoder, Tokenizer
 from uag.errors import FileError
 from uag.files import read_text
 from uag.translation.bridge import Both
@@ -17,13 +17,13 @@ class Sample:
     """One text as two tokenizers spell it.
 
     Attributes:
-        name: what it is a sample of.
-        bytes: its length.
-        target_tokens, assistant_tokens: how many tokens it is to either side.
-        shared_ends: how many of the target's tokens end where one of the assistant's does: a draft
-            is worth something up to there.
-        known: how many of the target's tokens are, as strings, also tokens of the assistant's.
-        spelled: whether the target's and the assistant's tokens spell the text, byte for byte.
+        name: what it is a sample of, such as a language.
+        bytes: its length in bytes of UTF-8.
+        target_tokens, assistant_tokens: its length in tokens of either tokenizer.
+        shared_ends: how many target tokens end where an assistant token ends: only a draft that
+            ends there spells whole target tokens.
+        known: how many target tokens are, as strings, in the assistant's vocabulary.
+        spelled: whether the tokens of either side spell the text byte for byte.
     """
 
     name: str
@@ -36,20 +36,20 @@ class Sample:
 
     @property
     def assistant_per_target(self) -> float:
-        """Assistant tokens for each of the target's."""
+        """Assistant tokens per target token."""
         return self.assistant_tokens / max(1, self.target_tokens)
 
 
 def sample(
     name: str,
     text: str,
-    target: _core.Tokenizer,
-    assistant: _core.Tokenizer,
+    target: Tokenizer,
+    assistant: Tokenizer,
     strings: set[bytes],
 ) -> Sample:
-    """Spell a text on both sides; `strings` are those of the assistant's tokens."""
+    """Spell a text with both tokenizers; `strings` are the tokens of the assistant as bytes."""
     data = text.encode()
-    streams = [_core.IncrementalEncoder(core) for core in (target, assistant)]
+    streams = [IncrementalEncoder(core) for core in (target, assistant)]
     for stream in streams:
         stream.append(data)
     target_ids, ends = streams[0].ids, set(streams[1].ends)
@@ -64,8 +64,8 @@ def sample(
     )
 
 
-def strings_of(core: _core.Tokenizer) -> set[bytes]:
-    """The byte strings of a vocabulary, without tokens that carry no text."""
+def strings_of(core: Tokenizer) -> set[bytes]:
+    """The tokens of a vocabulary as byte strings, without those that carry no text."""
     tokens = (core.token_bytes(id) for id in range(core.vocab_size))
     return {token for token in tokens if token is not None}
 
@@ -81,10 +81,10 @@ def sample_texts() -> dict[str, str]:
 
 
 def own_text(path: Path) -> dict[str, str]:
-    """A text of the user's own, by the name of its file.
+    """The text in a user's file, under the file's name.
 
     Raises:
-        FileError: if it can't be read, is no UTF-8, or is empty.
+        FileError: if the file cannot be read, is not UTF-8, or is empty.
     """
     text = read_text(path, "a text")
     if not text.strip():
@@ -92,7 +92,7 @@ def own_text(path: Path) -> dict[str, str]:
     return {path.name: text}
 
 
-def _spells(core: _core.Tokenizer, stream: _core.IncrementalEncoder, data: bytes) -> bool:
-    """Whether its tokens are the text, but for the space that a tokenizer may put before one."""
+def _spells(core: Tokenizer, stream: IncrementalEncoder, data: bytes) -> bool:
+    """Whether the tokens spell the text, perhaps with the space that a tokenizer puts before it."""
     spelled = b"".join(core.token_bytes(id) or b"" for id in stream.ids)
     return spelled == data or spelled == b" " + data

@@ -1,1 +1,1 @@
-"""uag in pipelines and in lm-evaluation-harness."""
+"""uag in transformers' pipelines and in lm-evaluation-harness."""

@@ -1,14 +1,14 @@
-r"""lm-evaluation-harness with a decoder: the same scores, sooner.
+r"""lm-evaluation-harness with a decoder: the same scores in less time.
 
-    pip install "uag[eval]"
+    pip install lm-eval
     python -m uag.lm_eval --model uag --tasks gsm8k \
         --model_args pretrained=TARGET,assistant=ASSISTANT
 
-`python -m uag.lm_eval` is the harness's own command `lm_eval` with one more kind of model. Only
-what generates text goes through the decoder; likelihoods are computed as ever.
+`python -m uag.lm_eval` is the harness's own command `lm_eval` with the additional model type "uag".
+Only tasks that generate text use the decoder; the harness computes likelihoods itself, as usual.
 """
 
-# The harness is half a gigabyte and need not be installed where this is checked.
+# The harness is half a gigabyte and need not be installed where this file is type-checked.
 # pyright: basic, reportMissingImports=false, reportUntypedBaseClass=false
 
 from typing import TYPE_CHECKING, Any, cast
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 @register_model("uag")
 class AssistedLM(HFLM):
-    """The harness's `HFLM`, whose `generate_until` tasks are decoded with an assistant.
+    """The harness's `HFLM` with `generate_until` tasks decoded by a `SpeculativeDecoder`.
 
     >>> lm = AssistedLM(decoder, batch_size=4)                                    # doctest: +SKIP
     >>> lm_eval.simple_evaluate(lm, tasks=["gsm8k"])                              # doctest: +SKIP
 
     Attributes:
-        decoder: what generates.
+        decoder: the decoder.
     """
 
     def __init__(
@@ -52,20 +52,22 @@ class AssistedLM(HFLM):
         trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
-        """Build a decoder for the model that the harness loads, or take one that there is.
+        """Build a decoder for the model that the harness loads, or use a given one.
 
         Args:
-            pretrained: the target: a hub name, a folder or a model as in `HFLM`, or a decoder.
-            assistant: see `SpeculativeDecoder`; or a hub name or folder, to be loaded in the
-                target's number type and onto its device.
-            assistant_tokenizer: by default the one of the assistant's name.
+            pretrained: the target: a hub name, a folder or a model as in `HFLM`; or a decoder, for
+                which the arguments from `assistant` to `compile` are ignored.
+            assistant: see `SpeculativeDecoder`; or a hub name or folder, which is loaded in the
+                target's dtype and onto its device.
+            assistant_tokenizer: the assistant's tokenizer, or its name; by default the assistant's
+                name is used.
             lookup: see `SpeculativeDecoder`.
             lookahead: see `SpeculativeDecoder`.
             draft_temperature: see `SpeculativeDecoder`.
             sampling: see `SpeculativeDecoder`.
             compile: see `SpeculativeDecoder`.
             trust_remote_code: whether to run Python code that comes with the models.
-            options: those of `HFLM`: `dtype`, `batch_size`, `parallelize`.
+            options: passed to `HFLM`: `dtype`, `batch_size`, `parallelize`, ...
 
         Raises:
             LoadError: if the assistant cannot be loaded.

@@ -1,4 +1,4 @@
-"""transformers' text-generation pipeline with an assistant of another vocabulary."""
+"""transformers' text-generation pipeline, decoded by a `SpeculativeDecoder`."""
 
 from typing import Any, cast
 
@@ -31,10 +31,10 @@ def pipeline(
     model_kwargs: dict[str, Any] | None = None,
     **options: Any,
 ) -> TextGenerationPipeline:
-    """`transformers.pipeline("text-generation")`, faster by an assistant.
+    """`transformers.pipeline("text-generation")` with an assistant that may have another tokenizer.
 
-    Prompts, chats, batches and streamers work as usual. With a decoder at hand,
-    `transformers.pipeline(..., custom_generate=decoder)` is the same.
+    Prompts, chats, batches and streamers work as usual. If you have a decoder already, pass it on:
+    `transformers.pipeline(..., custom_generate=decoder)`.
 
     >>> import uag
     >>> pipe = uag.pipeline(model=target, tokenizer=target_tokenizer,
@@ -44,12 +44,13 @@ def pipeline(
     True
 
     Args:
-        task: "text-generation".
-        model: the target: a hub name, a folder, or a model.
-        tokenizer: the target's; by default the one of the same name as the model.
-        assistant_model: the same of the assistant; "lookup", a `Lookup` or a `Drafter`; `None` to
-            decode plainly.
-        assistant_tokenizer: the assistant's; by default the one of the assistant's name.
+        task: "text-generation", the only task that is supported.
+        model: the target: a hub name, a folder, or a loaded model. Required.
+        tokenizer: the target's tokenizer, or its name; by default the model's name is used.
+        assistant_model: the assistant: a hub name, a folder, or a loaded model; "lookup", a
+            `Lookup` or a `Drafter`; `None` (default) to decode without drafts.
+        assistant_tokenizer: the assistant's tokenizer, or its name; by default the assistant's name
+            is used.
         lookup: see `SpeculativeDecoder`.
         lookahead: see `SpeculativeDecoder`.
         special_pairs: see `SpeculativeDecoder`.
@@ -59,14 +60,15 @@ def pipeline(
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
             `device_map`, `use_safetensors` (see `SpeculativeDecoder.from_pretrained`).
-        options: passed to `transformers.pipeline`: `batch_size`, and options of generation.
+        options: passed to `transformers.pipeline`: `batch_size`, generation options, ...
 
     Raises:
-        OptionError: for another task, or a tokenizer that cannot be found by a model's name.
+        OptionError: for another task, or a loaded model without its tokenizer.
         LoadError: if a model or tokenizer cannot be loaded.
+        UagError: for what `SpeculativeDecoder` refuses.
     """
     if task != "text-generation":
-        raise OptionError(f'task={task!r}: only "text-generation" has a decoder to assist')
+        raise OptionError(f'task={task!r}: only "text-generation" is supported')
     if model is None:
         raise OptionError("model is missing; give a hub name, a folder or a model")
     pair = load_pair(

@@ -1,1 +1,1 @@
-"""How many ids to draft in the next round."""
+"""Lookahead: how many ids to draft in the next round."""

@@ -1,18 +1,20 @@
-"""How often drafted ids are right, learnt while running."""
+"""Estimates how often drafted ids are accepted, from the rounds so far."""
 
 from math import log2
 
-# Each observation weighs this fraction of the next one.
+# Each observation has this fraction of the next one's weight.
 DECAY = 0.98
-# And what wasn't tried because it was bad, so much of itself each time.
+# Where drafts are no longer tried because they failed, observations keep this fraction of their
+# weight each time that a draft was possible.
 SLOW_DECAY = 0.998
 
 
 class AcceptanceEstimator:
-    """How often a drafted id is accepted, once those before it are, by the assistant's confidence.
+    """Estimates the chance that a drafted id is accepted if those before it are.
 
-    Confidences are sorted by their odds, a factor of two a bin, and each bin learns its own rate,
-    starting from the confidence itself.
+    The estimate depends on the assistant's confidence, its probability of the id. Confidences are
+    sorted into bins by their odds, one for each factor of two. Each bin learns its own rate of
+    acceptance, with the confidence itself as the prior.
 
     >>> estimator = AcceptanceEstimator()
     >>> for _ in range(50): estimator.observe(0.95, accepted=False)
@@ -28,7 +30,7 @@ class AcceptanceEstimator:
         self._all_accepted, self._all_seen = 0.0, 0.0
 
     def observe(self, confidence: float, *, accepted: bool) -> None:
-        """Count a drafted id behind accepted ones."""
+        """Count a drafted id, all ids before it having been accepted."""
         at = self._bin(confidence)
         self._accepted[at] = DECAY * self._accepted[at] + accepted
         self._seen[at] = DECAY * self._seen[at] + 1
@@ -36,22 +38,26 @@ class AcceptanceEstimator:
         self._all_seen += 1
 
     def forget(self) -> None:
-        """A round has passed: what was seen long ago tells less about the next id."""
+        """Call this after each round with a draft: old observations count less in `mean`."""
         self._all_accepted *= DECAY
         self._all_seen *= DECAY
 
     def forget_bins(self) -> None:
-        """The same for each bin: what is not drafted any more comes back to what it promised."""
+        """Reduce the weight of observations in every bin, so that `chance` returns to its prior.
+
+        Otherwise ids that are no longer drafted, since they failed before, would never be tried
+        again.
+        """
         self._accepted = [SLOW_DECAY * accepted for accepted in self._accepted]
         self._seen = [SLOW_DECAY * seen for seen in self._seen]
 
     def chance(self, confidence: float) -> float:
-        """The chance that such an id is accepted."""
+        """The chance that an id of this confidence is accepted."""
         at = self._bin(confidence)
         return (self._accepted[at] + self.PRIOR * confidence) / (self._seen[at] + self.PRIOR)
 
     def mean(self, expected: float = 0.5) -> float:
-        """The chance for an id whose confidence is not known, `expected` if nothing was seen."""
+        """The chance for an id of unknown confidence; `expected` before any observation."""
         return (self._all_accepted + expected) / (self._all_seen + 1)
 
     def _bin(self, confidence: float) -> int:

@@ -1,4 +1,4 @@
-"""Lookahead by measured cost and acceptance: docs/lookahead.md derives it."""
+"""Chooses the lookahead by measured cost and acceptance; docs/lookahead.md derives the rules."""
 
 from collections.abc import Iterable
 
@@ -8,47 +8,60 @@ from uag.lookahead.estimates import LONGEST, Estimates
 from uag.lookahead.lookup_rule import LONGEST_TEXT, WASTE_BUDGET
 from uag.stats import Round
 
-# Plain rounds until drafting is tried again: enough to keep what wasted drafts cost to this share
-# of the time at first, and to `WASTE_BUDGET` in the end; within these limits.
+# After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
+# wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
 WASTE_BUDGET_START = 0.2
+# Shortest and longest pause, in rounds.
 SHORT_PAUSE, LONG_PAUSE = 4, 128
-# Rounds with drafts until the cost of a plain one is measured again.
+# Number of rounds with drafts after which the cost of a plain round is measured again.
 STALE = 64
-# Where drafting is this many times as fast, the cost of a plain round is of no interest.
+# If drafting is at least this many times as fast as plain decoding, the exact cost of a plain round
+# does not matter, and it is not measured again.
 CLEAR_WIN = 1.5
 # Phases that do not belong to a round's forward pass of the target.
 BEFORE_PASS = ("draft", "prefill")
 
 
 class Auto:
-    """Drafts as far as that makes more tokens a second, and not at all where nothing does.
+    """Drafts as many ids as give the most tokens a second, and none where drafting does not pay.
 
-    This is where one generation stands, or several that share their passes. What it learns goes
-    into `Estimates`, which other generations share.
+    An instance keeps the state of one generation, or of several that share their passes. What it
+    learns goes into `Estimates`, which all generations of a decoder share.
+
+    >>> auto = Auto()
+    >>> auto.start()
+    >>> auto.next_k()                                  # first measure what a plain round costs
+    0
     """
 
-    longest = LONGEST_TEXT  # of a draft that was looked up
+    longest = LONGEST_TEXT  # most ids of a looked-up draft
 
     def __init__(self, estimates: Estimates | None = None, *, stops_early: bool = True) -> None:
-        """`stops_early`: whether a draft asks after each id, which waits for the device."""
+        """Begin with the given estimates, or with new ones.
+
+        Args:
+            estimates: what is known of the models.
+            stops_early: whether to decide after each drafted id if the draft continues. That waits
+                for the device. If `False`, the number of ids is chosen before the draft.
+        """
         self.estimates = estimates if estimates is not None else Estimates()
         self.costs: Costs = self.estimates.costs(rows=1)
         self._stops_early = stops_early
-        # Rounds that are still to be decoded plainly.
+        # How many rounds of the pause are left.
         self._wait = 0
-        # Plain rounds that the last draft of the assistant cost beyond what it brought.
+        # What the assistant's last draft cost beyond the tokens that it gave, in plain rounds.
         self._wasted_rounds = 0.0
-        # Whether this round drafts, and the one before did.
+        # Whether this round has a draft, and whether the previous one had.
         self._drafts, self._previous_drafted = False, False
-        # Whether the pass before was over one id: after a wider one it takes longer.
+        # Whether the previous pass was over one id: a pass after a wider one takes longer.
         self._previous_was_single = False
 
     def share(self, rows: int) -> None:
-        """See `Sharing`: seconds are those of one row's part of a pass."""
+        """See `Sharing`. From now on, seconds are one row's share of a pass."""
         self.costs = self.estimates.costs(rows)
 
     def start(self) -> None:
-        """A text begins: what did not pay on the last one is tried again."""
+        """Begin a generation: drafting is tried again even if it did not pay in the last one."""
         self.share(1)
         self._wait = 0
         self._drafts = False
@@ -78,7 +91,8 @@ class Auto:
         self._previous_was_single = done.width == 1
         usual = self.estimates.learn_rate(done, self.costs)
         if done.looked_up or not done.drafted:
-            # Nothing to judge the assistant by, which has not read what was emitted either.
+            # The assistant did not draft in this round, so there is nothing to judge it by. The
+            # next time it first has to read what was emitted, so its first step takes longer.
             self._drafts = False
         if done.looked_up:
             self.estimates.lookups.learn(done)
@@ -88,11 +102,11 @@ class Auto:
             self._wasted_rounds = max(0.0, usual / plain - len(done.tokens)) if plain else 0.0
 
     def looks_up(self) -> bool:
-        """Whether to look up in this round: not before it is known what a plain round costs."""
+        """Whether to look up in this round: only once the cost of a plain round is known."""
         return self.costs.plain is not None and self.estimates.lookups.due()
 
     def reach(self, chances: Iterable[float]) -> list[float]:
-        """The conditional acceptance of each looked-up id -> that of those worth drafting."""
+        """Choose how many looked-up ids to draft; see `LookupJudge.reach`."""
         plain = self.costs.plain
         if plain is None:
             return []
@@ -105,7 +119,7 @@ class Auto:
         return chosen
 
     def prefers(self, chances: list[float]) -> bool:
-        """Whether to draft looked-up ids of these chances rather than ask the assistant."""
+        """Whether to draft looked-up ids of these chances; see `LookupJudge.prefers`."""
         rate = self.estimates.overall_rate(self.costs)
         tokens, seconds = self.estimates.usual_draft(self.costs)
         gain = self.estimates.lookups.best(chances, rate, self.costs)[1]
@@ -131,7 +145,7 @@ class Auto:
         )
 
     def _judge(self) -> None:
-        """Pause where drafting does not pay."""
+        """After a round with a draft: begin or extend a pause if drafting does not pay."""
         plain = self.costs.plain
         if plain is None:
             return
@@ -150,7 +164,8 @@ class Auto:
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:
             first, *others = done.draft_seconds
-            # With what precedes the first step, which takes as long as one where steps are short.
+            # Count the time before the first step with it: where steps are short, it takes as long
+            # as one.
             first = max(first, done.seconds.get("draft", 0.0) - sum(others))
             self.costs.drafted([first, *others], after_draft=self._previous_drafted)
         if "verify" in done.seconds:
@@ -158,16 +173,16 @@ class Auto:
             if done.width > 1 or self._previous_was_single or self.costs.plain is None:
                 self.costs.verified(done.width, rest)
             if done.searched:
-                # Before there is a draft, its phase still counts as prefill.
-                looking = sum(done.seconds.get(phase, 0.0) for phase in BEFORE_PASS)
+                # Until the first draft, the time of a lookup counts as "prefill".
+                before_pass = sum(done.seconds.get(phase, 0.0) for phase in BEFORE_PASS)
                 tokens = done.accepted if done.looked_up else 0
                 self.estimates.lookups.took(
-                    tokens, looking - sum(done.draft_seconds), self.costs.plain
+                    tokens, before_pass - sum(done.draft_seconds), self.costs.plain
                 )
 
 
 class _Draft:
-    """One draft under way."""
+    """Decides after each id of one draft whether to continue it."""
 
     def __init__(self, estimates: Estimates, costs: Costs) -> None:
         self._estimates, self._costs = estimates, costs
@@ -175,7 +190,7 @@ class _Draft:
         self._reached, self._drafted = 1.0, 0
 
     def goes_on(self, confidence: float) -> bool:
-        """Whether one more id is worth it, now that the last was chosen with this confidence."""
+        """Whether to draft one more id, given the assistant's probability of the last one."""
         self._reached *= self._estimates.acceptance(self._drafted).chance(confidence)
         self._drafted += 1
         return self._estimates.worth_more(self._costs, self._reached, self._drafted, self._rate)

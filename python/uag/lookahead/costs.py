@@ -1,19 +1,20 @@
-"""What a draft step and a forward pass of the target take, measured while running."""
+"""Seconds of a draft step and of a forward pass of the target, measured while decoding."""
 
 from bisect import bisect_left
 from collections import Counter, deque
 from itertools import accumulate
 from statistics import median_low
 
-# Medians of so many: one interruption by another process does not count, a change does soon.
+# Number of measurements in a median: one interruption by another process has no effect, and a
+# lasting change shows soon.
 MEDIAN_OF = 7
-# The first pass of a shape also sets up kernels for it: it counts as at most so many times what was
-# expected, and no more once there is another.
+# The first pass of a width also sets up kernels for it. Its time counts as at most this many times
+# the expected one, and is dropped at the second pass.
 SETTING_UP = 2
 
 
 class Recent:
-    """The (lower) median of the last few measurements.
+    """The lower median of the last `MEDIAN_OF` measurements.
 
     >>> recent = Recent()
     >>> for seconds in (2.0, 90.0, 3.0): recent.add(seconds)
@@ -26,13 +27,13 @@ class Recent:
         self.value: float | None = None
 
     def add(self, seconds: float) -> None:
-        """Count a measurement."""
+        """Add a measurement in seconds."""
         self._seconds.append(seconds)
         self.value = median_low(self._seconds)
 
 
 class Costs:
-    """Seconds of each part of a round. They belong to a pair of models, not to a text.
+    """Seconds of each part of a round: properties of a pair of models, not of a generation.
 
     >>> costs = Costs()
     >>> for _ in range(3):
@@ -45,28 +46,29 @@ class Costs:
         self._first, self._next = Recent(), Recent()
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
-        # Known widths in order, and what they cost.
+        # The widths measured so far, in order, and their seconds.
         self._widths: list[int] = []
         self._seconds: list[float] = []
 
     @property
     def plain(self) -> float | None:
-        """A round without a draft; `None` until it was measured."""
+        """Seconds of a round without a draft; `None` until it was measured."""
         return self._seconds[0] if self._widths[:1] == [1] else None
 
     @property
     def step(self) -> float | None:
-        """One more drafted id; `None` until there was one."""
+        """Seconds of one more drafted id; `None` until one was measured."""
         return self._next.value if self._next.value is not None else self._first.value
 
     def forget_steps(self) -> None:
-        """Measure drafts anew."""
+        """Forget what draft steps cost, so that they are measured again."""
         self._first, self._next = Recent(), Recent()
 
     def drafted(self, seconds: list[float], *, after_draft: bool = True) -> None:
-        """Count a draft: for each id, what it took. The first reads what was emitted before.
+        """Add the measurements of a draft: the seconds of each id.
 
-        That is a usual amount only if there was a draft in the round before.
+        In its first step the assistant also reads what was emitted since its last draft. That is a
+        usual amount only if the previous round had a draft too (`after_draft`).
         """
         if after_draft:
             self._first.add(seconds[0])
@@ -74,7 +76,7 @@ class Costs:
             self._next.add(step)
 
     def verified(self, width: int, seconds: float) -> None:
-        """Count a forward pass of the target over `width` ids, and what else belongs to a round."""
+        """Add the seconds of a round without its draft; its pass was over `width` ids."""
         passes = self._passes[width]
         if passes == 0:
             seconds = min(seconds, SETTING_UP * self.verification(width))
@@ -91,14 +93,15 @@ class Costs:
         self._seconds = _plausible(self._widths, [known[width] for width in self._widths])
 
     def draft(self, k: float) -> float:
-        """Seconds to draft `k` ids, by what is known; 0 if nothing is."""
+        """Estimated seconds to draft `k` ids; 0 if nothing is known."""
         step = self.step or 0.0
         return (self._first.value or step) + step * (k - 1)
 
     def verification(self, width: float) -> float:
-        """Seconds of a round without its draft, over `width` ids, between the nearest known.
+        """Estimated seconds of a round without its draft, whose pass is over `width` ids.
 
-        Beyond the widest known it is taken not to rise, until a draft has tried it.
+        The estimate is interpolated between the nearest widths measured. Beyond the widest one it
+        is assumed not to rise, so that wider passes are tried.
         """
         widths, seconds = self._widths, self._seconds
         if not widths or width >= widths[-1]:
@@ -111,10 +114,10 @@ class Costs:
 
 
 def _plausible(widths: list[int], seconds: list[float]) -> list[float]:
-    """Measurements without the effects of interruptions: a width that was met seldom may have more.
+    """Lower implausible measurements, such as an interrupted pass of a width that is seldom used.
 
-    A pass costs no more than a wider one, and no more than several narrower ones of the same width
-    in all.
+    A pass costs at most as much as a wider one, and at most as much as several narrower ones of the
+    same total width.
 
     >>> _plausible([1, 2, 3, 4], [1.0, 9.0, 1.5, 30.0])
     [1.0, 1.5, 1.5, 2.0]

@@ -1,7 +1,7 @@
-"""What is known of two models, learnt while they run: costs, acceptance, tokens a second.
+"""What a decoder learns about its models while decoding: costs, acceptance, tokens a second.
 
-One object serves all generations of a decoder. It says nothing of where a generation stands, so
-several may take turns; docs/lookahead.md derives the rules.
+All generations of a decoder share one object. It has no state of a single generation, so several
+may take turns. docs/lookahead.md derives the rules.
 """
 
 from collections import defaultdict, deque
@@ -12,56 +12,65 @@ from uag.lookahead.costs import Costs
 from uag.lookahead.lookup_rule import LookupPolicy
 from uag.stats import Round
 
+# Most ids of a draft of the assistant.
 LONGEST = 20
-# Rounds with drafts from which the rate of drafting is measured; with fewer it is a matter of luck,
-# and the estimates say more.
+# Number of rounds with drafts from which the rate of drafting is measured. The rate of fewer rounds
+# depends too much on luck; then the rate is estimated from costs and acceptance.
 RATE_WINDOW = 64
-# Rounds of any kind from which the rate of a generation is measured.
+# Number of rounds of any kind from which the rate of a generation is measured.
 RECENT = 32
-# Where drafts could never pay, the cost of a draft step is measured again every so many texts.
+# Where drafts could never pay, draft steps are measured again once in this many generations.
 RETRY_EVERY_N_TEXTS = 8
-# Ids of the first draft of all, whose cost is not known yet.
+# Ids of the very first draft, while the cost of a step is not known yet.
 FIRST_DRAFT = 3
 
 
 class Estimates:
-    """Costs and acceptance of a target and what drafts for it.
+    """Costs and acceptance of a target and its draft side.
 
-    Methods take the `Costs` that hold for the number of rows in a pass: see `costs`.
+    Methods take the `Costs` for the number of rows in a pass; see `costs`.
+
+    >>> estimates = Estimates()
+    >>> costs = estimates.costs(rows=1)
+    >>> for _ in range(3):
+    ...     costs.verified(1, 1.0); costs.verified(9, 1.2); costs.drafted([0.1, 0.1])
+    >>> estimates.could_pay(costs)                     # a draft step is cheap, a wide pass too
+    True
     """
 
     def __init__(self) -> None:
-        # One row's share of a pass depends on how many rows there are, by powers of two.
+        # One row's share of a pass depends on the number of rows, which is grouped by powers of 2.
         self._costs = defaultdict[int, Costs](Costs)
         # The first id of a draft follows one of the target's own, often inside what the assistant
-        # would have spelled as one token; it is accepted less often than later ones.
+        # would have spelled as one token. So it is accepted less often than later ids.
         self.first, self.later = AcceptanceEstimator(), AcceptanceEstimator()
         self.lookups = LookupPolicy()
-        # Of recent rounds of any kind, and of those with a draft of the assistant: tokens emitted,
-        # and what such a round usually takes.
+        # Tokens emitted in a round and the seconds that such a round usually takes: of recent
+        # rounds of any kind, and of recent rounds with a draft of the assistant.
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._window: deque[tuple[int, float]] = deque(maxlen=RATE_WINDOW)
-        # Drafted ids and the candidates they became; the prior is one for one.
+        # Drafted ids, and the candidates that they became; the prior is one candidate per id.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
-        # Whether drafting paid when it was last judged, and the plain rounds of the last pause.
+        # Whether drafting paid when it was last judged, and the length of the last pause.
         self.pays, self.pause = True, 0
-        # Rounds since one in which the assistant wasn't asked, and since one without candidates.
+        # Rounds since the last in which the assistant wasn't asked, and since the last without
+        # candidates.
         self.rounds_since_plain, self.rounds_since_single = 0, 0
         self._texts = 0
 
     def costs(self, rows: int) -> Costs:
-        """The costs of passes that the given number of rows share: seconds are one row's part."""
+        """The costs of passes shared by `rows` rows; seconds are one row's share."""
         return self._costs[rows.bit_length()]
 
     def start_text(self, costs: Costs) -> None:
-        """A generation begins."""
+        """Call this when a generation begins."""
         self._texts += 1
         if self._texts % RETRY_EVERY_N_TEXTS == 0 and not self.could_pay(costs):
-            # The steps may have been measured while the machine did something else.
+            # The steps may have been measured while the machine was busy with something else.
             costs.forget_steps()
 
     def learn_rate(self, done: Round, costs: Costs) -> float:
-        """Count a round of any kind; what a round like this usually takes, in seconds."""
+        """Count a round of any kind; returns the seconds that such a round usually takes."""
         by_assistant = done.drafted - done.looked_up
         usual = costs.draft(by_assistant) if by_assistant else 0.0
         usual += costs.verification(done.width)
@@ -70,7 +79,10 @@ class Estimates:
         return usual
 
     def learn_draft(self, done: Round, usual: float) -> None:
-        """Count a round with a draft of the assistant, which `usual`ly takes that long."""
+        """Count a round with a draft of the assistant.
+
+        `usual`: the seconds that such a round usually takes, from `learn_rate`.
+        """
         for index in range(done.judged):
             estimator = self.acceptance(index)
             confidence = done.confidences[index] if done.confidences else estimator.mean()
@@ -82,21 +94,24 @@ class Estimates:
         self._window.append((len(done.tokens), usual))
 
     def acceptance(self, index: int) -> AcceptanceEstimator:
-        """What is known of a draft's id at this index."""
+        """The estimator for the id at this index of a draft."""
         return self.later if index else self.first
 
     @property
     def later_chance(self) -> float:
-        """The chance of an id after accepted ones; before any was seen, above a first id's."""
+        """The chance of an id after accepted ones; it starts above that of a draft's first id."""
         return self.later.mean(expected=(1 + self.first.mean()) / 2)
 
     @property
     def tokens_per_id(self) -> float:
-        """Target ids that a drafted id stands for."""
+        """Mean number of candidates (target ids) per drafted id."""
         return self._candidates / self._drafted
 
     def best(self, costs: Costs, *, certain: bool = False) -> tuple[int, float]:
-        """The best number of ids to draft, and its rate; `certain`: if all were accepted."""
+        """The number of ids to draft that gives the highest rate, and that rate in tokens a second.
+
+        `certain`: assume that every drafted id is accepted.
+        """
         first, later = (1.0, 1.0) if certain else (self.first.mean(), self.later_chance)
         best, rate, tokens, reached = 1, 0.0, 1.0, first
         for k in range(1, LONGEST + 1):
@@ -109,24 +124,24 @@ class Estimates:
         return best, rate
 
     def could_pay(self, costs: Costs) -> bool:
-        """Whether drafts that are always accepted would pay."""
+        """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
         plain = costs.plain
         return plain is None or costs.step is None or self.best(costs, certain=True)[1] > 1 / plain
 
     def drafting_rate(self, costs: Costs) -> float:
-        """Tokens a second of rounds with a draft."""
+        """Tokens a second of rounds with a draft: measured or, with few rounds, estimated."""
         if len(self._window) < RATE_WINDOW:
             return self.best(costs)[1]
         tokens, seconds = _sums(self._window)
         return tokens / seconds if seconds else 0.0
 
     def rate(self, costs: Costs) -> float:
-        """Tokens a second of the better way to decode, as far as it is known."""
+        """Tokens a second of the better method, drafting or plain, as far as they are known."""
         plain = costs.plain
         return max(self.drafting_rate(costs), 1 / plain if plain else 0.0)
 
     def overall_rate(self, costs: Costs) -> float:
-        """Tokens a second of recent rounds, or of plain ones if they are more."""
+        """Tokens a second of recent rounds, or of plain rounds if that is more."""
         plain = costs.plain
         if plain is None:
             return 0.0
@@ -134,17 +149,23 @@ class Estimates:
         return max(tokens / seconds if seconds else 0.0, 1 / plain)
 
     def usual_draft(self, costs: Costs) -> tuple[float, float]:
-        """Tokens and seconds of a round with a draft of the assistant."""
+        """Mean tokens and seconds of a round with a draft of the assistant."""
         if not self._window:
             return 1 + self.first.mean(), costs.draft(1) + costs.verification(2)
         tokens, seconds = _sums(self._window)
         return tokens / len(self._window), seconds / len(self._window)
 
     def worth_more(self, costs: Costs, reached: float, drafted: int, rate: float) -> bool:
-        """Whether to continue a draft of `drafted` ids, all accepted with the chance `reached`.
+        """Whether to continue a draft of `drafted` ids.
 
-        One more id may not pay where several do: passes cost more in steps. `rate` is the rate, in
-        tokens a second, that the other ids have to beat.
+        The cost of a pass rises in steps with its width, so one more id may not pay where several
+        more do. Hence every possible number of further ids is considered.
+
+        Args:
+            costs: the costs to use.
+            reached: the chance that all `drafted` ids are accepted.
+            drafted: the number of ids drafted so far.
+            rate: tokens a second that the further ids must exceed.
         """
         step, tokens = costs.step, self.tokens_per_id
         if step is None:
@@ -160,6 +181,6 @@ class Estimates:
 
 
 def _sums(rounds: Iterable[tuple[int, float]]) -> tuple[int, float]:
-    """The sum of tokens, and of seconds."""
+    """The sum of the tokens and the sum of the seconds."""
     tokens, seconds = zip(*rounds, strict=True)
     return sum(tokens), sum(seconds)

@@ -1,4 +1,4 @@
-"""How far to draft what was looked up: its acceptance against the cost of a wider pass."""
+"""How many looked-up ids to draft: their acceptance against the cost of a wider pass."""
 
 from collections.abc import Iterable
 
@@ -6,24 +6,30 @@ from uag.lookahead.acceptance import DECAY, AcceptanceEstimator
 from uag.lookahead.costs import Costs
 from uag.stats import Round
 
-# Ids of a draft. They cost nothing but the width of the pass.
+# Most ids of a looked-up draft. They cost nothing but the width of the pass.
 LONGEST_TEXT = 64
-# Beyond ids that are reached so seldom there is nothing to gain.
+# Ids that are reached with a smaller chance than this are not drafted: there is little to gain.
 SELDOM = 0.03
-# What a wider pass costs is known roughly: a draft has to gain this many times as much.
+# A draft must gain this many times what its wider pass costs, since that cost is known only
+# roughly.
 REQUIRED_GAIN = 1.25
-# Lookups that bring nothing take at most this share of the time, and in the end so do drafts.
+# Lookups for nothing may take this share of the time. In the end it also holds for the assistant's
+# drafts; see `WASTE_BUDGET_START`.
 WASTE_BUDGET = 0.01
 # Prior for the mean number of tokens that one lookup yields.
 PRIOR_TOKENS = 0.25
 
 
 class LookupPolicy:
-    """Learns how often looked-up ids are right, by how much matched and how many places agree."""
+    """Decides when to look up and how many of the ids found to draft.
+
+    It learns how often looked-up ids are accepted, by their confidence: a chance computed from the
+    length of the match and from how many places agree (`LookupDrafts`).
+    """
 
     def __init__(self) -> None:
         self._first, self._later = AcceptanceEstimator(), AcceptanceEstimator()
-        self._brought = PRIOR_TOKENS
+        self._mean_tokens = PRIOR_TOKENS
         # Rounds until the next lookup.
         self._wait = 0
 
@@ -34,10 +40,15 @@ class LookupPolicy:
         return looks_up
 
     def took(self, tokens: int, seconds: float, plain: float | None) -> None:
-        """Count a lookup: the tokens it brought and its seconds; a plain round takes `plain`.
+        """Count a lookup.
 
-        Where lookups cost more than they bring (passes take a millisecond and nothing repeats),
-        there is one in several rounds.
+        Where lookups cost more than they yield (a pass takes a millisecond and nothing repeats),
+        there is only one in several rounds.
+
+        Args:
+            tokens: how many accepted tokens it yielded.
+            seconds: how long it took.
+            plain: seconds of a plain round, if known.
 
         >>> policy = LookupPolicy()
         >>> for _ in range(200):
@@ -47,17 +58,18 @@ class LookupPolicy:
         """
         if not plain:
             return
-        self._brought = DECAY * self._brought + (1 - DECAY) * tokens
+        self._mean_tokens = DECAY * self._mean_tokens + (1 - DECAY) * tokens
         price = seconds / plain
-        if self._brought < price:
+        if self._mean_tokens < price:
             self._wait = int(price / WASTE_BUDGET)
 
     def best(
         self, confidences: Iterable[float], rate: float, costs: Costs
     ) -> tuple[list[float], float]:
-        """The confidences of the ids worth drafting, and their gain over none, in tokens.
+        """The confidences of the ids worth drafting, and the net gain of drafting them, in tokens.
 
-        A second counts as `rate` tokens.
+        The net gain is the expected number of accepted ids, less the cost of the wider pass. A
+        second of that cost counts as `rate` tokens.
 
         >>> costs = Costs(); costs.verified(1, 1.0); costs.verified(9, 2.0)
         >>> chosen, gain = LookupPolicy().best([0.9, 0.9, 0.9, 0.01, 0.01], 1.0, costs)
@@ -67,14 +79,14 @@ class LookupPolicy:
         known: list[float] = []
         best, most = 0, 0.0
         gain, reached = 0.0, 1.0
-        none = costs.verification(1)
+        plain = costs.verification(1)
         for confidence in confidences:
             reached *= self._estimator(len(known)).chance(confidence)
             if reached < SELDOM:
                 break
             known.append(confidence)
             gain += reached
-            wider = costs.verification(1 + len(known)) - none
+            wider = costs.verification(1 + len(known)) - plain
             if gain - REQUIRED_GAIN * rate * wider > most:
                 best, most = len(known), gain - REQUIRED_GAIN * rate * wider
         return known[:best], most
@@ -86,7 +98,10 @@ class LookupPolicy:
             self._estimator(index).observe(done.confidences[index], accepted=accepted)
 
     def forget(self) -> None:
-        """Something was found and not drafted: let estimates fade until it is tried again."""
+        """Call this if ids were found but not drafted: estimates fade until drafts are tried again.
+
+        See `AcceptanceEstimator.forget_bins`.
+        """
         self._first.forget_bins()
         self._later.forget_bins()
 

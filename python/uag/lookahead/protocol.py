@@ -1,4 +1,4 @@
-"""How many assistant ids to draft in the next round."""
+"""The interface of a lookahead, for schedules of the user's own as well."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +8,7 @@ from uag.stats import Round
 
 @runtime_checkable
 class Lookahead(Protocol):
-    """Chooses the number of ids to draft, and is told how each round went.
+    """Chooses the number of ids to draft in each round, and is told how each round went.
 
     >>> import uag
     >>> isinstance(uag.Fixed(3), uag.Lookahead)
@@ -16,26 +16,35 @@ class Lookahead(Protocol):
     """
 
     def start(self) -> None:
-        """A text begins."""
+        """A generation begins."""
         ...
 
     def next_k(self) -> int:
-        """Most assistant ids to draft in the coming round; 0 to decode plainly."""
+        """The most assistant ids to draft in the next round; 0 to decode plainly."""
         ...
 
     def goes_on(self) -> GoesOn | None:
-        """For the coming draft, a function asked after each id; `None` to draft all `next_k()`."""
+        """A function for the next draft that decides after each id whether to continue.
+
+        It is called with the assistant's probability of that id. `None`: draft `next_k()` ids
+        without asking.
+        """
         ...
 
     def update(self, done: Round) -> None:
-        """A round is done."""
+        """A round has ended."""
         ...
 
 
 @runtime_checkable
 class Sharing(Lookahead, Protocol):
-    """A lookahead that measures what passes cost, so it must know how many texts share them."""
+    """A lookahead that measures the cost of a pass, so it must know how many generations share it.
+
+    >>> from uag.lookahead.auto import Auto
+    >>> isinstance(Auto(), Sharing)
+    True
+    """
 
     def share(self, rows: int) -> None:
-        """From now on each pass is shared by `rows` texts."""
+        """From now on each pass is shared by `rows` generations."""
         ...

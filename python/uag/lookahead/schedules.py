@@ -1,4 +1,4 @@
-"""Lookahead schedules: fixed, heuristic, and the one that an option stands for."""
+"""Lookahead schedules: fixed, heuristic, and the parsing of the `lookahead=` option."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class Fixed:
 
 @dataclass(slots=True)
 class Heuristic:
-    """Two more after a fully accepted draft, else one less: "heuristic" in transformers.
+    """Draft two ids more after a fully accepted draft, else one less: "heuristic" in transformers.
 
     >>> lookahead = Heuristic(5)
     >>> done = Round([7], accepted=1, drafted=5, drafted_accepted=5, candidates=1, seconds={})
@@ -96,7 +96,7 @@ class ReportingLookahead:
 
 
 def parse_lookahead(option: int | str) -> int | str:
-    """A `lookahead=` option given as text, for example on a command line.
+    """Parse a `lookahead=` option given as text, for example on the command line.
 
     >>> parse_lookahead("5"), parse_lookahead("auto")
     (5, 'auto')
@@ -137,7 +137,7 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A `lookahead=` option, checked: who chooses the number of ids to draft.
+    """A checked `lookahead=` option; makes the lookahead of each generation.
 
     >>> Schedule("auto").looks_up_by_default, Schedule(5).looks_up_by_default
     (True, False)
@@ -153,21 +153,24 @@ class Schedule:
 
     @property
     def automatic(self) -> bool:
-        """Whether `Auto` chooses, by measured cost and acceptance."""
+        """Whether `Auto` chooses the number of ids, by measured cost and acceptance."""
         return self.option == "auto"
 
     @property
     def looks_up_by_default(self) -> bool:
-        """Whether the text so far drafts beside a model unless the caller says otherwise.
+        """Whether lookups in the text so far draft beside an assistant model by default.
 
-        A number counts the assistant's ids; `Auto` knows when the text promises more.
+        With "auto" they do, since it can judge which of the two promises more. A number is a number
+        of the assistant's ids, so nothing else drafts.
         """
         return self.automatic
 
     def for_call(self, auto: Sharing, *, beside_lookups: bool) -> Lookahead | None:
-        """The lookahead that all texts of a call share; `None` if each has a new one of its own.
+        """The lookahead that all generations of a call share; `None` if each gets a new one.
 
-        `beside_lookups`: whether `auto` has to judge between an assistant and lookups.
+        Args:
+            auto: the decoder's `Auto`, for this call.
+            beside_lookups: whether `auto` must choose between an assistant and lookups.
         """
         if self.automatic:
             return auto
@@ -176,5 +179,5 @@ class Schedule:
         return None if isinstance(self.option, int | str) else self.option
 
     def new(self) -> Lookahead:
-        """The lookahead of one text."""
+        """The lookahead of one generation: a new one, or the user's object."""
         return lookahead_from(self.option)

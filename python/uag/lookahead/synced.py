@@ -1,8 +1,8 @@
-"""A lookahead for a model that several processes compute together: each must decide the same.
+"""A lookahead for a model that several processes compute together: all must decide the same.
 
 transformers shards a model over the processes of `torchrun` (`tp_plan="auto"`). All of them take
-part in every forward pass, so all must read the same ids. What follows from logits is the same in
-each process; what is measured is not, so the first process's times count for all.
+part in every forward pass, so all must read the same ids. What is computed from logits is the same
+in each process, but measured times differ. So all processes use the times of the first one.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from uag.stats import Round
 
 
 class SyncedLookahead:
-    """What "auto" is where processes share a model: all learn from the first one's times."""
+    """Wraps the "auto" lookahead where processes share a model: all learn the first one's times."""
 
     def __init__(self, lookahead: Sharing, model: PreTrainedModel) -> None:
         self._lookahead = lookahead

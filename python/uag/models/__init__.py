@@ -1,1 +1,1 @@
-"""One model: loading it, its KV cache, and how its forward passes run."""
+"""A single model: loading it, its KV cache, and how its forward passes run."""

@@ -1,13 +1,13 @@
-"""A model with its key-value cache, which can go back to fewer ids, for each kind of layer.
+"""A model's KV cache that can be rolled back to fewer ids, for each kind of layer.
 
-| layer | how it goes back |
+| layer | how it is rolled back |
 |---|---|
-| full attention | an index moves; the states stay where they are in a buffer |
-| sliding window | drop the last positions; some more than the window are kept for that |
-| linear attention, Mamba, convolution | go back to a copy and let the owner replay |
+| full attention | the length is lowered; the states stay in a preallocated buffer |
+| sliding window | the last positions are dropped; more than the window is kept for that |
+| linear attention, Mamba, convolution | a copy is restored, and its owner replays ids after it |
 | shared with another layer | nothing to do |
 
-Every other kind of layer is refused before any work.
+Models with any other kind of layer are refused when the cache is made.
 """
 
 from collections import deque
@@ -27,14 +27,15 @@ from transformers.cache_utils import (
 from uag.errors import UnsupportedModelError
 from uag.models.properties import cache_name, keeps_logits, text_config
 
-# An assistant's last ids change when more text joins on to them, a handful at a time. Positions
-# kept beyond the window let the cache follow without reading the whole window again.
+# An assistant's last few ids change when the text after them changes how they are tokenized.
+# Positions kept beyond the window let the cache roll back without reading the whole window again.
 KEPT_BEYOND_WINDOW = 64
 # Copies of recurrent states: one for each of the last rounds, for the same reason.
 CHECKPOINTS = 3
-# A full buffer grows by this many positions, or an eighth if that is more.
+# A full buffer grows by this many positions, or by an eighth of its length if that is more.
 GROW_BY = 128
-# Relative: half precision differs by about a hundredth, a forgotten state by about one.
+# Relative difference up to which logits count as the same: half precision differs by about a
+# hundredth, a forgotten state by about one.
 SAME_LOGITS = 0.1
 # Replaying this many ids together with the next ones costs less than a forward pass of their own.
 REPLAY_LIMIT = 32
@@ -42,80 +43,101 @@ REPLAY_LIMIT = 32
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What cannot be cropped, as it was after `length` ids: attributes of each recurrent layer."""
+    """A copy of the states that cannot be cropped, as they were after `length` ids.
+
+    `layers` has the attributes of each recurrent layer.
+    """
 
     length: int
     layers: list[dict[str, Any]]
 
 
 def same_logits(logits: Tensor, expected: Tensor) -> bool:
-    """Whether two ways to read a text, `[vocabulary]` each, differ by no more than rounding."""
+    """Whether two rows of logits, `[vocabulary]` each, differ by no more than rounding.
+
+    >>> logits = torch.tensor([1.0, 2.0, 3.0])
+    >>> same_logits(logits + 0.001, logits), same_logits(logits.flip(0), logits)
+    (True, False)
+    """
     difference = float((logits.float() - expected.float()).square().sum())
     return difference < SAME_LOGITS**2 * float(expected.float().square().sum())
 
 
 class ModelCache(Protocol):
-    """What one model has read of one text, `length` ids, whose end may be taken back.
+    """The KV cache of one model for one generation; its last ids can be rolled back.
 
-    `width` is that of the last pass in ids, with those that only filled it up.
+    Attributes:
+        length: number of ids that the cache holds.
+        width: number of ids in the last forward pass, padding included.
     """
 
     length: int
     width: int
 
     def clear(self) -> None:
-        """Forget every id."""
+        """Remove every id."""
         ...
 
     def roll_back(self, length: int) -> None:
-        """Go back to at most `length` ids; `self.length` says how many it is."""
+        """Roll back to at most `length` ids. It may be fewer: `self.length` says how many."""
         ...
 
     def should_read_first(self, count: int) -> bool:
-        """Whether `count` ids that stay should be read before the others."""
+        """Whether to read `count` certain ids in a pass of their own, before `checkpoint`."""
         ...
 
     def checkpoint(self) -> None:
-        """Call before ids are read that may be taken back."""
+        """Call this before a pass over ids that may be rolled back."""
         ...
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
-        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        """Run a forward pass over `ids` and add them to the cache.
+
+        `[ids]` -> `[positions, vocabulary]`: the logits at the last `positions` of them.
+        """
         ...
 
 
 class PreallocatedCache(ModelCache):
-    """A `ModelCache` whose states stay where they are: going back moves a number."""
+    """A `ModelCache` in a preallocated buffer: rolling back only lowers `length`."""
 
     def __init__(self) -> None:
-        """A cache that has read nothing."""
+        """An empty cache."""
         self.length = self.width = 0
 
     def clear(self) -> None:
-        """Forget every id."""
+        """Remove every id."""
         self.length = 0
 
     def roll_back(self, length: int) -> None:
-        """Go back to at most `length` ids."""
+        """Roll back to at most `length` ids."""
         self.length = min(self.length, length)
 
     def should_read_first(self, count: int) -> bool:
-        """No: nothing has to be copied."""
+        """Return `False`: this cache makes no copies."""
         del count
         return False
 
     def checkpoint(self) -> None:
-        """Nothing has to be remembered."""
+        """Do nothing: rolling back needs no copy."""
 
 
 class RollbackCache:
-    """A `ModelCache` of any size, for every kind of layer that can go back."""
+    """A `ModelCache` that grows as needed, for every kind of layer that can be rolled back.
+
+    >>> cache = RollbackCache(target)
+    >>> cache.forward(torch.tensor([5, 6, 7]), positions=1).shape[0], cache.length
+    (1, 3)
+    >>> cache.roll_back(2)
+    >>> cache.length
+    2
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         """An empty cache.
 
         Raises:
-            UnsupportedModelError: if the model keeps a kind of state that cannot go back.
+            UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
         """
         self._model = model
         self._cache_name = cache_name(model)
@@ -125,7 +147,7 @@ class RollbackCache:
         self.clear()
 
     def clear(self) -> None:
-        """Forget every id."""
+        """Remove every id."""
         self.length = 0
         self.past = DynamicCache(config=text_config(self._model))
         self._layers = cast("list[CacheLayerMixin]", self.past.layers)
@@ -150,11 +172,14 @@ class RollbackCache:
         return bool(self._recurrent)
 
     def should_read_first(self, count: int) -> bool:
-        """Whether `count` ids that stay should be read first, and a copy made behind them."""
+        """Whether to read `count` certain ids in a pass of their own, and copy the state after it.
+
+        Otherwise they are read together with the ids after them, and replayed after a roll back.
+        """
         return self.recurrent and (count > REPLAY_LIMIT or (count > 0 and self.length == 0))
 
     def checkpoint(self) -> None:
-        """Call before ids are read that may be taken back: remembers what cannot be cropped."""
+        """Copy the states that cannot be cropped; call this before a pass that may be undone."""
         if (
             self.recurrent
             and self.length
@@ -166,7 +191,7 @@ class RollbackCache:
 
     @torch.inference_mode()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
-        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
+        """Run a forward pass; see `ModelCache.forward`."""
         options: dict[str, Any] = {self._cache_name: self.past}
         if self._keeps_logits:
             options["logits_to_keep"] = positions
@@ -178,7 +203,7 @@ class RollbackCache:
         return output.logits[0, -positions:]
 
     def roll_back(self, length: int) -> None:
-        """Go back to the newest state of at most `length` ids; `self.length` says which."""
+        """Roll back to the newest state of at most `length` ids; `self.length` says which it is."""
         if length > self.length or (length == self.length and self._only_buffers):
             return
         if self.recurrent and length < self.length:
@@ -199,10 +224,10 @@ class RollbackCache:
 
 
 class BufferedLayer(DynamicLayer):
-    """Full attention's states in a buffer with room at its end.
+    """The states of a full attention layer, in a buffer with free positions at its end.
 
-    transformers' own layer copies all states whenever ids are read; this one writes the new ones,
-    and taking ids back moves a number.
+    transformers' own layer copies all states in every pass. This one only writes the new ones, and
+    rolling back only lowers a length.
     """
 
     def __init__(self) -> None:
@@ -214,7 +239,7 @@ class BufferedLayer(DynamicLayer):
         return self._held
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Drop the last positions: a negative number of them, as in transformers."""
+        """Drop the last positions; their number is negative, as in transformers."""
         self._held += tokens_to_remove
 
     def update(
@@ -237,7 +262,7 @@ class BufferedLayer(DynamicLayer):
         return self.keys, self.values
 
     def _with_room(self, states: Tensor, old: Tensor | None) -> Tensor:
-        """A buffer for states like these, that begins with the old one's."""
+        """A larger buffer for states of this shape and dtype, which begins with the old states."""
         room = self._held + max(GROW_BY, self._held // 8)
         buffer = states.new_empty((*states.shape[:-2], room, states.shape[-1]))
         if old is not None:
@@ -254,14 +279,14 @@ def _check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None
             layer.is_croppable or isinstance(layer, LinearAttentionCacheLayerMixin)
         ):
             raise UnsupportedModelError(
-                f"{type(model).__name__} keeps a {type(layer).__name__}, which cannot be taken "
+                f"{type(model).__name__} keeps a {type(layer).__name__}, which cannot be rolled "
                 "back when a draft is rejected; use a model with full, sliding-window or "
                 "linear attention"
             )
 
 
 def _can_crop(layer: CacheLayerMixin, length: int) -> bool:
-    """Whether the states that the window before position `length` needs are still there."""
+    """Whether the layer still has all states that the window before position `length` needs."""
     if not isinstance(layer, DynamicSlidingWindowLayer) or layer.keys is None:
         return True
     oldest = layer.cumulative_length - layer.keys.shape[-2]
@@ -298,7 +323,7 @@ _WINDOW = ("keys", "values", "cumulative_length", "is_initialized")
 def _copy_state(layer: LinearAttentionCacheLayerMixin) -> dict[str, Any]:
     state: dict[str, Any] = {name: _copied(getattr(layer, name)) for name in _RECURRENT}
     if isinstance(layer, DynamicSlidingWindowLayer):
-        # These tensors are replaced at every step, never written to: keeping them is enough.
+        # These tensors are replaced in every pass and never written to: a reference is enough.
         state |= {name: getattr(layer, name) for name in _WINDOW}
     return state
 

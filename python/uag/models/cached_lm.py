@@ -1,4 +1,4 @@
-"""A model together with the text it has read: the one owner of its cache."""
+"""A model together with the ids of one generation; it owns their KV cache."""
 
 from collections.abc import Callable, Container
 from itertools import pairwise
@@ -25,13 +25,13 @@ Choose = Callable[[Tensor], Tensor]
 
 
 def id_list(ids: Tensor) -> list[int]:
-    """A row of ids as numbers; waits for the device that has them."""
+    """A row of ids, `[ids]`, as a list; waits for the device to compute them."""
     return cast("Any", ids).tolist()
 
 
 @torch.inference_mode()
 def _probability(logits: Tensor, id: int) -> float:
-    """Of one id: `[1, vocabulary]` -> a number."""
+    """The probability of one id: `[1, vocabulary]` -> a number."""
     return float(logits[0].softmax(-1, dtype=torch.float32)[id])
 
 
@@ -39,10 +39,13 @@ _together: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def reads_together(model: PreTrainedModel) -> bool:
-    """Whether several ids read at once, behind others, give what they give one by one.
+    """Whether one pass over several ids after others gives the same logits as one pass for each.
 
-    Some recurrent models in transformers start from an empty state instead, without a word (Mamba
-    in 5.23), so those with a recurrent state are tried, once.
+    Some recurrent models in transformers silently start such a pass from an empty state (Mamba in
+    5.23). So each model with a recurrent state is tried once.
+
+    >>> reads_together(target)
+    True
     """
     if (known := _together.get(model)) is None:
         known = _together[model] = not RollbackCache(model).recurrent or _try_together(model)
@@ -51,6 +54,7 @@ def reads_together(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def _try_together(model: PreTrainedModel) -> bool:
+    """Compare the last logits of one pass over eight ids with those of two passes over four."""
     rows = embedding_rows(model)
     ids = torch.arange(1, 9, device=device_of(model))[None] % rows
     name = cache_name(model)
@@ -63,23 +67,36 @@ def _try_together(model: PreTrainedModel) -> bool:
 
 
 class CachedLM:
-    """A causal model reading one text, whose end may be taken back.
+    """A causal model and one sequence of ids, whose end can be rolled back.
 
-    `ids` is the text. Ids are added with `append` and read by the model when logits are next asked
-    for, so adding and taking back ids that were never read costs nothing. The model itself is
-    never changed.
+    `append` adds ids to `ids`; the model reads them when logits are next needed. So ids that are
+    rolled back before that cost nothing. The model itself is never changed.
 
-    With a `window`, the model reads at most that many ids: when the text outgrows it, the model
-    starts again from the most recent half, positions counted from 0.
+    With a `window`, the model sees at most that many ids. When the sequence outgrows the window,
+    the cache is cleared and the model reads the most recent half of a window again, with positions
+    from 0.
+
+    >>> lm = CachedLM(target)
+    >>> lm.append([5, 6, 7])
+    >>> lm.logits(positions=2).shape == (2, target.config.vocab_size)
+    True
+    >>> lm.apply(keep=1, feed=[8])
+    >>> lm.ids
+    [5, 8]
     """
 
     def __init__(
         self, model: PreTrainedModel, window: int | None = None, cache: ModelCache | None = None
     ) -> None:
-        """A model that has read nothing, through `cache` if one is given.
+        """Begin an empty sequence.
+
+        Args:
+            model: the model.
+            window: most ids that the model sees; `None` for no limit.
+            cache: an empty cache of the model to use; by default a `RollbackCache`.
 
         Raises:
-            UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
+            UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
         """
         self.ids: list[int] = []
         self.forwards = 0
@@ -90,11 +107,11 @@ class CachedLM:
         self._one_by_one = not reads_together(model)
 
     def append(self, ids: list[int]) -> None:
-        """Add ids at the end of the text."""
+        """Add ids to the end of the sequence."""
         self.ids += ids
 
     def roll_back(self, length: int) -> None:
-        """Keep the first `length` ids of the text."""
+        """Keep only the first `length` ids of the sequence."""
         del self.ids[length:]
         if length < self._start:
             self._restart(length)
@@ -102,28 +119,29 @@ class CachedLM:
             self._cache.roll_back(min(self._cache.length, length - self._start))
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        """Keep the first `keep` ids of the text and add `feed`."""
+        """Keep only the first `keep` ids of the sequence, then add `feed`."""
         self.roll_back(keep)
         self.append(feed)
 
     def logits(self, positions: int) -> Tensor:
-        """Logits for what follows each of the last `positions` ids: `[positions, vocabulary]`."""
+        """The logits at the last `positions` ids: `[positions, vocabulary]`."""
         self._read_all_but(positions)
         return self._forward(self._tensor(self.ids[self._held :]), positions)
 
     def draft(
         self, steps: int, choose: Choose, ends: Container[int] = (), goes_on: GoesOn | None = None
     ) -> Draft:
-        """Continue the text by up to `steps` ids, each chosen from the logits of those before.
+        """Continue the sequence by up to `steps` ids, one forward pass for each.
 
-        `choose` makes `[1]` of `[1, vocabulary]`. The last id is one of `ends`, or one whose
-        probability `goes_on` does not go on from. Where nobody asks about each id, they stay on
-        the model's device until the end, so the host waits for it once.
+        `choose` picks the next id: `[1, vocabulary]` -> `[1]`. The draft ends early after one of
+        `ends`, or after an id for whose probability `goes_on` returns `False`. Without `goes_on`,
+        ids stay on the model's device until all are drafted, so that the host waits only once.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
-        asks = goes_on is not None or self._device.type == "cpu"  # a CPU is never waited for
+        # Whether to look at each id as it is drafted. On a CPU that causes no wait.
+        asks = goes_on is not None or self._device.type == "cpu"
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
@@ -143,14 +161,14 @@ class CachedLM:
         if chosen:
             ids = id_list(torch.cat(chosen))
             ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
-            # What a step takes shows only when the device has done them all.
+            # The device only shows how long all steps took: each counts as the mean.
             times = [times[0] + (now() - times[0]) / steps * at for at in range(steps + 1)]
         self.ids += ids
         return Draft(ids, confidences, [end - start for start, end in pairwise(times)][: len(ids)])
 
     @property
     def width(self) -> int:
-        """Ids of the last pass, with those that only filled it up."""
+        """Number of ids in the last forward pass, padding included."""
         return self._cache.width
 
     @property
@@ -158,7 +176,11 @@ class CachedLM:
         return self._start + self._cache.length
 
     def _read_all_but(self, last: int, room: int = 0) -> None:
-        """Bring the cache to where the `last` ids are unread, with a way back to there."""
+        """Prepare the cache for a pass over the `last` ids, which may be rolled back after it.
+
+        Earlier ids that the cache lacks are read first if it asks for that, else in the same pass.
+        `room`: how many ids beyond the sequence the window must have room for.
+        """
         context = len(self.ids) - self._start
         if self._window and (
             context + room > self._window or (self._start and context < self._window // 4)
@@ -171,7 +193,7 @@ class CachedLM:
         self._cache.checkpoint()
 
     def _restart(self, length: int) -> None:
-        """Forget what was read; the next reading starts half a window before `length`."""
+        """Clear the cache; the next pass starts half a window before `length`."""
         self._cache.clear()
         self._start = max(0, length - self._window // 2) if self._window else 0
 
@@ -197,6 +219,6 @@ def check_verifies(target: PreTrainedModel) -> None:
     if not reads_together(target):
         raise UnsupportedModelError(
             f"{type(target).__name__} in this version of transformers reads one id at a time, "
-            "so it cannot verify a draft at once; use it as the assistant, "
+            "so it cannot verify a draft in one pass; use it as the assistant, "
             "or without one (assistant=None)"
         )

@@ -1,10 +1,10 @@
-"""A model read through few shapes, so that what runs can be compiled once and captured.
+"""A model whose forward passes have only a few shapes, so that each is compiled once.
 
-States are in buffers of a fixed size, and ids are read in blocks of a few widths: a block that is
-not full reads on, and what it wrote beyond its ids is overwritten by the next. The place in the
-text is a tensor, so nothing that runs depends on it. That is how gpt-fast decodes; here for any
-model that transformers says can be compiled as a whole, by `torch.compile`, which on a GPU also
-captures CUDA graphs.
+States are in buffers of a fixed size, and ids are read in blocks of a few widths. A block that is
+not full is padded, and the states of the padding are overwritten by the next pass. The position in
+the sequence is a tensor, so the compiled code does not depend on it. gpt-fast decodes in this way.
+Here it works for every model that transformers marks as compilable as a whole. `torch.compile` does
+the work; on a GPU it also captures CUDA graphs.
 """
 
 import warnings
@@ -23,13 +23,15 @@ from uag.errors import OptionError, UagWarning
 from uag.models.cache import ModelCache, PreallocatedCache, RollbackCache
 from uag.models.properties import cache_name, context_window, keeps_logits, text_config
 
-# Ids read at once by what is compiled; more, such as a prompt's, are read without.
+# Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 4, 8, 16, 32)
 # Positions of the smallest buffer; a full one becomes twice as large.
 LEAST = 256
-# Of shapes, for torch.compile, which gives up on a function with many; of a model's window.
+# Stands for "no limit" where a number is needed: for torch.compile's limit of shapes of a function,
+# beyond which it stops compiling, and for the window of a model that has none.
 NO_LIMIT = 2**31 - 1
-# A hook that comes later is heard, too: torch.compile leaves hooks unguarded otherwise.
+# The last one makes hooks work that are added after compiling: by default torch.compile does not
+# check whether hooks have changed.
 COMPILING = {
     "recompile_limit": NO_LIMIT,
     "accumulated_recompile_limit": NO_LIMIT,
@@ -39,9 +41,12 @@ NOT_ASKED = "not asked for"
 
 
 class FixedLayer(StaticLayer):
-    """Full attention's states in a buffer of fixed size; the place in the text is set outside."""
+    """The states of a full attention layer in a buffer of fixed size.
 
-    keys: Any  # a tensor once there was a pass
+    `place`, the position that the next pass writes at, is a tensor that the owner sets.
+    """
+
+    keys: Any  # a tensor after the first pass
     values: Any
 
     def __init__(self, size: int, place: Tensor) -> None:
@@ -62,7 +67,13 @@ class FixedLayer(StaticLayer):
 
 
 class Buffers:
-    """The states of one text, with room for `size` ids; another text may have them after it."""
+    """The states of one generation, with room for `size` ids; later generations use them again.
+
+    >>> buffers = Buffers(layers=2, device=torch.device("cpu"))
+    >>> buffers.make_room(300)
+    >>> buffers.size, buffers.empty
+    (512, True)
+    """
 
     def __init__(self, layers: int, device: torch.device, size: int = LEAST) -> None:
         self.size = size
@@ -72,11 +83,11 @@ class Buffers:
 
     @property
     def empty(self) -> bool:
-        """Whether no text has ever been read."""
+        """Whether there has been no pass yet, so that the layers have no memory."""
         return not all(layer.is_initialized for layer in self.layers)
 
     def make_room(self, size: int) -> None:
-        """Have room for at least `size` ids, keeping what is there."""
+        """Grow to at least `size` ids, keeping the states."""
         if size <= self.size:
             return
         while self.size < size:
@@ -91,7 +102,7 @@ class Buffers:
 
 
 def compile_backend(option: bool | str) -> str | None:
-    """The backend of torch.compile that a `compile=` option stands for; `None` for no compiling.
+    """The torch.compile backend that a `compile=` option stands for; `None` to run eagerly.
 
     Raises:
         OptionError: for a backend that torch does not know.
@@ -111,20 +122,23 @@ def compile_backend(option: bool | str) -> str | None:
 
 
 class ModelRunner:
-    """How one model runs: compiled, or as it is where that is not asked for or not possible.
+    """Runs one model: compiled, or eagerly where compiling is not asked for or not possible.
+
+    >>> str(ModelRunner(target, backend=None)), str(ModelRunner(target, backend="inductor"))
+    ('eager', 'compiled')
 
     Attributes:
-        reason: why it runs as it is; empty where it is compiled.
-        seconds: what compiling has taken so far.
-        window: most ids that a text can have.
+        reason: why it runs eagerly; empty if it is compiled.
+        seconds: seconds spent compiling so far.
+        window: most ids that a sequence can have.
         model: the model itself.
     """
 
     def __init__(self, model: PreTrainedModel, backend: str | None) -> None:
-        """`backend`: one of torch.compile's, or `None` for the model as it is."""
+        """`backend`: one of torch.compile's, or `None` to run the model eagerly."""
         self.reason = NOT_ASKED if backend is None else _obstacle(model)
         self.seconds = 0.0
-        # A padded block must not go where a model may have no positions.
+        # A padded block must not reach beyond the window: the model may have no positions there.
         self.window = context_window(model) or NO_LIMIT
         self.model = model
         self._cache_name = cache_name(model)
@@ -135,12 +149,12 @@ class ModelRunner:
         if not self.reason:
             settings = {"mode": "reduce-overhead"} if backend == "inductor" and self._graphs else {}
 
-            # A function of ours: transformers' own are shared with what else the user compiles.
+            # Our own function: transformers' functions may also be compiled by the user.
             def forward(**inputs: Any) -> Tensor:
                 return cast("Any", model)(**inputs).logits
 
-            # What is compiled is kept by code: models that differ in what guards leave out would
-            # share it.
+            # torch.compile stores its results by code object. With the same one, models that differ
+            # only in what guards do not check would share a result.
             forward.__code__ = forward.__code__.replace()
             self._compiled = cast("Any", torch).compile(
                 forward, fullgraph=True, dynamic=False, backend=backend, **settings
@@ -152,17 +166,17 @@ class ModelRunner:
         return f"eager: {self.reason}" if self.reason else "compiled"
 
     def new_cache(self) -> ModelCache:
-        """A cache for a text.
+        """A cache for one generation.
 
         Raises:
-            UnsupportedModelError: if the model keeps a kind of state that cannot be taken back.
+            UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
         """
         if self.reason:
             return RollbackCache(self.model)
         return FixedCache(self)
 
     def lend(self, borrower: "FixedCache") -> Buffers:
-        """Buffers for as long as the borrower lives."""
+        """Lend buffers to a cache; they come back when it is garbage-collected."""
         if self._free:
             buffers = self._free.pop()
         else:
@@ -172,7 +186,10 @@ class ModelRunner:
         return buffers
 
     def run(self, ids: Tensor, buffers: Buffers) -> Tensor:
-        """One forward pass, compiled: `[ids]` -> `[ids, vocabulary]`, for the caller to copy."""
+        """Run a compiled forward pass: `[ids]` -> `[ids, vocabulary]`.
+
+        The caller must copy the logits: the next pass may overwrite them.
+        """
         inputs = self._inputs(ids, buffers)
         shape = len(ids), buffers.size
         if shape not in self._shapes:
@@ -182,7 +199,7 @@ class ModelRunner:
         return cast("Tensor", self._compiled(**inputs))[0]
 
     def run_eagerly(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
-        """One forward pass of any width: `[ids]` -> `[positions, vocabulary]`, the last ones."""
+        """Run an eager forward pass of any width: `[ids]` -> `[positions, vocabulary]`."""
         inputs = self._inputs(ids, buffers)
         if self._keeps_logits:
             inputs["logits_to_keep"] = positions
@@ -197,18 +214,18 @@ class ModelRunner:
         }
 
     def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
-        """Compiles; where that fails, the model runs as it is from now on."""
+        """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
         start = perf_counter()
         config = cast("Any", import_module("torch._dynamo.config"))
         try:
             with config.patch(**COMPILING):
                 logits = cast("Tensor", self._compiled(**inputs))
         except RuntimeError as error:
-            # torch.compile names the backend first, and then what it said.
+            # The first line of the message names the backend, the second gives its error.
             cause = " ".join(str(error).split("\n")[:2]).strip()
             self.reason = f"{type(error).__name__}: {cause}"
             warnings.warn(
-                f"{type(self.model).__name__} cannot be compiled and runs as it is: {self.reason}",
+                f"{type(self.model).__name__} cannot be compiled and runs eagerly: {self.reason}",
                 UagWarning,
                 stacklevel=2,
             )
@@ -219,25 +236,25 @@ class ModelRunner:
 
 
 class FixedCache(PreallocatedCache):
-    """A `ModelCache` in `Buffers`: going back moves a number."""
+    """A `ModelCache` in the fixed-size `Buffers` of a `ModelRunner`."""
 
     def __init__(self, runner: ModelRunner) -> None:
-        """A cache that has read nothing."""
+        """An empty cache; it borrows buffers at its first pass."""
         super().__init__()
         self._runner = runner
         self._buffers: Buffers | None = None
 
     @torch.inference_mode()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
-        """Read `[ids]`; logits for what follows each of the last `positions` of them."""
-        # Not before they are needed: of several texts that wait only one is under way.
+        """Run a forward pass; see `ModelCache.forward`."""
+        # Borrowed only now: of several generations, those still waiting need no buffers.
         self._buffers = buffers = self._buffers or self._runner.lend(self)
         count = len(ids)
         width = next((width for width in WIDTHS if width >= count), count)
         buffers.make_room(self.length + width)
         buffers.place.fill_(self.length)
         fits = width <= WIDTHS[-1] and self.length + width <= self._runner.window
-        # Buffers are made by the first pass, outside of what is compiled.
+        # The first pass allocates the buffers, which must not happen in compiled code.
         self.width = width
         if not fits or buffers.empty or self._runner.reason:
             self.width = count
@@ -246,17 +263,17 @@ class FixedCache(PreallocatedCache):
             block = pad(ids, (0, width - count))
             logits = self._runner.run(block, buffers)[count - positions : count]
         self.length += count
-        # The next pass may write where this one did.
+        # The next pass may overwrite these logits.
         return logits.clone()
 
 
 def _obstacle(model: PreTrainedModel) -> str:
-    """Why a model cannot be compiled; empty if it may be."""
+    """Why a model cannot be compiled; empty if nothing prevents it."""
     if not getattr(model, "_can_compile_fullgraph", False):
         return f"transformers does not compile {type(model).__name__}"
     if len(devices := {parameter.device for parameter in model.parameters()}) > 1:
         return f"the model is spread over {len(devices)} devices"
     for layer in DynamicCache(config=text_config(model)).layers:
         if type(layer) is not DynamicLayer:
-            return f"a {type(layer).__name__} has no fixed size that could be taken back"
+            return f"a {type(layer).__name__} has no buffer of fixed size that can be rolled back"
     return ""

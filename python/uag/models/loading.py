@@ -1,4 +1,4 @@
-"""Models and tokenizers by name or folder, and what cannot be used of them."""
+"""Loads models and tokenizers by name or folder, and refuses those that cannot be used."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from uag import _core
+from uag._core import Tokenizer
 from uag.errors import (
     LoadError,
     UagWarning,
@@ -23,26 +23,27 @@ from uag.models.properties import (
     parameter_count,
 )
 
-# Without the first, transformers asks at the terminal; without the second, it reads pickles.
+# Without the first option, transformers asks at the terminal whether to run a model's code. Without
+# the second, it also loads weights from pickles, which can run code.
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 WITH_CODE = (
-    " It does not run unasked: read it, and pass trust_remote_code=True (--trust-remote-code) "
-    "if you trust it"
+    " Custom code runs only if you allow it: read it, and pass trust_remote_code=True "
+    "(--trust-remote-code) if you trust it"
 )
 PICKLED = (
-    "; weights that are no safetensors can run code when they are read: convert them, or pass "
+    "; a model with no safetensors can run code when it is loaded: convert its weights, or pass "
     "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
 )
 
 
 def load_model(name: str, **options: Any) -> PreTrainedModel:
-    """`AutoModelForCausalLM.from_pretrained(name, **options)`, ready for decoding.
+    """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
 
-    Nothing that comes with a model runs unless it is asked for: code by `trust_remote_code=True`,
-    weights in pickles by `use_safetensors=False`.
+    Nothing that comes with a model runs unless you allow it: its own code with
+    `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
 
     Raises:
-        LoadError: if there is no such model, or no safetensors of it.
+        LoadError: if there is no such model, or it has no safetensors.
     """
     options = SAFE | options
     try:
@@ -59,10 +60,12 @@ def load_model(name: str, **options: Any) -> PreTrainedModel:
 
 
 def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
-    """`AutoTokenizer.from_pretrained(name, **options)`; see `load_model` for what may run.
+    """Load a tokenizer with `AutoTokenizer.from_pretrained(name, **options)`.
+
+    A tokenizer's own code runs only with `trust_remote_code=True`.
 
     Raises:
-        LoadError: if there is no tokenizer there.
+        LoadError: if there is no such tokenizer.
     """
     try:
         return cast(
@@ -83,18 +86,24 @@ def _code_remedy(error: Exception) -> str:
 
 
 def _only_pickled(name: str, error: Exception) -> bool:
-    """Whether a model may be there, but not as safetensors."""
+    """Whether the model seems to exist, but without safetensors."""
     if Path(name).is_dir():
         return any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
     return "cannot be loaded with `safetensors`" in str(error)
 
 
 def check_model(model: PreTrainedModel, role: str) -> None:
-    """Refuse what is not a decoder.
+    """Refuse a model that is not a decoder-only language model with weights.
+
+    Args:
+        model: the model.
+        role: "target" or "assistant", for the error message.
 
     Raises:
         UnsupportedModelError: for an encoder-decoder, or a model without a language-model head or
             without weights.
+
+    >>> check_model(target, "target")
     """
     if model.config.is_encoder_decoder:
         raise UnsupportedModelError(
@@ -106,17 +115,22 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"{type(model).__name__} cannot generate; "
             "load the model with a language-model head (AutoModelForCausalLM)"
         )
-    # Weights that are kept on a disk seem to be there, too.
-    kept = getattr(model, "hf_device_map", None) is not None
-    if not kept and any(parameter.is_meta for parameter in model.parameters()):
+    # Weights that accelerate keeps in memory or on disk are on the meta device as well.
+    offloaded = getattr(model, "hf_device_map", None) is not None
+    if not offloaded and any(parameter.is_meta for parameter in model.parameters()):
         raise UnsupportedModelError(
-            f"the {role} ({type(model).__name__}) has weights on the meta device, where there are "
-            "none; load it with from_pretrained, or move it with to_empty() and load its weights"
+            f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
+            "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
 
 
-def check_belongs(model: PreTrainedModel, core: _core.Tokenizer, role: str) -> None:
+def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
     """Refuse a tokenizer with more ids than its model has embeddings.
+
+    Args:
+        model: the model.
+        core: its tokenizer, compiled by the core.
+        role: "target" or "assistant", for the error message.
 
     Raises:
         UnsupportedTokenizerError: naming both numbers.

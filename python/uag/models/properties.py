@@ -1,4 +1,4 @@
-"""What a loaded model is like: its device, sizes, window, arguments and ends of text."""
+"""Properties of a loaded model: its device, sizes, window, arguments and end-of-text ids."""
 
 import inspect
 from collections.abc import Container
@@ -15,7 +15,13 @@ from uag.translation.tokenizers import AnyTokenizer, tokenizer_end_id
 
 
 def device_of(model: PreTrainedModel) -> torch.device:
-    """Where a model reads ids: its weights' device, or the one they are brought to when needed."""
+    """The device that a model's ids must be on.
+
+    It is that of the weights or, if they are offloaded, the one they are moved to for a pass.
+
+    >>> device_of(target)
+    device(type='cpu')
+    """
     if model.device.type != "meta":
         return model.device
     modules: list[object] = list(cast("Any", model).modules())
@@ -25,12 +31,12 @@ def device_of(model: PreTrainedModel) -> torch.device:
 
 
 def embedding_rows(model: PreTrainedModel) -> int:
-    """Number of ids the model can read."""
+    """Number of rows of the input embedding: ids from 0 up to this can be read."""
     return cast("torch.nn.Embedding", model.get_input_embeddings()).weight.shape[0]
 
 
 def vocabulary_rows(model: PreTrainedModel) -> int:
-    """Number of ids the model has logits for."""
+    """Number of ids that the model has logits for."""
     return cast("int", cast("Any", text_config(model)).vocab_size)
 
 
@@ -40,12 +46,16 @@ def parameter_count(model: PreTrainedModel) -> int:
 
 
 def context_window(model: PreTrainedModel) -> int | None:
-    """The longest text in ids that the model was made for; `None` if it has no limit."""
+    """The most ids that the model was made for in one sequence; `None` if it names no limit.
+
+    >>> context_window(target)
+    256
+    """
     return cast("int | None", getattr(text_config(model), "max_position_embeddings", None))
 
 
 def has_learned_positions(model: PreTrainedModel) -> bool:
-    """Whether positions are looked up in a table, so that none exist beyond the window."""
+    """Whether positions are embeddings in a table, so that there are none beyond the window."""
     window = context_window(model)
     modules: list[tuple[str, object]] = list(cast("Any", model).named_modules())
     return window is not None and any(
@@ -57,7 +67,13 @@ def has_learned_positions(model: PreTrainedModel) -> bool:
 
 
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:
-    """The ids that end a text, the main one first: the model's defaults, else the tokenizer's."""
+    """The ids that end a text, the main one first.
+
+    They are those of the model's generation config or, if it has none, the tokenizer's.
+
+    >>> end_ids(target, target_tokenizer)
+    [0]
+    """
     configured = cast(
         "int | list[int] | None", getattr(model.generation_config, "eos_token_id", None)
     )
@@ -68,34 +84,38 @@ def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:
 
 
 def text_config(model: PreTrainedModel) -> PreTrainedConfig:
-    """The configuration of the language model, also where it is part of a larger one."""
+    """The configuration of the language model, even if that is a part of a larger model."""
     return cast("Any", model.config).get_text_config(decoder=True)
 
 
 def parameters_of(model: PreTrainedModel) -> Container[str]:
-    """Names of what the model takes."""
+    """Names of the arguments of the model's `forward`."""
     return inspect.signature(model.forward).parameters
 
 
 def attention_of(model: PreTrainedModel) -> str:
-    """The implementation of attention, such as "sdpa"."""
+    """The name of the model's attention implementation, such as "sdpa"."""
     return cast("str", cast("Any", text_config(model))._attn_implementation)
 
 
 def cache_name(model: PreTrainedModel) -> str:
-    """What the model calls its cache argument; "cache" from transformers 5.24 on."""
+    """The name of the model's cache argument; "cache" from transformers 5.24 on.
+
+    >>> cache_name(target) in ("past_key_values", "cache")
+    True
+    """
     parameters = parameters_of(model)
     names = (name for name in ("cache_params", "past_key_values", "cache") if name in parameters)
     return next(names, "past_key_values")
 
 
 def keeps_logits(model: PreTrainedModel) -> bool:
-    """Whether the model can be asked for the logits of its last positions only."""
+    """Whether the model can compute the logits of its last positions only."""
     return "logits_to_keep" in parameters_of(model)
 
 
 def is_sharded(model: object) -> bool:
-    """Whether other processes compute parts of a model."""
+    """Whether other processes compute parts of the model (tensor parallelism)."""
     return (
         isinstance(model, PreTrainedModel)
         and torch.distributed.is_available()

@@ -1,1 +1,1 @@
-"""Results for people: tables, plots, and the page that shows every round."""
+"""Results for readers: tables, plots, and the HTML page that shows every round."""

@@ -1,4 +1,4 @@
-"""What the rounds of a text add up to, as curves to draw."""
+"""Statistics over the rounds of a generation, for the charts of the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from statistics import median
 
 from uag.stats import Round
 
-# Ten bins of confidence.
+# Number of bins of confidence, each a tenth wide.
 BINS = 10
 
 
 @dataclass(slots=True)
 class Rate:
-    """How often something that was tried came true.
+    """How often something was tried, and how often it came true.
 
     >>> Rate(4, 3).share
     0.75
@@ -23,17 +23,17 @@ class Rate:
 
     @property
     def share(self) -> float:
-        """The rate; 0 if it was never tried."""
+        """The share that came true; 0 if nothing was tried."""
         return self.true / self.tried if self.tried else 0.0
 
     def count(self, *, came_true: bool) -> None:
-        """One more."""
+        """Count one more try."""
         self.tried += 1
         self.true += came_true
 
 
 def by_position(rounds: Sequence[Round]) -> list[Rate]:
-    """For each place in a draft, how often an id behind accepted ones was accepted too."""
+    """For each position in a draft, how often its id was accepted if all before it were."""
     rates: list[Rate] = []
     for done in rounds:
         for index in range(done.judged):
@@ -44,7 +44,10 @@ def by_position(rounds: Sequence[Round]) -> list[Rate]:
 
 
 def by_confidence(rounds: Sequence[Round]) -> list[Rate]:
-    """The same for each tenth of the assistant's probability of the id; empty if never asked."""
+    """How often ids were accepted, for each tenth of the assistant's probability of the id.
+
+    Empty if no probabilities were recorded.
+    """
     rates = [Rate() for _ in range(BINS)]
     for done in rounds:
         for index, confidence in enumerate(done.confidences[: done.judged]):
@@ -54,9 +57,9 @@ def by_confidence(rounds: Sequence[Round]) -> list[Rate]:
 
 
 def plain_seconds(rounds: Sequence[Round]) -> float | None:
-    """What an id takes without drafts, by the rounds that had none; `None` if there were none.
+    """Median seconds of the rounds without a draft, which emit one id; `None` if there were none.
 
-    The first round reads the prompt, so it doesn't count.
+    The first round reads the prompt, so it is left out.
     """
     plain = [sum(done.seconds.values()) for done in rounds[1:] if not done.drafted]
     return median(plain) if plain else None

@@ -1,8 +1,8 @@
-"""A page that shows how texts came about: one file, nothing from the network, nothing executed.
+"""The HTML page that shows generations round by round: one file that loads nothing else.
 
-What models wrote is data: JSON in a script element that no browser runs, escaped so that nothing
-in it can end the element; the page's own script puts it into the document as text only. A content
-security policy allows that script, by its hash, and no other.
+What models wrote is only ever data: it is JSON in a script element that browsers do not run,
+escaped so that nothing in it can end the element, and the page's own script puts it into the
+document as text. A content security policy allows that script, by its hash, and no other.
 """
 
 import base64
@@ -25,7 +25,7 @@ from uag.translation.tokenizers import backend_of
 
 SCRIPTS = ("tokens.js", "charts.js", "page.js")
 STYLE, FRAME = "page.css", "page.html"
-# What could end a script element.
+# Characters that could end a script element, and their escapes.
 UNSAFE = {character: f"\\u{ord(character):04x}" for character in "<>&"}
 
 
@@ -34,10 +34,9 @@ def write_page(
     outputs: Output | Sequence[Output],
     comparison: Comparison | None = None,
 ) -> None:
-    """Write a page about texts that were generated with `trace=True`.
+    """Write an HTML page that shows outputs generated with `trace=True`, round by round.
 
-    It opens in any browser, from a disk too. A comparison of the same prompts adds the other ways
-    of decoding.
+    The page is a single file, which any browser can open without a server or network.
 
     >>> from tempfile import TemporaryDirectory
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
@@ -46,9 +45,15 @@ def write_page(
     ...     Path(folder, "page.html").read_text(encoding="ascii")[:15]
     '<!doctype html>'
 
+    Args:
+        path: the file to write; an existing one is replaced.
+        outputs: one output, or several to choose from on the page.
+        comparison: the result of `compare` for the same prompts in the same order, which adds a
+            table of the other methods of decoding.
+
     Raises:
-        OptionError: for an output without a trace, or none at all.
-        FileError: if the file can't be written.
+        OptionError: if there are no outputs, or one has no trace.
+        FileError: if the file cannot be written.
     """
     texts = [outputs] if isinstance(outputs, Output) else list(outputs)
     page = page_of(texts, comparison)
@@ -61,7 +66,7 @@ def write_page(
 
 
 def page_of(outputs: Sequence[Output], comparison: Comparison | None = None) -> str:
-    """The page, all ASCII."""
+    """The page as a string of ASCII characters only; errors are those of `page_data`."""
     data = page_data(outputs, comparison)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     style = _asset(STYLE)
@@ -75,15 +80,15 @@ def page_of(outputs: Sequence[Output], comparison: Comparison | None = None) -> 
         "script": script,
         "data": _embedded(data),
     }
-    # In one pass: nothing that is put in is looked at again.
+    # In one pass, so that placeholders in inserted content are not replaced.
     return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _asset(FRAME))
 
 
 def page_data(outputs: Sequence[Output], comparison: Comparison | None = None) -> dict[str, Any]:
-    """What the page shows, for JSON.
+    """The data of the page as a dict of JSON values.
 
     Raises:
-        OptionError: for an output without a trace, or none at all.
+        OptionError: if there are no outputs, or one has no trace.
     """
     if not outputs:
         raise OptionError("there is no text to show; give at least one output")
@@ -103,7 +108,7 @@ def _trace(out: Output) -> Trace:
 
 
 def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> float | None:
-    """Of one id, decoded plainly: measured in the comparison, else in this text's own rounds."""
+    """Seconds per id of plain decoding: by the comparison, else by the output's own rounds."""
     for method in comparison.methods if comparison else ():
         if method.name == PLAIN and method.error is None:
             runs = [runs[index] for runs in method.runs]
@@ -121,7 +126,7 @@ def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
         "assistant": _model(trace.assistant, assistant) | {"name": trace.assistant.name},
         "prompt": trace.target.prompt,
         "lookahead": trace.lookahead,
-        "seed": None if out.seed is None else str(out.seed),  # beyond 2**53, no number in a page
+        "seed": None if out.seed is None else str(out.seed),  # JavaScript rounds above 2**53
         "engines": stats.engines,
         "forwards": stats.target_forwards,
         "phases": {phase: round(spent, 6) for phase, spent in stats.seconds.items()},
@@ -134,7 +139,7 @@ def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
 
 
 def _model(model: TracedModel, ids: Iterable[int]) -> dict[str, Any]:
-    """The tokens that occur: their bytes, one character each, or the name of a special one."""
+    """A model and its tokens among `ids`: their bytes as Latin-1, or the names of special ones."""
     backend, core = backend_of(model.tokenizer), model.core
     tokens, specials = dict[int, str](), dict[int, str]()
     for id in set(ids):
@@ -155,14 +160,14 @@ def _model(model: TracedModel, ids: Iterable[int]) -> dict[str, Any]:
 
 
 def _lead(model: TracedModel) -> int:
-    """Bytes that the tokenizer puts before a text, where the prompt has none of it."""
+    """Number of bytes that the tokenizer puts before a text; 0 if the prompt has text already."""
     if any(map(model.core.token_bytes, model.prompt)):
         return 0
     return sum(len(model.core.token_bytes(id) or b"") for id in model.core.encode(b"a")) - 1
 
 
 def _round(step: Step, done: Round) -> dict[str, Any]:
-    """Short names, and nothing that is empty: there may be thousands."""
+    """A round as a dict, without empty values to keep the file small: there may be thousands."""
     described: dict[str, Any] = {
         "draft": step.draft,
         "looked_up": done.looked_up,
@@ -199,5 +204,5 @@ def _asset(name: str) -> str:
 
 
 def _digest(content: str) -> str:
-    """As a content security policy names an inline element."""
+    """The hash by which a content security policy allows an inline element."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

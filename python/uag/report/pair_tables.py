@@ -1,4 +1,4 @@
-"""A pair, or a ranking of assistants, as people read them."""
+"""Tables for a terminal: one pair, or a ranking of assistants."""
 
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
@@ -12,18 +12,19 @@ from uag.inspection.pair import Expectation, Pair
 
 Clean = Callable[[str], str]
 LEGEND = (
-    "speed-up: if each guesses a token of 4 bytes rightly in 70 of 100 cases; how well one really "
-    "guesses only a run can tell (uag compare). step costs: of a drafted id, in passes of the "
-    "target, by bytes read and by layers. pays from: the acceptance. tokens: for one of the "
-    "target's. ends: of the target's tokens, where one of the assistant's ends too."
+    "speed-up: if 70% of drafted tokens of 4 bytes were right; how many really are, only a run can "
+    "show (uag compare). step costs: the cost of a drafted id in passes of the target, by bytes "
+    "read and by layers. pays from: the acceptance rate above which drafting pays. tokens: "
+    "assistant tokens per target token. ends: the share of target tokens that end where an "
+    "assistant token ends."
 )
-# So many special tokens are named; some vocabularies reserve hundreds.
+# How many special tokens are named, at most; some vocabularies reserve hundreds.
 MOST_SPECIALS = 8
 THOUSAND = 1000
 
 
 def pair_table(pair: Pair, clean: Clean) -> Group:
-    """Everything there is to say about one pair; `clean` makes foreign names printable."""
+    """All facts and advice about one pair; `clean` makes names from files printable."""
     parts: list[RenderableType] = [_sides(pair, clean), Text(), _spelling(pair, clean)]
     if pair.costs:
         parts += [Text(), _expected(pair, pair.costs)]
@@ -46,7 +47,7 @@ def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
     for place, pair in enumerate(pairs, start=1):
         table.add_row(
             str(place),
-            # The whole name is below.
+            # The whole name is in the notes below the table.
             Text(clean(PurePath(pair.assistant.name).name), overflow="fold"),
             "-" if pair.obstacles or not pair.costs else f"{pair.score:.2f}",
             "-" if not pair.costs else _range(pair.costs, "{:.2f}"),
@@ -105,7 +106,7 @@ def _spelling(pair: Pair, clean: Clean) -> Group:
         f"{pair.assistant_strings:,}, and {pair.known:.0%} of the target's tokens in these texts"
     )
     unspelled = any(not all(one.spelled) for one in pair.samples)
-    notes = [Text("* a vocabulary that does not spell it byte for byte")] if unspelled else []
+    notes = [Text("* not spelled byte for byte by one of the vocabularies")] if unspelled else []
     return Group(table, *notes, Text(strings))
 
 
@@ -116,8 +117,8 @@ def _expected(pair: Pair, costs: tuple[float, float]) -> Group:
     for cheap, dear in zip(*map(pair.expected, costs), strict=True):
         table.add_row(f"{cheap.acceptance:.0%}", _promise(cheap), _promise(dear))
     note = Text(
-        "Times plain decoding, at most, and the best number of ids to draft. Costs are in passes "
-        "of the target: by bytes read and by layers; what a machine takes lies between.",
+        "Times plain decoding, at most, and the best number of ids to draft (k). Costs are in "
+        "passes of the target, by bytes read and by layers; the real cost lies between these.",
         style="dim",
     )
     return Group(table, note)

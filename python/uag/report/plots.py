@@ -1,4 +1,4 @@
-"""Plots of comparisons, for papers and READMEs; matplotlib draws them."""
+"""Plots of comparisons, drawn by matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -20,11 +20,12 @@ WIDTH, HEIGHT = 6.4, 3.8  # inches
 
 
 def plot_results(results: Sequence[Result], by: str | None = None) -> "Figure":
-    """Speed-up over plain decoding: the median of repetitions, and the range.
+    """Plot the speed relative to plain decoding: the median of the repetitions, and their range.
 
     Args:
-        results: of `read_results`.
-        by: "pair" (bars), "lookahead" or "temperature" (lines); by default what differs.
+        results: from `read_results`.
+        by: what to plot over: "pair" (bars), "lookahead" or "temperature" (lines). By default
+            `what_differs`.
 
     Raises:
         OptionError: if matplotlib is missing, or for an unknown `by`.
@@ -50,8 +51,8 @@ def save_plot(figure: "Figure", path: Path) -> None:
     """Write a figure in the format that the file's name ends with: png, svg, pdf ...
 
     Raises:
-        OptionError: for an ending that matplotlib has no format for.
-        FileError: if the file can't be written.
+        OptionError: if matplotlib has no format for the ending of the name.
+        FileError: if the file cannot be written.
     """
     canvas: Any = cast("Any", figure).canvas
     known = cast("dict[str, str]", canvas.get_supported_filetypes())
@@ -69,7 +70,7 @@ def save_plot(figure: "Figure", path: Path) -> None:
 
 
 def what_differs(results: Sequence[Result]) -> str:
-    """What to plot results by: a temperature or lookahead of which there are several, or pairs.
+    """What to plot over: the temperature or the lookahead, if results differ in it, else the pair.
 
     >>> few = [Result("a <- b", k, 0.0, {}) for k in (2, 5)]
     >>> what_differs(few), what_differs(few[:1])
@@ -86,7 +87,7 @@ def _new_figure() -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError("plots need matplotlib: pip install 'uag[plot]'") from error
+        raise OptionError("plots need matplotlib: pip install matplotlib") from error
     return Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
 
 
@@ -115,7 +116,7 @@ def _by_pair(axes: Any, results: Sequence[Result]) -> None:
 
 
 def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
-    """A line for each pair; schedules without a number are lines across."""
+    """A line for each pair; a schedule without a number is a horizontal line."""
     pairs = list(dict.fromkeys(result.pair for result in results))
     colours = dict(zip(pairs, cycle([COLOURS[UAG], *OTHERS]), strict=False))
     for pair, colour in colours.items():
@@ -132,7 +133,7 @@ def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
 
 
 def _by_temperature(axes: Any, results: Sequence[Result]) -> None:
-    """A line for each pair and method: the method has the colour, the pair the style."""
+    """A line for each pair and method: the colour shows the method, the style the pair."""
     pairs = list(dict.fromkeys(result.pair for result in results))
     for pair, style in zip(pairs, cycle(STYLES), strict=False):
         for at, method in enumerate(_methods(results)):
@@ -152,7 +153,7 @@ def _is_number(lookahead: int | str) -> bool:
 
 
 def _line(axes: Any, found: Mapping[Any, Speedup], **look: str) -> None:
-    """Speed-ups by place, the places in order."""
+    """Draw a line of speed-ups over the keys of `found`, in their order."""
     places = sorted(found)
     speedups = [found[place] for place in places]
     medians = [each.median for each in speedups]
@@ -167,7 +168,7 @@ def _methods(results: Sequence[Result]) -> list[str]:
 
 
 def _last(results: Sequence[Result], pair: str, method: str) -> Speedup | None:
-    """Where a pair was compared again, the last time counts."""
+    """The last speed-up of a pair with a method; earlier ones count as superseded."""
     found = [result for result in results if result.pair == pair and method in result.speedups]
     return found[-1].speedups[method] if found else None
 

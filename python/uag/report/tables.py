@@ -1,4 +1,4 @@
-"""Results as people read them: a story with accepted drafts marked, plain against assisted."""
+"""Tables for a terminal: a comparison, and a text with its accepted drafts marked."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ COLUMNS = ("tokens/s", "range", "x plain", "tokens per\ntarget forward", "identi
 
 
 def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
-    """Every method of decoding beside plain decoding, and the seconds that uag's phases took."""
+    """All methods of a comparison, and the seconds of their phases, where these are reported."""
     table = Table("")
     for title in COLUMNS:
         table.add_column(title, justify="right")
@@ -48,7 +48,7 @@ def _identical(comparison: Comparison, method: Method) -> str:
 
 
 def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str], str]) -> Group:
-    """The text with its accepted drafts marked, and what the marks mean."""
+    """The text with accepted drafts marked, and a legend."""
     text = Text(prompt, style="dim")
     decode = TextDecoder(tokenizer)
     decode.add(tokenizer.encode(prompt.encode()))

@@ -1,1 +1,1 @@
-"""What a caller asks for: prompts, chats, options, transformers' own calls."""
+"""Reads what a caller asks for: prompts, chats, options, and calls by transformers."""

@@ -1,7 +1,8 @@
-"""Chats: each model is prompted in the format it was trained on.
+"""Chats as prompts: each model gets the chat in the format that it was trained on.
 
-A chat format is made of special tokens and set phrases of one model; another model knows neither.
-So a chat is rendered twice, by each tokenizer's own template, and translation starts at the reply.
+A chat format consists of special tokens and fixed phrases of one model, which other models do not
+know. So a chat is rendered twice, by each tokenizer's own template, and only the reply is
+translated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from uag.errors import OptionError, PromptError, warn_once
 from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
 
-# Arguments of `apply_chat_template`; other options are variables of a template.
+# Arguments of `apply_chat_template`; any other option is a variable of a template.
 RENDERING = (
     "tools",
     "documents",
@@ -26,23 +27,23 @@ RENDERING = (
     "continue_final_message",
     "sanitize_control_tokens",
 )
-# Those that say how the target's tokenizer is used.
+# Those that apply to the target's tokenizer only.
 TARGETS_OWN = ("chat_template", "sanitize_control_tokens")
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Chat:
-    """Messages, and how their templates are to render them: a prompt for `generate` and `stream`.
+    """A chat with options for its templates, as a prompt for `generate` and `stream`.
 
     >>> chat = Chat([{"role": "user", "content": "Hi!"}], enable_thinking=False)
     >>> len(chat.messages), chat.options
     (1, {'enable_thinking': False})
 
     Attributes:
-        messages: as `tokenizer.apply_chat_template` takes them. A last one of the role "assistant"
-            is continued.
-        options: `tools`, `documents`, `chat_template` (the target's) and the like, and variables of
-            the templates.
+        messages: dicts with "role" and "content", as for `tokenizer.apply_chat_template`. If the
+            last one has the role "assistant", it is continued.
+        options: options of `apply_chat_template` (`tools`, `documents`; `chat_template` for the
+            target only), and variables of the templates.
     """
 
     messages: Sequence[Message]
@@ -54,7 +55,7 @@ class Chat:
 
 
 def is_chat(prompt: object) -> TypeGuard[Sequence[Message] | Chat]:
-    """Whether a prompt is a chat, not a text or ids."""
+    """Whether a prompt is a chat rather than text or ids."""
     if isinstance(prompt, Chat):
         return True
     if not isinstance(prompt, list | tuple):
@@ -66,10 +67,11 @@ def is_chat(prompt: object) -> TypeGuard[Sequence[Message] | Chat]:
 def chat_ids(
     prompt: Sequence[Message] | Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer
 ) -> tuple[list[int], list[int]]:
-    """The ids that the target reads, and those that the assistant reads, up to the reply.
+    """The prompt of a chat, up to the reply: the target's ids, and the assistant's ids.
 
     Raises:
-        PromptError: if the target has no template, or it cannot render the messages.
+        PromptError: if the target has no template, its template does not support the given `tools`,
+            or it cannot render the messages.
         OptionError: for an option that no template knows.
     """
     chat = prompt if isinstance(prompt, Chat) else Chat(prompt)
@@ -86,7 +88,7 @@ def chat_ids(
 
 
 def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
-    """By the assistant's own template; as plain text where it has none, or none that can."""
+    """The assistant's ids by its own template; as plain text if it has none that can do it."""
     options = {name: value for name, value in chat.options.items() if name not in TARGETS_OWN}
     template = template_of(tokenizer)
     if template is not None:
@@ -104,7 +106,7 @@ def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
 
 
 def plain_text(chat: Chat) -> str:
-    """A chat for a model that knows no chats.
+    """A chat as plain text, for a model without a chat template.
 
     >>> print(plain_text(Chat([{"role": "user", "content": "Hi!"}])).rstrip())
     user:
@@ -152,7 +154,7 @@ def _variables(template: str) -> frozenset[str]:
 
 
 def _continues(messages: Sequence[Message], options: Mapping[str, Any]) -> bool:
-    """Whether the last message goes on, as in transformers' pipelines."""
+    """Whether the last message is continued, decided as in transformers' pipelines."""
     asked = options.get("continue_final_message")
     if asked is None:
         return not options.get("add_generation_prompt") and messages[-1]["role"] == "assistant"
@@ -160,7 +162,7 @@ def _continues(messages: Sequence[Message], options: Mapping[str, Any]) -> bool:
 
 
 def _filled(messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with what the last message's role says where they do not."""
+    """The options, with those about the reply filled in by the last message's role if missing."""
     continues = _continues(messages, options)
     return {"continue_final_message": continues, "add_generation_prompt": not continues} | dict(
         options
@@ -170,9 +172,9 @@ def _filled(messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str
 def _opened(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], options: dict[str, Any]
 ) -> str:
-    """The text up to the reply, with the space that the template puts before one, if any.
+    """The text up to the reply, including white space that the template puts before a reply.
 
-    Where a model's replies begin with a space, another's text would lack it.
+    Another model's replies do not begin with that space, so it must be part of the prompt.
     """
     text = render(tokenizer, messages, _filled(messages, options))
     if _continues(messages, options):
@@ -187,7 +189,7 @@ def _opened(
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:
-    """For templates that know no system: its words begin the user's first message."""
+    """The messages for a template without system role: its content is put before the next one's."""
     if messages[0]["role"] != "system" or len(messages) == 1:
         return [*messages]
     first = dict(messages[1])

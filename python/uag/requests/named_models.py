@@ -1,4 +1,4 @@
-"""A target and an assistant by name, or as objects that are loaded: one way to get both models."""
+"""Loads a target and an assistant that are given by name, or takes them as loaded objects."""
 
 from typing import Any, NamedTuple, cast
 
@@ -10,14 +10,14 @@ from uag.errors import OptionError
 from uag.models.loading import load_model, load_tokenizer
 from uag.translation.tokenizers import AnyTokenizer
 
-# What may stand for a target, a tokenizer and an assistant.
+# How a caller may give a target, a tokenizer and an assistant.
 ModelSource = str | PreTrainedModel
 TokenizerSource = str | AnyTokenizer
 AssistantSource = str | PreTrainedModel | Drafter | Lookup
 
 
 class ModelPair(NamedTuple):
-    """A target, what drafts for it, and their tokenizers: arguments of `SpeculativeDecoder`."""
+    """The first four arguments of `SpeculativeDecoder`: both models and their tokenizers."""
 
     model: PreTrainedModel
     tokenizer: AnyTokenizer
@@ -34,25 +34,32 @@ def load_pair(
     options: dict[str, Any] | None = None,
     assistant_options: dict[str, Any] | None = None,
 ) -> ModelPair:
-    """Load what is given by name, and keep what is loaded already; "lookup" is no name of a model.
+    """Load models and tokenizers that are given by name; return loaded ones unchanged.
+
+    >>> pair = load_pair(target, "lookup", tokenizer=target_tokenizer)
+    >>> pair.model is target, pair.assistant
+    (True, 'lookup')
 
     Args:
-        model: hub name or folder of the target, or the target.
-        assistant: the same of the assistant; "lookup", a `Lookup` or a `Drafter`; or `None`.
-        tokenizer: the target's, or its name; by default that of the model.
-        assistant_tokenizer: the assistant's, likewise.
-        options: passed to `from_pretrained` of models, and `trust_remote_code` to that of
-            tokenizers.
-        assistant_options: over `options` for the assistant, such as another device.
+        model: hub name or folder of the target, or the loaded model.
+        assistant: hub name or folder of the assistant, or the loaded model; "lookup", a `Lookup` or
+            a `Drafter`; or `None`.
+        tokenizer: the target's tokenizer, or its name; by default the model's name is used.
+        assistant_tokenizer: the assistant's tokenizer, or its name; by default the assistant's name
+            is used.
+        options: passed to `from_pretrained` of models; of these, tokenizers get
+            `trust_remote_code`.
+        assistant_options: options of the assistant that differ from `options`, such as another
+            device.
 
     Raises:
-        OptionError: for a model that is given as an object without its tokenizer.
+        OptionError: for a loaded model without its tokenizer.
         LoadError: if a model or tokenizer cannot be loaded.
     """
     options = options or {}
     others = options | (assistant_options or {})
     by_name = isinstance(assistant, str) and assistant != LOOKUP
-    # Tokenizers first: a mistake in either name shows before gigabytes are read.
+    # Tokenizers first: a mistake in a name then shows before gigabytes are loaded.
     own = _tokenizer("tokenizer", tokenizer, model, options)
     other = None
     if by_name or isinstance(assistant, PreTrainedModel):
@@ -71,7 +78,7 @@ def _tokenizer(
 ) -> AnyTokenizer:
     if given is None:
         if not isinstance(model, str):
-            raise OptionError(f"{name} is missing; a model that is given as such needs it beside")
+            raise OptionError(f"{name} is missing; a loaded model needs its tokenizer too")
         given = model
     if not isinstance(given, str):
         return given

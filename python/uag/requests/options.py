@@ -1,4 +1,4 @@
-"""Generation options under transformers' names; transformers' own code says what they mean."""
+"""Generation options, which have transformers' names and are interpreted by its own code."""
 
 import difflib
 import warnings
@@ -28,7 +28,7 @@ from uag.translation.tokenizers import AnyTokenizer
 EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
 # Arguments of `SpeculativeDecoder.generate` itself.
 OF_GENERATE = ("num_return_sequences", "seed", "batch_size", "streamer", "trace")
-# Options whose other values would change what is returned or how, with what to do instead.
+# Options that are not supported: the values that are accepted, and what to do instead.
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "num_beams": ((None, 1), "beam search is not supported; leave it out"),
     "num_return_sequences": ((None, 1), "give it to generate() itself"),
@@ -43,7 +43,7 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "num_assistant_tokens": ((None,), "give lookahead= to the decoder instead"),
     "num_assistant_tokens_schedule": ((None,), "give lookahead= to the decoder instead"),
     "token_healing": ((None, False), "token healing is not supported"),
-    "cache_implementation": ((None, "dynamic"), "only the dynamic cache can be taken back"),
+    "cache_implementation": ((None, "dynamic"), "only the dynamic cache can be rolled back"),
     "use_cache": ((None, True), "decoding needs the cache"),
     "return_dict_in_generate": ((None, False), "the result is always an Output"),
     "output_scores": ((None, False), "scores are not returned"),
@@ -51,18 +51,18 @@ UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "output_attentions": ((None, False), "attentions are not returned"),
     "output_hidden_states": ((None, False), "hidden states are not returned"),
 }
-# Those of them that a model's own defaults may ask for although the caller did not.
+# Those that a model's own generation defaults may set: these values replace them, with a warning.
 QUIETLY_NEUTRAL: dict[str, Any] = {"num_beams": 1, "num_return_sequences": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the options come to for one prompt.
+    """How to generate from one prompt: the options in the form that decoding needs.
 
     Attributes:
-        processors: transformers' own, and the caller's, in transformers' order.
-        stop: where the text ends.
-        sampling: how the distribution is shaped when tokens are drawn; `None` for greedy decoding.
+        processors: transformers' logits processors and the caller's, in transformers' order.
+        stop: where the generation ends.
+        sampling: how the distribution is shaped for sampling; `None` for greedy decoding.
     """
 
     processors: LogitsProcessorList
@@ -107,7 +107,10 @@ def plan_prepared(
     length: int,
     padding: int = 0,
 ) -> Plan:
-    """The plan for what transformers has prepared, for a prompt of `length` without `padding`."""
+    """The plan for processors and criteria that transformers has prepared.
+
+    `length` is that of the prompt without padding; the criteria count `padding` ids more.
+    """
     longest = [
         cast("int", cast("Any", criterion).max_length)
         for criterion in criteria
@@ -122,10 +125,10 @@ def plan_prepared(
         processors,
         sampling=_shape(config) if cast("Any", config).do_sample else None,
         stop=Stop(
-            # A criterion that is met from the start is asked after the first new id.
+            # A criterion that the prompt meets already ends the generation after one new id.
             max_length=_within_window(model, max(min(longest) - padding, length + 1)),
             end_ids=frozenset(id for ids in ends for id in ids),
-            # `Stop` checks length and end ids itself, without a tensor for each id.
+            # `Stop` checks length and end ids itself: these criteria need a tensor for each id.
             criteria=[
                 criterion
                 for criterion in criteria
@@ -136,7 +139,11 @@ def plan_prepared(
 
 
 def is_option(name: str) -> bool:
-    """Whether a name is one of the options of generation."""
+    """Whether a name is an option of generation.
+
+    >>> is_option("top_p"), is_option("enable_thinking")
+    (True, False)
+    """
     return name in EXTRA or name in OF_GENERATE or name in GenerationConfig().to_dict()
 
 
@@ -170,7 +177,11 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def refuse(name: str, value: object) -> None:
-    """Raise an `OptionError` for a value that is not supported."""
+    """Check that an option has a supported value.
+
+    Raises:
+        OptionError: if it does not, saying what to do instead.
+    """
     neutral, remedy = UNSUPPORTED.get(name, ((value,), ""))
     if value not in neutral:
         raise OptionError(f"{name}={value!r}: {remedy}")
@@ -179,7 +190,7 @@ def refuse(name: str, value: object) -> None:
 def _configure(
     model: PreTrainedModel, prompt: list[int], options: dict[str, Any]
 ) -> tuple[GenerationConfig, dict[str, Any]]:
-    """The generation config that is in force, a copy, and the options that are not part of one."""
+    """A copy of the generation config with the options applied, and the options outside it."""
     extra = {name: options[name] for name in EXTRA if options.get(name) is not None}
     given = {
         name: value for name, value in options.items() if name not in EXTRA and value is not None
@@ -218,7 +229,7 @@ def _configure(
 
 
 def _within_window(model: PreTrainedModel, max_length: int) -> int:
-    """`max_length`, or the window of a model that has no positions beyond it."""
+    """`max_length`, but no more than the window of a model with learned positions."""
     window = context_window(model)
     if window is None or max_length <= window or not has_learned_positions(model):
         return max_length

@@ -1,7 +1,7 @@
-"""Logits processors and stopping criteria for one of several texts: each needs a memory of its own.
+"""Copies of logits processors and stopping criteria, so that each generation has its own.
 
-A processor may remember what it has seen: a grammar's place, counts, a random state. Texts that are
-decoded in turns would mix that up if they shared one object.
+A processor may keep state: its place in a grammar, counts, a random state. Generations in a batch
+take turns, so a shared object would mix their states.
 """
 
 import copy
@@ -20,16 +20,16 @@ from transformers import (
 from uag.errors import OptionError
 
 T = TypeVar("T")
-# Options that hold objects which may remember what they have read.
+# Options that hold objects which may keep state.
 REMEMBERING = ("logits_processor", "stopping_criteria")
-# Criteria that remember nothing; they look at the end of a text only, or a plan replaces them.
+# Criteria without state: they only look at the last ids or at the time, or `Stop` replaces them.
 STATELESS = (StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTokenCriteria)
-# Large, and not changed by what reads a text.
+# Large objects that decoding does not change: copies share them.
 SHARED = (torch.nn.Module, PreTrainedTokenizerBase, Tokenizer)
 
 
 def with_own_state(options: dict[str, Any]) -> dict[str, Any]:
-    """The options for one of several texts, with processors and criteria of its own.
+    """The options for one of several generations, with its own copies of processors and criteria.
 
     Raises:
         OptionError: for one that cannot be copied.
@@ -41,7 +41,7 @@ def with_own_state(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def own_copy(original: T) -> T:
-    """A deep copy, which shares models and tokenizers with the original.
+    """A deep copy that shares models and tokenizers with the original.
 
     Raises:
         OptionError: for an object that cannot be copied.
@@ -60,6 +60,6 @@ def own_copy(original: T) -> T:
 
 
 def _shared(original: object) -> dict[int, Any]:
-    """What `deepcopy` takes for copied: it returns what it finds under an object's id."""
+    """A memo for `deepcopy`, by object id, of attributes that it must not copy."""
     attributes = cast("dict[str, Any]", getattr(original, "__dict__", {}))
     return {id(value): value for value in attributes.values() if isinstance(value, SHARED)}

@@ -1,6 +1,6 @@
-"""The rows of a batch that transformers has prepared, each a text of its own.
+"""The rows of a padded batch that transformers has prepared, each decoded as its own generation.
 
-A row is decoded without its padding, but its processors and criteria see it with, as they do in
+A row is decoded without its padding. Its processors and criteria see the padding, as they do in
 transformers, so that lengths and penalties mean the same.
 """
 
@@ -33,7 +33,7 @@ from uag.stats import Stats
 
 @dataclass
 class AssistedOutput(GenerateDecoderOnlyOutput):
-    """transformers' output of `return_dict_in_generate=True`, and how the drafts went.
+    """transformers' output of `return_dict_in_generate=True`, with statistics.
 
     >>> inputs = target_tokenizer("Once upon a time", return_tensors="pt")
     >>> options = {"max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
@@ -42,12 +42,13 @@ class AssistedOutput(GenerateDecoderOnlyOutput):
     (8, 8)
 
     Attributes:
-        sequences: `[rows, length]`: prompts and continuations, padded.
-        scores: with `output_scores=True`, for each new position `[rows, vocabulary]`: the processed
-            scores; 0 for a row that has ended.
-        logits: with `output_logits=True`, the same before processing.
-        stats: for each row.
-        seed: what reproduces the output, if tokens were drawn.
+        sequences: prompts and continuations, padded: `[rows, length]`.
+        scores: with `output_scores=True`, the processed scores of each new position: a tuple of
+            tensors `[rows, vocabulary]`, which are 0 for a row that has ended.
+        logits: with `output_logits=True`, the logits before processing, in the same form.
+        stats: the `Stats` of each row.
+        seed: the seed that reproduces the output if tokens were sampled; `None` for greedy
+            decoding.
     """
 
     stats: list[Stats] | None = None
@@ -55,7 +56,7 @@ class AssistedOutput(GenerateDecoderOnlyOutput):
 
 
 class Rows:
-    """A prepared batch: each row's prompt, plan and record."""
+    """A prepared batch: for each row its prompt, its plan, and its recorded scores and logits."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Rows:
         processors: LogitsProcessorList,
         criteria: StoppingCriteriaList,
     ) -> None:
-        """Raises a `PromptError` for rows that aren't padded on the left, empty or too long."""
+        """Raises a `PromptError` for rows that are empty, too long, or not padded on the left."""
         settings = cast("Any", config)
         self._input_ids = input_ids
         self._pad = settings._pad_token_tensor
@@ -108,7 +109,11 @@ class Rows:
         return plan_prepared(model, config, LogitsProcessorList(own), asked, length, len(padding))
 
     def output(self, outputs: Sequence[Output]) -> Tensor | AssistedOutput:
-        """What transformers returns for these continuations."""
+        """The outputs in the form that `model.generate` returns.
+
+        Raises:
+            OptionError: if rows end at different lengths and there is no pad token.
+        """
         longest = max(len(out.token_ids) for out in outputs)
         if self._pad is None and any(len(out.token_ids) < longest for out in outputs):
             raise OptionError(
@@ -152,23 +157,23 @@ def _without_padding(row: int, ids: Tensor, attention_mask: Tensor | None) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a row stands in its batch."""
+    """A row's index in its batch, the number of rows, and the row's padding ids."""
 
     row: int
     rows: int
     padding: list[int]
 
     def batch(self, input_ids: Tensor) -> Tensor:
-        """A batch whose rows are all this row's text, `[1, length]`, with its padding."""
+        """A batch with padding in which every row is this one: `input_ids`, `[1, length]`."""
         padding = input_ids.new_tensor([self.padding])
         return torch.cat([padding, input_ids], dim=-1).repeat(self.rows, 1)
 
 
 class _OfRow(LogitsProcessor):
-    """A processor of a batch for one of its rows, which goes on at its own pace.
+    """A batch's processor applied to one of its rows, which advances at its own pace.
 
-    It sees that row's text in every place, and what it makes of the row's own place counts: some
-    processors keep something about each place.
+    The processor is called with a batch in which every row is this one, and the result for the
+    row's own index is used: some processors keep state for each row index.
     """
 
     def __init__(self, processor: LogitsProcessor, place: _Place) -> None:
@@ -182,7 +187,7 @@ class _OfRow(LogitsProcessor):
 
 
 class _CriterionOfRow(StoppingCriteria):
-    """The same for a criterion."""
+    """A batch's stopping criterion applied to one of its rows, as in `_OfRow`."""
 
     def __init__(self, criterion: StoppingCriteria, place: _Place) -> None:
         self._criterion = own_copy(criterion) if place.rows > 1 else criterion
@@ -194,7 +199,7 @@ class _CriterionOfRow(StoppingCriteria):
 
 
 class _Keep(LogitsProcessor):
-    """Keeps what passes through."""
+    """A processor that changes nothing and keeps a copy of the scores."""
 
     def __init__(self, kept: list[Tensor]) -> None:
         self._kept = kept
@@ -206,7 +211,7 @@ class _Keep(LogitsProcessor):
 
 
 class _Record:
-    """Scores and logits of one row, a tensor for each new id, and some behind its end."""
+    """Scores and logits of one row: a tensor for each new id, and perhaps more after its end."""
 
     def __init__(self) -> None:
         self.scores: list[Tensor] = []
@@ -217,7 +222,7 @@ def _processor(processor: LogitsProcessor, place: _Place) -> LogitsProcessor:
     if type(processor) in BY_ROW or (place.rows == 1 and not place.padding):
         return processor
     if isinstance(processor, PrefixConstrainedLogitsProcessor):
-        # Its function is the user's, and should not hear of one row's text in another's place.
+        # Its function is the user's: it must get each row's ids with that row's own index only.
         allowed, row = cast("Any", processor)._prefix_allowed_tokens_fn, place.row
         processor = PrefixConstrainedLogitsProcessor(lambda _, text: allowed(row, text), 1)
         place = _Place(0, 1, place.padding)
@@ -230,7 +235,7 @@ def _criterion(criterion: StoppingCriteria, place: _Place) -> StoppingCriteria:
 
 
 def _stacked(kept: list[list[Tensor]], lengths: list[int]) -> tuple[Tensor, ...]:
-    """For each step `[rows, vocabulary]`, from each row's steps."""
+    """For each new position `[rows, vocabulary]`, from each row's tensors; 0 after a row's end."""
     ended = torch.zeros_like(kept[0][0])
     return tuple(
         torch.stack(

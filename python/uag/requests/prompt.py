@@ -1,4 +1,4 @@
-"""A prompt, however it is given, as ids of both vocabularies."""
+"""Reads a prompt in any of its forms into ids of both vocabularies."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -18,7 +18,11 @@ Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """The prompts, if this is more than one by its kind; else none."""
+    """The prompts, if `prompt` is a list of prompts; an empty list, if it is a single prompt.
+
+    >>> several(["Once", "One day"]), several([5, 6])
+    (['Once', 'One day'], [])
+    """
     match prompt:
         case [Chat(), *_]:
             return [*prompt]
@@ -35,7 +39,7 @@ def read_prompt(
     assistant_tokenizer: AnyTokenizer,
     bridge: Bridge,
 ) -> tuple[list[int], list[int]]:
-    """A prompt in both vocabularies: what the target reads, and what the assistant reads.
+    """A prompt in both vocabularies: the target's ids, and the assistant's ids.
 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
@@ -50,7 +54,7 @@ def read_prompt(
 
 
 def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
-    """The ids the target reads: a text with what its tokenizer puts around it, or ids as given.
+    """The target's ids: of a text with the special tokens that its tokenizer adds, or as given.
 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
@@ -61,14 +65,14 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
 
 
 def assistant_ids(prompt: str | list[int], tokenizer: AnyTokenizer, bridge: Bridge) -> list[int]:
-    """The same prompt, a text or target ids, begun as the assistant's tokenizer begins a text."""
+    """The assistant's ids for a prompt, a text or target ids, with its own beginning-of-text id."""
     if isinstance(prompt, str):
         return open_prompt_ids(tokenizer, prompt)
     return bridge.assistant_prompt(prompt)
 
 
 def check_ids(ids: list[int], model: PreTrainedModel) -> None:
-    """Refuse a prompt that the target cannot read.
+    """Check that the target can read a prompt.
 
     Raises:
         PromptError: if it is empty, too long, or has ids outside the model's vocabulary.
@@ -99,7 +103,7 @@ def _given_ids(prompt: Prompt) -> list[int]:
         isinstance(id, int) for id in cast("list[Any]", given)
     ):
         raise PromptError(
-            f"the prompt is a {type(prompt).__name__} of something else than ids; give a text, a "
+            f"the prompt is a {type(prompt).__name__} of something other than ids; give a text, a "
             "chat or a list of target ids; to generate(), also a list of those"
         )
     return [*cast("list[int]", given)]

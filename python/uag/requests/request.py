@@ -1,4 +1,4 @@
-"""What a caller asks for, read and checked before anything runs."""
+"""Requests: prompts and options, read and checked before anything runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from uag.translation.tokenizers import AnyTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to generate.
+    """One generation that is asked for.
 
     Attributes:
-        target_ids, assistant_ids: the prompt in either vocabulary.
-        plan: processors, where to stop, how tokens are chosen.
-        trace: whether to keep each round, id by id.
+        target_ids, assistant_ids: the prompt in the ids of either vocabulary.
+        plan: processors, where to stop, and how tokens are sampled.
+        trace: whether to record each round, id by id.
     """
 
     target_ids: list[int]
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RequestReader:
-    """Reads prompts and options for one target and one assistant's tokenizer."""
+    """Reads prompts and options into requests, for one target and one assistant's tokenizer."""
 
     model: PreTrainedModel
     tokenizer: AnyTokenizer
@@ -50,11 +50,14 @@ class RequestReader:
         seed: int | None = None,
         trace: bool = False,
     ) -> list[Request]:
-        """`count` requests for each prompt; a time limit among the options is for all of them.
+        """`count` requests for each prompt, one if it is `None`.
+
+        A time limit (`max_time`) starts here, for all requests together.
 
         Raises:
-            PromptError: for a prompt that is empty, too long or has unknown ids.
-            OptionError: for an option that is unknown, out of range or not supported.
+            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary.
+            OptionError: for an option that is unknown, out of range or not supported, or several
+                continuations of a prompt with greedy decoding.
         """
         check_limits({"num_return_sequences": count, "seed": seed})
         alone = len(prompts) * (count or 1) == 1

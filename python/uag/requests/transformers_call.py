@@ -1,7 +1,7 @@
-"""`model.generate(..., custom_generate=decoder)`: a decoder as transformers' decoding method.
+"""Checks for `model.generate(..., custom_generate=decoder)`, where transformers calls a decoder.
 
 transformers reads the arguments, prepares processors, criteria and the generation config, and calls
-the decoder where it would call its own loop.
+the decoder where it would otherwise call its own loop.
 """
 
 import inspect
@@ -16,10 +16,12 @@ from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.requests.options import UNSUPPORTED, refuse
 
-# What transformers prepares for its own loop, or the models do not need.
+# Inputs that transformers prepares for its own loop, and that are ignored here, but for the mask
+# and the check of positions.
 PREPARED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep"}
 CACHES = {"past_key_values", "cache_params", "cache"}
-# Values that a prepared config has by default, and what this method can do after all.
+# Options of `UNSUPPORTED` that are fine here: a prepared config has them by default, or this method
+# supports them.
 FINE = {
     "num_return_sequences",  # transformers has repeated the rows
     "num_assistant_tokens",
@@ -31,7 +33,7 @@ FINE = {
 
 
 def check_config(model: PreTrainedModel, config: GenerationConfig) -> None:
-    """Refuse ways to decode that are not this one.
+    """Check that the config asks for nothing but greedy decoding or sampling.
 
     Raises:
         OptionError: for an option that is out of range or not supported.
@@ -54,10 +56,15 @@ def check_call(
     streamer: BaseStreamer | None,
     model_kwargs: dict[str, Any],
 ) -> None:
-    """Refuse a call of another model's `generate`, and inputs that would not be heeded.
+    """Check that the call is for the decoder's target and has no inputs that would be ignored.
 
-    `call` has arguments of `generate`, `model_kwargs` those that it passes on to the model, and
-    `streamer` is the decoder's own.
+    Args:
+        target: the decoder's target.
+        model: the model whose `generate` was called.
+        input_ids: `[rows, length]`.
+        call: arguments of `generate`, see `generate_call`.
+        streamer: the streamer that was given to the decoder itself.
+        model_kwargs: the inputs that `generate` has prepared for the model.
 
     Raises:
         OptionError: naming the argument.
@@ -68,8 +75,8 @@ def check_call(
             f"for this {type(model).__name__}; use decoder.model.generate, or build a decoder for "
             "this model"
         )
-    heard = call.get("streamer")
-    if heard is not None and streamer not in (None, heard):
+    callers_streamer = call.get("streamer")
+    if callers_streamer is not None and streamer not in (None, callers_streamer):
         raise OptionError("streamer: one is given to generate and one to the decoder; give one")
     if call.get("assistant_model") is not None:
         raise OptionError(
@@ -99,10 +106,10 @@ def _check_inputs(input_ids: Tensor, model_kwargs: dict[str, Any]) -> None:
 
 
 def generate_call(input_ids: Tensor) -> dict[str, Any]:
-    """`streamer` and `assistant_model` of the `model.generate` that these prepared ids come from.
+    """The arguments `streamer` and `assistant_model` of the `model.generate` that made `input_ids`.
 
-    transformers tells a custom method of neither (`_extract_generation_mode_kwargs`), so they are
-    looked up where they are: in its frame. Empty if there is none.
+    transformers does not pass them to a custom method (`_extract_generation_mode_kwargs`), so they
+    are read from its stack frame. Empty if `model.generate` is not on the stack.
     """
     code = inspect.unwrap(cast("Any", GenerationMixin).generate).__code__
     frame = inspect.currentframe()

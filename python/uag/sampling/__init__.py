@@ -1,1 +1,1 @@
-"""How ids are chosen from logits: greedy, by shared noise, by rejection."""
+"""How ids are chosen from logits: greedily, by shared noise, or by rejection."""

@@ -1,11 +1,12 @@
-"""Sampling: the target's draw, and the assistant's guess at it with the same noise.
+"""Coupled sampling: target and assistant sample with the same noise, so that they often agree.
 
-The target's token at byte `n` of the new text is `argmax(scores + noise(text, n, token))`, an exact
-draw from its processed distribution, independent of every other step. It depends on nothing that an
-assistant does, so the text for a seed is the same with any assistant or none. The assistant looks
-up the noise of its own tokens at the same byte. Drawing both from common randomness makes them
-agree more often than independent draws do (Daliri, Musco and Suresh, "Coupling without
-Communication and Drafter-Invariant Speculative Decoding", 2024, for one vocabulary).
+The target's token at byte `n` of the output is `argmax(scores + noise(key, n, token))`, where `key`
+belongs to the generation. This is an exact sample from the target's processed distribution,
+independent of every other step. It does not depend on the assistant, so the output for a seed is
+the same with any assistant or none. The assistant computes the noise of its own tokens at the same
+byte. With common randomness the two models agree more often than with independent samples (Daliri,
+Musco and Suresh, "Coupling without Communication and Drafter-Invariant Speculative Decoding", 2024,
+for one vocabulary).
 """
 
 from collections import Counter
@@ -21,20 +22,20 @@ from uag._core import Tokenizer
 from uag.sampling.noise import digest, gumbel, step_keys
 from uag.stats import Round
 
-# An assistant's draw considers this many of its likeliest tokens. More cost time and change no
-# measured acceptance; the output does not depend on it.
+# The assistant samples from this many of its likeliest tokens. More take longer and did not change
+# the measured acceptance. The output does not depend on this number.
 DRAFT_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class TokenNames:
-    """What noise needs to know of a vocabulary.
+    """What is needed of a vocabulary to compute noise for it: a key and a length for each id.
 
     Attributes:
-        keys: `[rows]`, int64: a key of each id's bytes, all different.
-        lengths: `[rows]`, int64: how far each id moves the position: its bytes, and 1 for an id
-            without any, so that no position comes twice.
-        moves: `lengths` as numbers.
+        keys: `[rows]`, int64: for each id a key computed from its bytes, all different.
+        lengths: `[rows]`, int64: for each id its number of bytes, by which it advances the
+            position. Ids without bytes count as 1, so that no position occurs twice.
+        moves: `lengths` as a list.
     """
 
     keys: Tensor
@@ -49,10 +50,18 @@ class TokenNames:
         device: torch.device,
         named: Mapping[int, tuple[int, int]] | None = None,
     ) -> Self:
-        """The names of the first `rows` ids; `named` gives some of them a key and a length."""
+        """The names of a vocabulary's first `rows` ids.
+
+        Args:
+            tokenizer: the core's tokenizer.
+            rows: number of ids.
+            device: where the tensors are.
+            named: id -> (key, length), for ids that get a name from outside.
+        """
         keys, moves = [0] * rows, [1] * rows
         seen: Counter[bytes] = Counter()
-        # From the end: of equal tokens the later is the one in use, the earlier a fallback byte.
+        # From the end: of tokens with the same bytes, the later one is in use and the earlier one a
+        # fallback byte.
         for id in reversed(range(rows)):
             data = tokenizer.token_bytes(id)
             if data is None:
@@ -66,31 +75,34 @@ class TokenNames:
         return cls(torch.tensor(keys, device=device), lengths, moves)
 
     def name(self, id: int) -> tuple[int, int]:
-        """Key and length of an id."""
+        """The key and the length of an id."""
         return int(self.keys[id]), self.moves[id]
 
 
 class Sampler:
-    """Draws the target's tokens of one text."""
+    """Samples the target's tokens of one generation."""
 
     def __init__(self, names: TokenNames, sequence_key: int, prompt_length: int) -> None:
-        """`sequence_key`: any 64-bit number, another for each text."""
+        """Begin after a prompt of `prompt_length` target ids.
+
+        `sequence_key`: any 64-bit number, a different one for each generation.
+        """
         self._names = names
         self._key = sequence_key
         self._counted = prompt_length
         self._position = 0
 
     def position(self, ids: list[int], end: int) -> int:
-        """The position behind `ids[:end]`; `end` may not become smaller from call to call."""
+        """The position in bytes after `ids[:end]`; `end` must not decrease from call to call."""
         moves = self._names.moves
         self._position += sum(moves[id] for id in ids[self._counted : end])
         self._counted = end
         return self._position
 
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
-        """Draw from each row of processed scores: row `r` is for what follows `ids[:end + r]`.
+        """Sample a token for each row of processed scores: row `r` follows `ids[:end + r]`.
 
-        `[rows, vocabulary]` -> `[rows]`; -1 where the scores allow no token.
+        `[rows, vocabulary]` -> `[rows]`; -1 if a row's scores allow no token.
         """
         moves = (self._names.moves[id] for id in ids[end : end + len(scores) - 1])
         positions = list(accumulate(moves, initial=self.position(ids, end)))
@@ -101,11 +113,15 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class DraftShape:
-    """How the assistant's distribution is shaped: as the target's, but sharper.
+    """The sampling options of the assistant: the target's, with a lower temperature.
+
+    >>> scores, ids = DraftShape(top_k=2)(torch.tensor([0.0, 2.0, 1.0]))
+    >>> ids.tolist()
+    [1, 2]
 
     Attributes:
         temperature, top_k, top_p, min_p: as in transformers; `top_k` 0, `top_p` 1 and `min_p` 0
-            leave it as it is.
+            have no effect.
     """
 
     temperature: float = 1.0
@@ -114,7 +130,7 @@ class DraftShape:
     min_p: float = 0.0
 
     def sharper(self, factor: float) -> "DraftShape":
-        """The same at another temperature."""
+        """The same options with the temperature multiplied by `factor`."""
         return replace(self, temperature=self.temperature * factor)
 
     def __call__(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +147,7 @@ class DraftShape:
 
 
 class DraftSampling:
-    """Draws the assistant's tokens of one text, with the noise of the target's."""
+    """Samples the assistant's tokens of one generation, with the target's noise."""
 
     def __init__(
         self,
@@ -140,14 +156,24 @@ class DraftSampling:
         shape: Callable[[], DraftShape],
         position: Callable[[], int],
     ) -> None:
-        """Each draft has its `shape`, and begins at its `position`."""
+        """Prepare to sample drafts.
+
+        Args:
+            names: of the assistant's vocabulary.
+            sequence_key: the `Sampler`'s.
+            shape: called at the start of each draft for its sampling options.
+            position: called at the start of each draft for the position in bytes where it begins.
+        """
         self._names = names
         self._key = sequence_key
         self._shape = shape
         self._position = position
 
     def __call__(self) -> Callable[[Tensor], Tensor]:
-        """A draft's way to choose ids: `[1, vocabulary]` -> `[1]`, on the assistant's device."""
+        """Begin a draft; returns the function that samples its ids, one after another.
+
+        It maps logits `[1, vocabulary]` to an id `[1]` on the assistant's device.
+        """
         names, shape = self._names, self._shape()
         position = torch.tensor([self._position()], device=names.keys.device)
 
@@ -163,10 +189,10 @@ class DraftSampling:
 
 
 def draft_factor(history: Sequence[Round]) -> float:
-    """The draft temperature, as a fraction of the target's, that suits how drafts went lately.
+    """The draft temperature, as a fraction of the target's, for the recent rate of acceptance.
 
-    An assistant that is often wrong does better when it keeps to likely tokens, down to half the
-    temperature; one that is nearly the target should draw as the target does.
+    An assistant that is often wrong does better if it keeps to likely tokens: the fraction goes
+    down to 0.5. One that is almost always right should sample as the target does: 1.0.
 
     >>> draft_factor([])
     0.7
@@ -174,15 +200,19 @@ def draft_factor(history: Sequence[Round]) -> float:
     lately = history[-8:]
     drafted = sum(done.drafted for done in lately)
     accepted = sum(done.drafted_accepted for done in lately)
-    # As if two of five ids had been accepted before.
+    # The prior: two of five ids accepted.
     return 0.5 + 0.5 * (accepted + 2) / (drafted + 5)
 
 
 def fresh_seed() -> int:
-    """A seed from torch's generator, small enough for any JSON reader to keep."""
+    """A random seed from torch's generator, small enough for every JSON reader to keep exactly."""
     return int(torch.randint(2**53, ()))
 
 
 def sequence_key(seed: int, prompt: list[int], index: int) -> int:
-    """The key of one text: the same again for the same arguments, unrelated for any others."""
+    """The key of one generation: the same for the same arguments, unrelated for others.
+
+    >>> sequence_key(1, [5, 6], 0) == sequence_key(1, [5, 6], 0) != sequence_key(1, [5, 6], 1)
+    True
+    """
     return digest(seed, prompt, index)

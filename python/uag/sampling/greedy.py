@@ -6,22 +6,31 @@ from torch import Tensor
 
 from uag.models.cached_lm import Choose
 
-# (scores, ids, end) -> an id for each row of scores, of which row `r` is for what follows
-# `ids[:end + r]`; -1 where they allow none.
+# Chooses the target's ids: (scores, ids, end) -> one id for each row of scores. Row `r` has the
+# scores of what follows `ids[:end + r]`; the id is -1 if they allow no token.
 Pick = Callable[[Tensor, list[int], int], Tensor]
 
 
 def most_likely(scores: Tensor, ids: list[int], end: int) -> Tensor:
-    """Greedy decoding's `Pick`."""
+    """The `Pick` of greedy decoding.
+
+    >>> most_likely(torch.tensor([[0.1, 0.7], [0.9, 0.2]]), ids=[], end=0)
+    tensor([1, 0])
+    """
     del ids, end
     best = scores.max(-1)
     return best.indices.where(~best.values.isnan(), -1)
 
 
-# Gives each draft its way to choose ids.
+# Called at the start of each draft; returns the function that chooses its ids.
 Choice = Callable[[], Choose]
 
 
 def most_likely_draft() -> Choose:
-    """Greedy decoding's `choice`."""
+    """The `Choice` of greedy decoding.
+
+    >>> choose = most_likely_draft()
+    >>> choose(torch.tensor([[0.1, 0.7]]))
+    tensor([1])
+    """
     return lambda logits: logits.argmax(-1)

@@ -26,8 +26,8 @@ class TextSampling:
 
     Attributes:
         pick: chooses the target's ids.
-        choice: chooses the assistant's.
-        translator: makes candidates of a draft.
+        choice: called for each draft; returns the function that chooses the assistant's ids.
+        translator: turns a draft into candidates.
     """
 
     pick: Pick
@@ -38,7 +38,7 @@ class TextSampling:
 class SamplingMethod:
     """How a decoder chooses tokens: greedily, by coupled noise, or by rejection.
 
-    What both vocabularies have to be prepared for is worked out on first use.
+    The tables of both vocabularies that sampling needs are made on first use.
     """
 
     def __init__(
@@ -60,22 +60,28 @@ class SamplingMethod:
         self._bridge = bridge
         self._model = model
         self._assistant = assistant
-        self._by_rejection = sampling == REJECTION and assistant is not None
+        # Without an assistant model there is no distribution to reject from.
+        self.name = sampling if assistant is not None else COUPLED
         self._draft_temperature = draft_temperature
 
     @staticmethod
     def greedy(translation: Translator) -> TextSampling:
-        """The likeliest ids."""
+        """Greedy decoding: the likeliest ids."""
         return TextSampling(most_likely, most_likely_draft, translation)
 
     def begin(
         self, key: int, shape: DraftShape, target: CachedLM, translation: Translator, stats: Stats
     ) -> TextSampling:
-        """Ids sampled with the noise of a sequence key; drafts have the assistant's `shape`.
+        """Begin to sample one generation.
 
-        `target` and `translation` hold the prompt; `stats` tells how drafts went.
+        Args:
+            key: the generation's sequence key, which determines all its noise.
+            shape: the assistant's sampling options, before its own temperature is applied.
+            target: the target, which holds the prompt.
+            translation: the generation in both vocabularies, which holds the prompt.
+            stats: the generation's rounds so far, from which the draft temperature follows.
         """
-        if self._by_rejection:
+        if self.name == REJECTION:
             shape = shape.sharper(self._draft_temperature or 1.0)
             rejection = RejectionSampling(self._shared, key, shape, lambda: len(target.ids))
             same = SameTokens(translation, self._shared, rejection)
@@ -87,20 +93,20 @@ class SamplingMethod:
             self._assistant_names,
             key,
             lambda: shape.sharper(self._draft_temperature or draft_factor(stats.history)),
-            # The assistant's ids leave out a character that the target has only begun.
+            # The assistant's ids do not cover a character that the target has only begun.
             lambda: sampler.position(target.ids, len(target.ids)) - translation.held,
         )
         return TextSampling(sampler, choice, translation)
 
     @cached_property
     def target_names(self) -> TokenNames:
-        """What noise needs to know of the target's vocabulary."""
+        """The keys and lengths of the target's ids, for noise."""
         rows, device = vocabulary_rows(self._model), device_of(self._model)
         return TokenNames.of(self._bridge.target, rows, device)
 
     @cached_property
     def _assistant_names(self) -> TokenNames:
-        assistant = cast("PreTrainedModel", self._assistant)  # not asked for without one
+        assistant = cast("PreTrainedModel", self._assistant)  # never used without one
         paired = {
             assistant_id: self.target_names.name(target_id)
             for target_id, assistant_id in reversed(self._bridge.special_pairs)

@@ -1,13 +1,17 @@
-"""Sampling by rejection over the tokens that both vocabularies have.
+"""Rejection sampling over the tokens that both vocabularies share.
 
-Timor et al., "Accelerating LLM Inference with Lossless Speculative Decoding Algorithms for
-Heterogeneous Vocabularies", 2025 (token-level intersection), with the acceptance rule of Leviathan,
-Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023: the assistant
-draws from its distribution over the shared tokens, q; a drafted token is accepted with the chance
-min(1, p / q), p being the target's; the first that isn't is replaced by a draw from what p has
-above q. That is a draw from p. With d the total variation between p and q it accepts a share of
-1 - d, against (1 - d) / (1 + d) that shared noise has at least; but only what both vocabularies
-spell alike can be drafted, and the text for a seed depends on the assistant and how far it drafts.
+This is token-level intersection (Timor et al., "Accelerating LLM Inference with Lossless
+Speculative Decoding Algorithms for Heterogeneous Vocabularies", 2025) with the acceptance rule of
+Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023:
+
+- The assistant samples from q, its distribution over the shared tokens.
+- A drafted token is accepted with probability min(1, p / q), where p is the target's distribution.
+- The first rejected token is replaced by a sample from the normalised positive part of p - q.
+
+The result is an exact sample from p. If d is the total variation distance between p and q, a token
+is accepted with probability 1 - d; shared noise guarantees at least (1 - d) / (1 + d). But only
+tokens that both vocabularies have can be drafted, and the output for a seed depends on the
+assistant and on how many ids it drafts.
 """
 
 from collections.abc import Callable
@@ -25,11 +29,11 @@ from uag.translation.protocol import Translator
 
 @dataclass(frozen=True, slots=True)
 class SharedTokens:
-    """The tokens that both vocabularies have, one to one.
+    """The tokens that both vocabularies have, as a one-to-one mapping.
 
     Attributes:
-        assistant_ids, target_ids: `[shared]`, int64: a token's id on either side.
-        to_target: the same as numbers.
+        assistant_ids, target_ids: `[shared]`, int64: each token's id on either side.
+        to_target: the same mapping as a dictionary, assistant id -> target id.
     """
 
     assistant_ids: Tensor
@@ -44,7 +48,7 @@ class SharedTokens:
         pairs: list[tuple[int, int]],
         device: torch.device,
     ) -> Self:
-        """Those with the same bytes, and the special `pairs` of (target id, assistant id)."""
+        """Tokens with the same bytes, and the special `pairs` of (target id, assistant id)."""
         target_texts = _by_text(bridge_target)
         shared = {
             id: target_texts[text]
@@ -52,7 +56,7 @@ class SharedTokens:
             if text in target_texts
         }
         shared |= {assistant_id: target_id for target_id, assistant_id in reversed(pairs)}
-        # A special token of the target may be paired with several.
+        # A special token of the target may be paired with several of the assistant's.
         one_to_one = {target_id: id for id, target_id in shared.items()}
         to_target = {id: target_id for target_id, id in one_to_one.items()}
         return cls(
@@ -63,7 +67,7 @@ class SharedTokens:
 
 
 class RejectionSampling:
-    """The random choices of one text: those of the assistant, and those about them."""
+    """Samples drafts of one generation, and accepts or replaces their tokens."""
 
     def __init__(
         self,
@@ -72,76 +76,95 @@ class RejectionSampling:
         shape: DraftShape,
         length: Callable[[], int],
     ) -> None:
-        """`length` tells how many target ids the text has when a draft begins."""
+        """Prepare to sample.
+
+        Args:
+            shared: the tokens that may be drafted.
+            sequence_key: the generation's; all random choices follow from it.
+            shape: the assistant's sampling options.
+            length: called at the start of a draft for the number of target ids so far.
+        """
         self._shared = shared
         self._keys = [digest(sequence_key, use) for use in ("draft", "accept", "replace")]
         self._shape = shape
         self._length = length
         self._start = 0
-        # Of each drafted token: the ids it was drawn from, in the target's vocabulary, and q.
-        self._drawn_from: list[tuple[Tensor, Tensor]] = []
+        # For each drafted token: the ids it was sampled from, in the target's vocabulary, and q.
+        self._sampled_from: list[tuple[Tensor, Tensor]] = []
 
     def draft(self) -> Callable[[Tensor], Tensor]:
-        """A draft's way to choose ids: `[1, vocabulary]` -> `[1]`, on the assistant's device."""
-        self._start, self._drawn_from = self._length(), []
+        """Begin a draft; returns the function that samples its ids, one after another.
+
+        It maps logits `[1, vocabulary]` to an id `[1]` on the assistant's device.
+        """
+        self._start, self._sampled_from = self._length(), []
 
         def choose(logits: Tensor) -> Tensor:
             scores, at = self._shape(logits[0, self._shared.assistant_ids])
             ids = self._shared.target_ids[at]
-            self._drawn_from.append((ids, scores.softmax(-1)))
-            step = self._step("draft", self._start + len(self._drawn_from) - 1, logits.device)
+            self._sampled_from.append((ids, scores.softmax(-1)))
+            step = self._step("draft", self._start + len(self._sampled_from) - 1, logits.device)
             return self._shared.assistant_ids[at[(scores + gumbel(step, ids)).argmax(-1)]]
 
         return choose
 
     def given(self, ids: list[int]) -> None:
-        """A draft of target ids that nobody drew: each had the chance 1."""
+        """Begin a draft of target ids that were not sampled, such as looked-up ones: q is 1."""
         self._start = self._length()
-        self._drawn_from = [(torch.tensor([id]), torch.ones(1)) for id in ids]
+        self._sampled_from = [(torch.tensor([id]), torch.ones(1)) for id in ids]
 
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
-        """The target's token for each row: the candidate there, or another one in its place.
+        """The token for each row of the target's scores: its candidate, or one that replaces it.
 
-        `[rows, vocabulary]` -> `[rows]`; -1 where the scores allow no token.
+        Row `r` follows `ids[:end + r]`, so its candidate is `ids[end + r]`. The last row has none.
+
+        `[rows, vocabulary]` -> `[rows]`; -1 if a row's scores allow no token.
         """
         return torch.cat(
             [self._verified(row, ids, end + index) for index, row in enumerate(scores)]
         )
 
     def _verified(self, scores: Tensor, ids: list[int], place: int) -> Tensor:
+        """The token at index `place` of `ids`: accepted, replaced, or new after the last one."""
         chances = scores.softmax(-1)
         step = self._step("replace", place, scores.device)
         tokens = torch.arange(len(scores), device=scores.device)
         if place == len(ids):
-            return _drawn(chances, gumbel(step, tokens))
+            return _sampled(chances, gumbel(step, tokens))
         candidate = torch.tensor([ids[place]], device=scores.device)
-        drawn_from, q = (part.to(scores.device) for part in self._drawn_from[place - self._start])
-        rest = chances.index_add(0, drawn_from, -q.to(chances.dtype)).clamp_(min=0)
-        other = _drawn(rest, gumbel(step, tokens))
-        # Uniform noise: the distribution function of Gumbel's at its draw.
+        sampled_from = self._sampled_from[place - self._start]
+        support, q = (part.to(scores.device) for part in sampled_from)
+        rest = chances.index_add(0, support, -q.to(chances.dtype)).clamp_(min=0)
+        other = _sampled(rest, gumbel(step, tokens))
+        # A uniform sample: the Gumbel distribution function, applied to a Gumbel sample.
         noise = gumbel(self._step("accept", place, scores.device), candidate)[0]
         uniform = noise.neg().exp().neg().exp()
-        accepted = uniform * q[drawn_from == candidate].sum() < chances[candidate]
+        accepted = uniform * q[support == candidate].sum() < chances[candidate]
         return candidate.where(accepted, other).where(chances.isfinite().all(), -1)
 
     def _step(self, use: str, place: int, device: torch.device) -> Tensor:
         return step_keys(self._keys[("draft", "accept", "replace").index(use)], [place], device)
 
 
-def _drawn(chances: Tensor, noise: Tensor) -> Tensor:
+def _sampled(chances: Tensor, noise: Tensor) -> Tensor:
+    """A sample with Gumbel noise: `[vocabulary]` -> `[1]`; -1 if all chances are 0."""
     best = (chances.log() + noise).max(-1)
     return best.indices.where(best.values > -torch.inf, -1)
 
 
 def _by_text(tokenizer: Tokenizer) -> dict[bytes, int]:
+    """Bytes -> id; of several tokens with the same bytes, the last counts."""
     texts = ((tokenizer.token_bytes(id), id) for id in range(tokenizer.vocab_size))
     return {text: id for text, id in texts if text is not None}
 
 
 class SameTokens:
-    """A `Translator` whose candidates are the drafted tokens, each unchanged, or looked up."""
+    """A `Translator` whose candidates are the drafted tokens themselves, or looked-up ones.
 
-    # Drafts are whole tokens of both vocabularies: nothing of the text is held back.
+    Each drafted token of the assistant becomes the same token of the target; no text is encoded.
+    """
+
+    # Drafts are whole tokens of both vocabularies, so no bytes are held back.
     held = 0
 
     def __init__(
@@ -152,7 +175,7 @@ class SameTokens:
         self._rejection = rejection
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
-        """The drafted ids by their names in the target's vocabulary, or ids that spell `text`."""
+        """The drafted tokens' ids in the target's vocabulary, or ids that spell `text`."""
         proposal = self._translator.propose(draft_ids, text)
         if text:
             self._rejection.given(proposal.ids)
@@ -161,5 +184,5 @@ class SameTokens:
         return Proposal(ids, [*range(1, len(ids) + 1)])
 
     def commit(self, target_ids: list[int]) -> Edit:
-        """As the core's."""
+        """See `Translator`."""
         return self._translator.commit(target_ids)

@@ -1,1 +1,1 @@
-"""Two tokenizers: exact, incremental translation between their ids."""
+"""Exact, incremental translation between the ids of two tokenizers."""

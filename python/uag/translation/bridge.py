@@ -1,9 +1,9 @@
-"""Translation between two tokenizers by itself, for any engine that runs the two models."""
+"""Translation between two tokenizers, for any engine that runs the two models."""
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from uag import _core
+from uag._core import Bridge as CoreBridge
 from uag._core import Translation
 from uag.errors import UnsupportedTokenizerError
 from uag.translation.core_tokenizer import core_tokenizer
@@ -15,16 +15,20 @@ SpecialPairs = Sequence[tuple[int | str, int | str]]
 
 
 class Both(NamedTuple, Generic[T]):
-    """Something of the target and of the assistant."""
+    """A pair of values: the target's and the assistant's.
+
+    >>> Both("fast", "slow").assistant
+    'slow'
+    """
 
     target: T
     assistant: T
 
 
 class Bridge:
-    """A target's and an assistant's tokenizer, and what their special tokens mean to each other.
+    """A target's and an assistant's tokenizer, and which of their special tokens mean the same.
 
-    Immutable; threads may share it. Each text has a `Translation` of its own, for one thread at a
+    Immutable; threads may share it. Each generation has its own `Translation`, for one thread at a
     time.
 
     A round of speculative decoding:
@@ -40,9 +44,10 @@ class Bridge:
 
     Args:
         tokenizer: the target's: a fast transformers tokenizer or a `tokenizers.Tokenizer`.
-        assistant_tokenizer: the assistant's, likewise.
-        special_pairs: (target token, assistant token) that mean the same, by id or content. The
-            two end-of-text tokens are paired anyway; other special tokens carry no text.
+        assistant_tokenizer: the assistant's, of either kind.
+        special_pairs: pairs (target token, assistant token) that mean the same, each token by its
+            id or its content. The two end-of-text tokens are always paired; special tokens
+            without a pair carry no text.
 
     Raises:
         UnsupportedTokenizerError: for a Python-only tokenizer or an unknown special token.
@@ -67,21 +72,22 @@ class Bridge:
         self._prefixes = prefix_ids(tokenizer), prefix_ids(assistant_tokenizer)
         self.special_pairs = _first_of_each(pairs)
         try:
-            self._core = _core.Bridge(self.target, self.assistant, self.special_pairs)
+            self._core = CoreBridge(self.target, self.assistant, self.special_pairs)
         except ValueError as error:
             raise UnsupportedTokenizerError(str(error)) from error
 
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
-        """A text that begins with a prompt, given in both vocabularies.
+        """Begin a generation from a prompt, given in both vocabularies.
 
-        `propose(draft_ids)` translates a draft; `commit(target_ids)` says which ids the target
-        emitted and returns what the assistant's cache must do. Both take time proportional to the
-        new bytes only.
+        On the result, `propose(draft_ids)` returns the candidates: target ids that spell the draft.
+        `commit(target_ids)` adds the ids that the target emitted and returns an `Edit`: how many
+        ids the assistant's KV cache keeps and which ids it is fed. Both take time proportional to
+        the new bytes only.
         """
         return self._core.start(target_ids, assistant_ids)
 
     def assistant_prompt(self, target_ids: list[int]) -> list[int]:
-        """A prompt of target ids in the assistant's vocabulary, begun as the assistant's begin."""
+        """Translate a prompt of target ids to assistant ids, with the assistant's own prefix."""
         start = (
             len(self._prefixes[0])
             if target_ids[: len(self._prefixes[0])] == self._prefixes[0]
@@ -99,15 +105,15 @@ class Bridge:
 
     @property
     def fast(self) -> Both[bool]:
-        """Whether each side is translated incrementally."""
+        """For each side, whether text is encoded incrementally."""
         return Both(self.target.fast, self.assistant.fast)
 
     @property
     def reason(self) -> Both[str]:
-        """For each side, why it is not `fast`; empty if it is."""
+        """For each side, why it is not `fast`; an empty string if it is."""
         return Both(self.target.reason, self.assistant.reason)
 
 
 def _first_of_each(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Without repeated pairs; earlier pairs speak for a token that is in several."""
+    """Drop repeated pairs and keep the order: for a token in several pairs, the first counts."""
     return list(dict.fromkeys(pairs))

@@ -1,4 +1,4 @@
-"""What a tokenizer's chat template says: how it renders messages, and how it ends a reply."""
+"""A tokenizer's chat template: how it renders messages, and which token it puts after a reply."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -11,14 +11,17 @@ from uag.translation.tokenizers import AnyTokenizer, special_ids
 
 Message = Mapping[str, Any]
 
-# What templates raise for messages they do not know.
+# What templates raise for messages that they do not support.
 UNRENDERED = (TemplateError, TypeError, ValueError, KeyError)
-# Stands for a reply, to see what a template puts around one.
+# A placeholder for a reply, to find out what a template puts after one.
 REPLY = "Xyzzy."
 
 
 def template_of(tokenizer: AnyTokenizer) -> str | None:
-    """The chat template that a tokenizer comes with: its default one, if it has several."""
+    """The chat template that a tokenizer comes with, or `None`.
+
+    If it has several, this is the one called "default", or the first one.
+    """
     if isinstance(tokenizer, tokenizers.Tokenizer):
         return None
     template = cast("str | dict[str, str] | None", getattr(tokenizer, "chat_template", None))
@@ -30,10 +33,10 @@ def template_of(tokenizer: AnyTokenizer) -> str | None:
 def render(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], options: Mapping[str, Any]
 ) -> str:
-    """Messages as text.
+    """Render messages as text with the tokenizer's chat template.
 
     Raises:
-        Exception: one of `UNRENDERED`, for messages that the template does not know.
+        Exception: one of `UNRENDERED`, for messages that the template does not support.
     """
     return cast("Any", tokenizer).apply_chat_template(
         [*map(dict, messages)], tokenize=False, **options
@@ -41,14 +44,18 @@ def render(
 
 
 def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The ids of a text, with nothing put around it."""
+    """The ids of a text, without added special tokens.
+
+    >>> target_tokenizer.decode(plain_ids(target_tokenizer, "Once upon"))
+    'Once upon'
+    """
     return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def turn_end(tokenizer: AnyTokenizer) -> int | None:
-    """The special token that a tokenizer's chat template puts after a reply, if it does.
+    """The special token that a tokenizer's chat template puts after a reply; `None` if none.
 
-    That may be another than its end of text: `<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`.
+    It may differ from the end-of-text token: `<|im_end|>`, `<|eot_id|>`, `<end_of_turn>`.
     """
     if template_of(tokenizer) is None:
         return None

@@ -1,4 +1,4 @@
-"""The core's reading of a Hugging Face tokenizer, checked against it."""
+"""A Hugging Face tokenizer compiled by the core, and checked against the original."""
 
 import warnings
 from collections.abc import Callable
@@ -6,42 +6,46 @@ from typing import Any, cast
 
 import tokenizers
 
-from uag import _core
+from uag._core import Tokenizer, UnsupportedTokenizer
 from uag.errors import UagWarning
 from uag.translation.self_check import disagreement
 from uag.translation.tokenizers import AnyTokenizer, backend_of, plain_copy
 
 
-def core_tokenizer(tokenizer: AnyTokenizer) -> _core.Tokenizer:
-    """The core's reading of a tokenizer, checked against the tokenizer itself.
+def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
+    """Compile a tokenizer for the core, and check the result against the tokenizer itself.
 
-    Where the two disagree on a text, the core works through the tokenizer instead: slower, never
-    wrong.
+    If the two disagree on a text, or the core does not know a part of the tokenizer, the core calls
+    the tokenizer to encode: slower, never wrong.
+
+    >>> core = core_tokenizer(target_tokenizer)
+    >>> core.fast, core.encode(b"Once") == target_tokenizer.encode("Once")
+    (True, True)
 
     Raises:
-        UnsupportedTokenizerError: for a tokenizer that only exists in Python.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
     """
     backend = backend_of(tokenizer)
     json = backend.to_str()
     try:
-        core = _core.Tokenizer(json)
-    except _core.UnsupportedTokenizer:
-        return _core.Tokenizer(json, _encoder(json))
-    # Reading the tokenizer a second time costs up to a second: the original answers if it may.
+        core = Tokenizer(json)
+    except UnsupportedTokenizer:
+        return Tokenizer(json, _encoder(json))
+    # Parsing the tokenizer a second time costs up to a second: use the original where possible.
     plain = plain_copy(json) if _shortens(backend) else backend
     if (text := disagreement(core, plain)) is not None:
         warnings.warn(
             f"the fast path disagrees with the tokenizer on {text!r}; "
-            "going through the tokenizer, which is slower",
+            "using the tokenizer instead, which is slower",
             UagWarning,
             stacklevel=2,
         )
-        return _core.Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
+        return Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
     return core
 
 
 def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
-    """Plain encoding with offsets, through a copy that parses no special tokens in the text."""
+    """A function that encodes with offsets, and takes special tokens in the text as plain text."""
     copy = plain_copy(json)
 
     def encode(text: str) -> list[tuple[int, int, int]]:
@@ -55,6 +59,7 @@ def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
 
 
 def _shortens(backend: tokenizers.Tokenizer) -> bool:
+    """Whether truncation or padding is switched on, which would change the length of its output."""
     return any(
         setting is not None
         for setting in (cast("Any", backend).truncation, cast("Any", backend).padding)

@@ -1,4 +1,4 @@
-"""Target ids to bytes and text, as they come."""
+"""Incremental decoding: target ids to bytes, text and whole characters."""
 
 import codecs
 
@@ -6,16 +6,22 @@ from uag._core import Tokenizer
 
 
 def leading_space(tokenizer: Tokenizer) -> bytes:
-    """The bytes that a tokenizer puts before every text: a space, or nothing."""
+    """The bytes that a tokenizer puts before every text: a space, or nothing.
+
+    >>> from uag.translation.core_tokenizer import core_tokenizer
+    >>> leading_space(core_tokenizer(target_tokenizer))
+    b''
+    >>> leading_space(core_tokenizer(assistant_tokenizer))
+    b' '
+    """
     opening = b"".join(tokenizer.token_bytes(id) or b"" for id in tokenizer.encode(b"a"))
     return opening.removesuffix(b"a")
 
 
 class TextBytes:
-    """The bytes that ids add to a text; special tokens add none.
+    """Decodes ids to bytes incrementally; special tokens have no bytes.
 
-    A tokenizer that puts a space before every text has it in its first token, and it is not part
-    of the text.
+    If the tokenizer puts a space before every text, that space is removed from the first token.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -32,34 +38,48 @@ class TextBytes:
 
 
 class TextDecoder:
-    """Decodes ids as they come: a character waits until all of its bytes are there."""
+    """Decodes ids to text incrementally; a character is returned when all of its bytes are there.
+
+    >>> from uag.translation.core_tokenizer import core_tokenizer
+    >>> text = TextDecoder(core_tokenizer(target_tokenizer))
+    >>> text.add(target_tokenizer.encode("Once upon")) + text.end()
+    'Once upon'
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._bytes = TextBytes(tokenizer)
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, ids: list[int]) -> str:
-        """The characters that these ids complete."""
+        """The characters that the next ids complete."""
         return self._utf8.decode(self._bytes.add(ids))
 
     def end(self) -> str:
-        """What is left when no more ids come: a replacement character for an unfinished one."""
+        """The rest after the last id: a replacement character if a character is unfinished."""
         return self._utf8.decode(b"", final=True)
 
 
 class WholeCharacters:
-    """Ids on their way to a decoder, held back until the characters they spell are complete."""
+    """Holds ids back until the characters that they spell are complete.
+
+    >>> from uag.translation.core_tokenizer import core_tokenizer
+    >>> whole = WholeCharacters(core_tokenizer(target_tokenizer), prompt=[])
+    >>> first, *others = target_tokenizer.encode("👩")
+    >>> whole.add([first]), whole.add(others) == [first, *others]
+    ([], True)
+    """
 
     def __init__(self, tokenizer: Tokenizer, prompt: list[int]) -> None:
-        """Ids follow those of a prompt."""
+        """The ids to come continue those of `prompt`."""
         self._bytes = TextBytes(tokenizer)
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held: list[int] = []
         self.add(prompt)
-        self._held = []  # the streamer has them, though the last may have begun a character
+        # The streamer already has the prompt's ids, even if the last one begins a character.
+        self._held = []
 
     def add(self, ids: list[int]) -> list[int]:
-        """The ids, with those held back so far, up to the last that completes a character."""
+        """The held-back ids and then these, up to the last one that completes a character."""
         complete: list[int] = []
         for id in ids:
             self._held.append(id)
@@ -70,5 +90,5 @@ class WholeCharacters:
         return complete
 
     def end(self) -> list[int]:
-        """What is left when no more ids come."""
+        """The ids still held back after the last one."""
         return self._held

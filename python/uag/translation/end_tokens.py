@@ -1,4 +1,4 @@
-"""Which ids that end a text, or a turn of a chat, mean the same in two vocabularies."""
+"""Pairs of end tokens: ids that end a text, or a turn of a chat, in two vocabularies."""
 
 
 def end_pairs(
@@ -7,10 +7,17 @@ def end_pairs(
     target_turn: int | None = None,
     assistant_turn: int | None = None,
 ) -> list[tuple[int, int]]:
-    """Every id that ends a text or a turn, with one of the other side; main ones come first.
+    """Pair every id that ends a text or a turn with one of the other side, main ids first.
 
-    The ends of a turn are each other's, or the main end's of a model that knows no turns. Other
-    ends are paired in order, and the main one stands for those left over.
+    The two ids that end a turn are paired with each other. A side without one uses its main end
+    (the first of its ends) in that pair. The other ends are paired in order; a side that has fewer
+    uses its main end again.
+
+    Args:
+        target_ends: ids that end the target's text, the main one first.
+        assistant_ends: ids that end the assistant's text, the main one first.
+        target_turn: the id that ends a turn in the target's chat template.
+        assistant_turn: the same for the assistant.
 
     >>> end_pairs([1, 2], [5])
     [(1, 5), (2, 5)]

@@ -1,7 +1,7 @@
-"""What the loop asks of a translation: candidates for a draft, and cache edits for what is emitted.
+"""What the decoding loop needs from a translation: candidates for a draft, and cache edits.
 
-The core's `Translation` is one. Others stand around it: they guard it against errors, enter what it
-does into a trace, or replace a step.
+The core's `Translation` implements it. Other implementations wrap that one: they guard it against
+errors, record what it does in a trace, or replace a step.
 """
 
 from typing import Protocol
@@ -10,17 +10,20 @@ from uag._core import Edit, Proposal
 
 
 class Translator(Protocol):
-    """One generation in both vocabularies, from its prompt on."""
+    """One generation in both vocabularies, its prompt included."""
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
-        """The same bytes as candidates, in the target's ids."""
+        """Candidates: target ids that spell the bytes of `draft_ids`, and then `text`."""
         ...
 
     def commit(self, target_ids: list[int]) -> Edit:
-        """These ids were emitted: what the assistant's KV cache must keep and be fed."""
+        """Add emitted target ids; returns what the assistant's KV cache must keep and be fed."""
         ...
 
     @property
     def held(self) -> int:
-        """Bytes at the end of the text that the assistant's ids leave out."""
+        """Number of bytes at the end of the generation that the assistant's ids do not cover yet.
+
+        They belong to a character that the target has only begun.
+        """
         ...

@@ -1,9 +1,9 @@
-"""Whether the core encodes as the tokenizer does: some 700 short texts, a few milliseconds.
+"""Checks that the core encodes as the tokenizer does: some 700 short texts, a few milliseconds.
 
-Found in this way is whatever shows on common text: another pattern, normaliser, decoder, order of
-merges, flags of added tokens. A single merge or id among 100,000 that is another is found only if
-its token is among those that are drawn. Nothing rests on it: candidates are verified, so what the
-target writes is its own choice however wrong they are. It is accepted less often, that is all.
+The check finds every difference that shows on common text: in the pattern, the normaliser, the
+decoder, the order of merges, or the flags of added tokens. It finds one wrong merge or id among
+100,000 only if that token is among those sampled. The output does not depend on it: the target
+verifies all candidates, so wrong ones are only accepted less often.
 """
 
 import random
@@ -14,8 +14,8 @@ import tokenizers
 from uag._core import Bridge, IncrementalEncoder, Tokenizer
 from uag.translation.detokenizer import TextBytes
 
-# Texts that tokenizers disagree about: leading and repeated spaces, line ends, digits, scripts,
-# contractions, combining marks, emoji with joiners, what looks like a byte token.
+# Texts on which tokenizers differ: leading and repeated spaces, line ends, digits, scripts,
+# contractions, combining marks, emoji with joiners, text that looks like a byte token.
 STRESS_TEXTS = (
     "Hello world",
     " leading",
@@ -37,18 +37,25 @@ STRESS_TEXTS = (
     "".join(map(chr, range(0x20, 0x7F))),
     " ".join(map(chr, (*range(0x21, 0x7F), *range(0xA1, 0x180)))),
 )
+# How many single ids and added tokens are sampled.
 SINGLES = 400
 ADDED = 40
-# Apart, as nothing is claimed of a text any more once a space that is not there was put in it.
+# Where an added token is put. These are separate texts: the core claims nothing about the rest of a
+# text in which the tokenizer has put a space that was not there.
 CONTEXTS = ("a{0}", "{0} b", "  {0}", "a {0} b", "a{0}b", "{0}{0}  {0}\n{0}\n b")
 
 
 def disagreement(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None:
-    """A text that the two treat differently, if there is one among those tried.
+    """The first text tried that the two treat differently; `None` if there is no such text.
 
-    A text's ids are compared where the core claims that they are the tokenizer's, and what the two
-    decode the tokenizer's ids to, but for an unknown token, which says nothing of its text. Texts
-    with special tokens in them are passed over, since the core never parses them.
+    Two things are compared for each text: the ids, if the core claims that its own are exactly the
+    tokenizer's, and what the two decode the tokenizer's ids to. The second is skipped if the ids
+    include an unknown token, which does not tell what it stands for. Texts that contain special
+    tokens are skipped, since the core never parses them.
+
+    >>> core = Tokenizer(target_tokenizer.backend_tokenizer.to_str())
+    >>> disagreement(core, target_tokenizer.backend_tokenizer) is None
+    True
     """
     added = tokenizer.get_added_tokens_decoder()
     for id, token in added.items():
@@ -73,11 +80,11 @@ def disagreement(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None
         known = all(id in added or core.token_bytes(id) is not None for id in expected)
         if known and passed.isdisjoint(expected) and not spells(spelled, decoded, space):
             return text
-    return _behind_special(core, tokenizer)
+    return _disagreement_after_special(core, tokenizer)
 
 
 def ids_of(tokenizer: tokenizers.Tokenizer, text: str) -> list[int] | None:
-    """What the tokenizer makes of a text; `None` where it fails or panics, as some do on some."""
+    """The tokenizer's ids for a text; `None` if it fails or panics, as some tokenizers do."""
     try:
         return tokenizer.encode(text, add_special_tokens=False).ids
     except BaseException as error:
@@ -87,56 +94,66 @@ def ids_of(tokenizer: tokenizers.Tokenizer, text: str) -> list[int] | None:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether the library failed: a panic in it is no `Exception`, of a class of no module."""
+    """Whether the `tokenizers` library failed, rather than the program being interrupted.
+
+    A panic in its Rust code is not an `Exception`, and its class can't be imported to name it.
+    """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def space_before(tokenizer: tokenizers.Tokenizer) -> str:
-    """What decoding leaves of that which a tokenizer puts before every text."""
+    """What the tokenizer puts before every text and its decoder does not remove."""
     decoded = tokenizer.decode(ids_of(tokenizer, "a") or [])
     return decoded.removesuffix("a") if decoded.endswith("a") else ""
 
 
 def spells(text: str, decoded: str, space: str) -> bool:
-    """Whether they are the same, whatever is left of the spaces at the start."""
+    """Whether two decoded texts are the same, apart from spaces at the start.
+
+    >>> spells("a cat", " a cat", space=" "), spells("a cat", "a bat", space="")
+    (True, False)
+    """
     return text.lstrip(" ") == decoded.removeprefix(space).lstrip(" ")
 
 
 def misspelled(tokenizer: tokenizers.Tokenizer) -> set[int]:
-    """Added tokens that the library doesn't decode to what they stand for in a text.
+    """Ids of added tokens that the library does not decode to their own content.
 
-    Byte-level decoding takes their letters for bytes, which only ASCII survives.
+    Byte-level decoding takes their letters for bytes, which changes all but ASCII.
     """
     added = tokenizer.get_added_tokens_decoder().items()
     return {id for id, token in added if tokenizer.decode([id]) not in ("", token.content)}
 
 
 def _around(added: list[str]) -> Iterator[str]:
-    """Added tokens beside letters, spaces, line ends and each other."""
+    """Texts with a sample of the added tokens next to letters, spaces, line ends and each other."""
     for token in random.Random(0).sample(added, min(ADDED, len(added))):
         yield from (context.format(token) for context in CONTEXTS)
 
 
 def _random_texts(core: Tokenizer) -> Iterator[str]:
-    """The texts of random ids, by themselves and in lists, the same ones every time."""
-    draw = random.Random(0)
+    """The texts of random ids, one at a time and in lists; the same ones every time."""
+    rng = random.Random(0)
     few = core.vocab_size <= SINGLES
-    singles = range(core.vocab_size) if few else draw.sample(range(core.vocab_size), SINGLES)
+    singles = range(core.vocab_size) if few else rng.sample(range(core.vocab_size), SINGLES)
     sizes = (2, 3, 5, 8, 13) * 12
-    lists = [[draw.randrange(core.vocab_size) for _ in range(size)] for size in sizes]
+    lists = [[rng.randrange(core.vocab_size) for _ in range(size)] for size in sizes]
     for ids in (*([id] for id in singles), *lists):
         yield b"".join(core.token_bytes(id) or b"" for id in ids).decode(errors="ignore")
 
 
-def _behind_special(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None:
-    """Whether a text behind a special token gets the space in front that it should get."""
+def _disagreement_after_special(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> str | None:
+    """A text that the two encode differently after a special token, or `None`.
+
+    Tokenizers differ in whether they put a space before the text there.
+    """
     added = tokenizer.get_added_tokens_decoder()
     for id in [id for id, token in added.items() if token.special][:4]:
         text = f"a{added[id].content}a"
         ids = ids_of(tokenizer, text) or []
         if ids.count(id) == 1:
-            before, behind = ids[: ids.index(id) + 1], ids[ids.index(id) + 1 :]
+            before, after = ids[: ids.index(id) + 1], ids[ids.index(id) + 1 :]
             proposal = Bridge(core, core, []).start(before, before).propose([], b"a")
-            if not proposal.cut and proposal.ids != behind:
+            if not proposal.cut and proposal.ids != after:
                 return text
     return None

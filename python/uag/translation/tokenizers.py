@@ -1,4 +1,4 @@
-"""Hugging Face tokenizers: what they hold, and the ids of a prompt."""
+"""Hugging Face tokenizers: their special tokens, and the ids of a prompt."""
 
 from typing import cast
 
@@ -16,7 +16,7 @@ def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
     """The Rust tokenizer inside a fast tokenizer.
 
     Raises:
-        UnsupportedTokenizerError: if there is none.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
     """
     if isinstance(tokenizer, tokenizers.Tokenizer):
         return tokenizer
@@ -30,9 +30,9 @@ def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
 
 
 def plain_copy(json: str) -> tokenizers.Tokenizer:
-    """A copy that encodes a text by itself, alike every time.
+    """A copy that encodes nothing but the given text, and always in the same way.
 
-    To it special tokens in the text are text; nothing is cut off, padded or left to chance.
+    It takes special tokens in the text as plain text, and does not truncate, pad or use dropout.
     """
     copy = tokenizers.Tokenizer.from_str(json)
     copy.encode_special_tokens = True
@@ -50,12 +50,15 @@ def special_ids(tokenizer: AnyTokenizer) -> set[int]:
 
 
 def tokenizer_end_id(tokenizer: AnyTokenizer) -> int | None:
-    """The tokenizer's end-of-text id, where it names one."""
+    """The tokenizer's end-of-text id; `None` if it names none."""
     return cast("int | None", getattr(tokenizer, "eos_token_id", None))
 
 
 def token_id(tokenizer: AnyTokenizer, token: int | str) -> int:
-    """The id of a token given by id or by its content.
+    """The id of a token that is given by its id or by its content.
+
+    >>> token_id(target_tokenizer, 7), token_id(target_tokenizer, target_tokenizer.eos_token)
+    (7, 0)
 
     Raises:
         UnsupportedTokenizerError: if the tokenizer has no such token.
@@ -69,27 +72,27 @@ def token_id(tokenizer: AnyTokenizer, token: int | str) -> int:
 
 
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
-    """The ids a model reads for a prompt, with whatever its tokenizer puts around a text."""
+    """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
     if isinstance(tokenizer, tokenizers.Tokenizer):
         return tokenizer.encode(text).ids
     return cast("list[int]", tokenizer(text)["input_ids"])
 
 
 def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
-    """As `prompt_ids`, without what the tokenizer puts after a text: more text follows."""
+    """As `prompt_ids`, without what the tokenizer adds after a text: for text that continues."""
     whole = prompt_ids(tokenizer, text)
     _, after = _around(tokenizer)
     return whole[: len(whole) - after]
 
 
 def prefix_ids(tokenizer: AnyTokenizer) -> list[int]:
-    """What the tokenizer puts before a text: beginning-of-text, usually, or nothing."""
+    """The ids that the tokenizer adds before a text: usually beginning-of-text, or nothing."""
     before, _ = _around(tokenizer)
     return prompt_ids(tokenizer, "a")[:before]
 
 
 def _around(tokenizer: AnyTokenizer) -> tuple[int, int]:
-    """How many ids the tokenizer puts before and after a text: seen on a short one."""
+    """How many ids the tokenizer adds before and after a text, found with a short one."""
     whole = prompt_ids(tokenizer, "a")
     if isinstance(tokenizer, tokenizers.Tokenizer):
         bare = tokenizer.encode("a", add_special_tokens=False).ids

@@ -27,7 +27,7 @@ impl Texts {
         guarded(|| Ok(Self(Mutex::new(uag::lookup::Texts::new(limit)))))
     }
 
-    // Whoever waits for the lock must not hold the GIL, which the holder might want.
+    // A thread that waits for the lock must not hold the GIL: the lock's holder may need it.
     fn remember(&self, py: Python, text: &[u8]) -> PyResult<bool> {
         py.detach(|| guarded(|| Ok(self.lock().remember(text))))
     }

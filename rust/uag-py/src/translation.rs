@@ -75,7 +75,7 @@ impl Translation {
     }
 }
 
-/// A word of the core, or of whoever makes such a value in Python.
+/// A word given in Python; those of the core are static.
 fn word(word: &str) -> Cow<'static, str> {
     if word.is_empty() { Cow::Borrowed("") } else { Cow::Owned(word.to_owned()) }
 }

@@ -29,7 +29,8 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// An earlier call of the same [`Translation`](crate::Translation) failed, and left it unusable.
+    /// An earlier call of the same [`Translation`](crate::Translation) failed, and left it
+    /// unusable.
     #[error("unusable: an earlier call failed half-way; begin a new one")]
     Broken,
 }

@@ -1,10 +1,13 @@
 //! The shape of a `tokenizer.json`, read without copying the strings of the vocabulary.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::bytes;
 
 /// What `tokenizers.Tokenizer.to_str()` writes, as far as encoding depends on it. The
 /// post-processor, padding and truncation act on prompts, not inside a text.
@@ -20,6 +23,31 @@ pub struct Spec<'a> {
     pub decoder: Value,
     #[serde(borrow)]
     pub model: Model<'a>,
+}
+
+impl Spec<'_> {
+    /// Byte-level BPE without a pre-tokenizer's pattern: the bytes, then what the merges make.
+    pub fn from_merges(merges: &[(&[u8], &[u8])]) -> Self {
+        let spelled = |token: &[u8]| token.iter().map(|&byte| bytes::byte_char(byte)).collect::<String>();
+        let mut ids: Vec<(Cow<str>, u32)> = (0..=255).map(|byte| (spelled(&[byte]).into(), byte.into())).collect();
+        let mut known = HashSet::new();
+        let mut pairs = Vec::with_capacity(merges.len());
+        for (left, right) in merges {
+            let joined = [*left, *right].concat();
+            if joined.len() > 1 && known.insert(joined.clone()) {
+                ids.push((spelled(&joined).into(), ids.len() as u32));
+            }
+            pairs.push(MergeSpec(spelled(left).into(), spelled(right).into()));
+        }
+        let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false});
+        Spec {
+            added_tokens: Vec::new(),
+            normalizer: Value::Null,
+            pre_tokenizer: byte_level.clone(),
+            decoder: byte_level,
+            model: Model { vocab: VocabSpec::Ids(ids), merges: Some(pairs), ..Model::default() },
+        }
+    }
 }
 
 /// One entry of `added_tokens`.
@@ -40,7 +68,7 @@ pub struct AddedToken {
 }
 
 /// The model; which kind it is follows from `type` or, in older files, from its fields.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 pub struct Model<'a> {
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
@@ -73,11 +101,17 @@ pub enum VocabSpec<'a> {
     Scores(Vec<(Cow<'a, str>, f64)>),
 }
 
+impl Default for VocabSpec<'_> {
+    fn default() -> Self {
+        Self::Ids(Vec::new())
+    }
+}
+
 /// A merge, written `["a", "b"]` or, in older files, `"a b"`.
 #[derive(Debug)]
 pub struct MergeSpec<'a>(pub Cow<'a, str>, pub Cow<'a, str>);
 
-/// A borrowed string where the file allows it: `Cow<str>` by itself always copies.
+/// A borrowed string where the file allows it: `Cow<str>` alone always copies.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,4 +1,5 @@
-//! What a file or a text may ask for at most. Each bounds memory or time that an input could otherwise choose.
+//! What a file or a text may ask for at most. Each bounds memory or time that an input could
+//! otherwise choose.
 
 /// Ids above this are taken for damage in the file, not for a vocabulary.
 pub(crate) const MAX_ID: u32 = 1 << 24;

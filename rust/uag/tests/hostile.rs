@@ -1,4 +1,5 @@
-//! Files and texts made to do harm: refused, or read in memory and time that their size accounts for.
+//! Files and texts made to do harm: refused, or read in memory and time that their size accounts
+//! for.
 
 mod common;
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use common::{byte_level, metaspace};
 use serde_json::{Value, json};
-use uag::{Bridge, Cut, Encode, Error, IncrementalEncoder, Token, Tokenizer};
+use uag::{Bridge, Cause, Cut, Encode, Error, IncrementalEncoder, Token, Tokenizer};
 
 /// In the place of the real tokenizer.
 struct None;
@@ -76,7 +77,7 @@ fn long_spellings_go_the_slow_way() {
     }
 }
 
-/// Twice as long with each merge, up to so many bytes.
+/// Merges of which each doubles the token, up to a length in bytes.
 fn doubling(longest: usize) -> String {
     let mut vocab: Vec<String> = (0..=255).map(|byte| uag::bytes::byte_char(byte).to_string()).collect();
     let mut merges = Vec::new();
@@ -103,7 +104,8 @@ fn long_tokens_are_merged_as_short_ones() {
     assert!(slow.reason().is_some_and(|reason| reason.contains("more than 1024 characters")), "{:?}", slow.reason());
 }
 
-/// Each of the merges takes the place of the one before it: what a text ends with decides how it begins.
+/// Each of the merges takes the place of the one before it: what a text ends with decides how it
+/// begins.
 #[test]
 fn merges_that_depend_on_each_other_are_followed_to_the_start() {
     let letters: Vec<String> = ('\u{4e00}'..'\u{5600}').map(String::from).collect();
@@ -134,7 +136,7 @@ fn marks_without_end_are_found_not_to_be_normal_soon() {
     assert!(!stream(&json.to_string(), (normal + "\u{323}").as_bytes()).exact());
 }
 
-/// The byte that is none of a character hid the `▁` before it, once it was gone.
+/// A byte that belongs to no character hid the `▁` before it, after it was cut off.
 #[test]
 fn what_makes_a_text_inexact_is_found_before_what_else_does() {
     let mut stream = stream(&metaspace(&["a"], &[]), b"a\xe2\x96\x81a\xffa");
@@ -144,23 +146,24 @@ fn what_makes_a_text_inexact_is_found_before_what_else_does() {
     assert!(!stream.exact());
 }
 
-/// The first of the assistant's ids may carry a space that the text doesn't have, where the target has begun the text
-/// with half of a character, too.
+/// The first of the assistant's ids may carry a space that the text doesn't have, where the target
+/// has begun the text with half of a character, too.
 #[test]
 fn a_draft_goes_on_with_a_character_that_begins_the_text() {
     let target = Arc::new(Tokenizer::from_json(&byte_level(&["a"], &[], false, true)).expect("it is one"));
     let json = metaspace(&["a", " "], &[]);
     let assistant = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
     let bridge = Arc::new(Bridge::new(target, assistant, &[]));
-    let mut sequence = bridge.start(&[], &[]).expect("short");
-    sequence.commit(&[0xC3]).expect("short");
-    assert_eq!((sequence.held(), sequence.assistant_ids()), (1, &[][..]));
+    let mut translation = bridge.start(&[], &[]).expect("short");
+    translation.commit(&[0xC3]).expect("short");
+    assert_eq!((translation.held(), translation.assistant_ids()), (1, &[][..]));
     let space = 257;
-    let proposal = sequence.propose(&[space, 0xC3, 0xA9]).expect("short");
+    let proposal = translation.propose(&[space, 0xC3, 0xA9]).expect("short");
     assert_eq!((proposal.ids, proposal.cut), (vec![0xA9], Cut::No));
 }
 
-/// What spells a special token is text, and no other token begins inside it: until the text is cut there.
+/// What spells a special token is text, and no other token begins inside it: until the text is cut
+/// there.
 #[test]
 fn a_token_is_found_once_the_special_one_around_it_is_cut() {
     let token = |id: u32, content: &str, special: bool| json!({"id": id, "content": content, "special": special});
@@ -202,7 +205,45 @@ fn tokens_without_bytes_are_not_overlooked() {
     let json = byte_level(&["a"], &[], false, true);
     let tokenizer = Arc::new(Tokenizer::through(&json, Box::new(Trailing), "asked for").expect("read"));
     let plain = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
-    let mut sequence = Arc::new(Bridge::new(tokenizer, plain, &[])).start(&[97], &[97]).expect("short");
-    let proposal = sequence.propose(&[]).expect("short");
+    let mut translation = Arc::new(Bridge::new(tokenizer, plain, &[])).start(&[97], &[97]).expect("short");
+    let proposal = translation.propose(&[]).expect("short");
     assert_eq!((&proposal.ids[..], proposal.exact), (&[][..], false), "the tokenizer gives 97 and 5");
+}
+
+/// After a failed round the two sides may differ: there is no other one.
+#[test]
+fn a_translation_that_failed_is_broken() {
+    struct Refusing;
+
+    impl Encode for Refusing {
+        fn encode(&self, text: &str) -> Result<Vec<Token>, String> {
+            if text.contains('!') {
+                return Err("no".into());
+            }
+            Ok(text.bytes().zip(1..).map(|(id, end)| Token { id: id.into(), end }).collect())
+        }
+    }
+
+    let json = byte_level(&["a"], &[], false, true);
+    let slow = Arc::new(Tokenizer::through(&json, Box::new(Refusing), "asked for").expect("read"));
+    let fast = Arc::new(Tokenizer::from_json(&json).expect("it is one"));
+    let bridge = Arc::new(Bridge::new(fast, slow, &[]));
+    let mut text = bridge.start(&[97], &[97]).expect("short");
+    text.propose(&[98]).expect("short");
+    assert!(!text.is_broken());
+    let failed = text.commit(&[33]).expect_err("refused");
+    assert_eq!(failed, Error::Encode { bytes: 2, reason: "no".into() });
+    assert!(text.is_broken());
+    assert_eq!(text.propose(&[98]), Err(Error::Broken));
+    assert_eq!(text.commit(&[98]), Err(Error::Broken));
+    assert_eq!(Error::Broken.to_string(), "unusable: an earlier call failed half-way; begin a new one");
+}
+
+#[test]
+fn cuts_and_causes_have_words() {
+    let cuts = [Cut::No, Cut::Special, Cut::NoText, Cut::Mismatch, Cut::NotRepresentable].map(|cut| cut.to_string());
+    assert_eq!(cuts, ["", "special", "no text", "mismatch", "not representable"]);
+    let causes = [Cause::None, Cause::Ahead, Cause::Text, Cause::Boundary, Cause::Special, Cause::Unfinished]
+        .map(|c| c.to_string());
+    assert_eq!(causes, ["", "ahead", "text", "boundary", "special", "unfinished"]);
 }

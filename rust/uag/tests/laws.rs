@@ -1,10 +1,10 @@
-//! Laws of streams and sequences, against slow references, on small random tokenizers.
+//! Laws of encoders and translations, against slow references, on small random tokenizers.
 
 mod common;
 
 use std::sync::Arc;
 
-use common::{byte_level, metaspace, reference, unigram};
+use common::{byte_level, metaspace, most_probable, reference, unigram};
 use proptest::prelude::*;
 use uag::{Bridge, Cut, IncrementalEncoder, Tokenizer};
 
@@ -28,7 +28,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(unit, 0..40).prop_map(|units| units.concat())
 }
 
-/// Text behind a draft, mostly none.
+/// Text after a draft, mostly none.
 fn looked_up() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![2 => Just(Vec::new()), 1 => text()]
 }
@@ -105,7 +105,8 @@ proptest! {
         prop_assert_eq!(spelled, text);
     }
 
-    /// A text without added tokens or white space is one piece: its tokens are those of merging it the slow way.
+    /// A text without added tokens or white space is one piece: its tokens are those of merging it
+    /// the slow way.
     #[test]
     fn merging_is_the_textbook_loop(picks in prop::collection::vec((0..20usize, 0..20usize), 0..20), text in "[abc]{1,200}") {
         let json = byte_level(&["a", "b", "c"], &picks, false, false);
@@ -117,7 +118,20 @@ proptest! {
         prop_assert_eq!(stream.ids(0).collect::<Vec<_>>(), reference(&json, &text));
     }
 
-    /// Candidates spell the draft, committed ids stay, and the edit turns the assistant's cache into its text's tokens.
+    /// However a text without spaces grew, its Unigram tokens are those of the best of all
+    /// segmentations.
+    #[test]
+    fn unigram_is_the_best_segmentation(picks in prop::collection::vec((0..20usize, 0..20usize), 0..30), text in "[abc日1]{1,60}") {
+        let json = unigram(&picks);
+        let mut encoder = IncrementalEncoder::new(Arc::new(Tokenizer::from_json(&json).expect("it is one")), true);
+        for part in text.as_bytes().chunks(5) {
+            encoder.append(part).expect("short");
+        }
+        prop_assert_eq!(encoder.ids(0).collect::<Vec<_>>(), most_probable(&json, &text));
+    }
+
+    /// Candidates spell the draft, committed ids stay, and the edit turns the assistant's cache
+    /// into its text's tokens.
     #[test]
     fn a_round_keeps_both_sides_in_step(
         (target, _) in tokenizers(), (assistant, _) in tokenizers(), prompt in text(),
@@ -133,11 +147,11 @@ proptest! {
             stream.ids(0).collect::<Vec<_>>()
         };
         let bridge = Arc::new(Bridge::new(Arc::clone(&target), Arc::clone(&assistant), &[(256, 256)]));
-        let mut sequence = bridge.start(&ids(&target), &ids(&assistant)).expect("short");
-        let mut committed = sequence.target_ids().to_vec();
+        let mut translation = bridge.start(&ids(&target), &ids(&assistant)).expect("short");
+        let mut committed = translation.target_ids().to_vec();
         for (draft, looked_up, accepted, own) in rounds {
-            let cached: Vec<u32> = sequence.assistant_ids().iter().chain(&draft).copied().collect();
-            let proposal = sequence.propose_then(&draft, &looked_up).expect("short");
+            let cached: Vec<u32> = translation.assistant_ids().iter().chain(&draft).copied().collect();
+            let proposal = translation.propose_then(&draft, &looked_up).expect("short");
             prop_assert_eq!(proposal.ids.len(), proposal.draft_ends.len());
             let beyond = proposal.draft_ends.iter().filter(|&&end| end as usize > draft.len()).count();
             prop_assert!(proposal.draft_ends.is_sorted() && (beyond == 0 || !looked_up.is_empty()));
@@ -148,20 +162,20 @@ proptest! {
                 prop_assert_eq!(proposal.draft_ends.last().map(|&end| end as usize), Some(draft.len() + beyond));
                 prop_assert!(beyond > 0);
             }
-            prop_assert_eq!(&sequence.propose_then(&draft, &looked_up).expect("short"), &proposal, "asking again changes nothing");
+            prop_assert_eq!(&translation.propose_then(&draft, &looked_up).expect("short"), &proposal, "asking again changes nothing");
             let emitted: Vec<u32> = proposal.ids.iter().take(accepted).chain(&own).copied().collect();
-            let edit = sequence.commit(&emitted).expect("short");
+            let edit = translation.commit(&emitted).expect("short");
             committed.extend(&emitted);
-            prop_assert_eq!(sequence.target_ids(), &committed[..]);
+            prop_assert_eq!(translation.target_ids(), &committed[..]);
             let after: Vec<u32> = cached[..edit.keep].iter().chain(&edit.feed).copied().collect();
-            prop_assert_eq!(sequence.assistant_ids(), &after[..]);
+            prop_assert_eq!(translation.assistant_ids(), &after[..]);
             prop_assert!(edit.feed.first() != cached.get(edit.keep) || edit.feed.is_empty(), "nothing is fed that stays");
         }
     }
 }
 
-/// A run without a single split, appended a few bytes at a time with drafts that are taken back: if a step cost the
-/// length of the run, this would take minutes.
+/// A run without a single split, appended a few bytes at a time with drafts that are taken back: if
+/// a step cost the length of the run, this would take minutes.
 #[test]
 fn long_runs_stay_linear() {
     let merges: Vec<(usize, usize)> = (0..12).map(|i| (i, i)).collect();

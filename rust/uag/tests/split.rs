@@ -278,7 +278,7 @@ fn unknown_parts_are_refused() {
         (json!({"type": "ByteLevel", "use_regex": "yes"}), "use_regex"),
         (json!([]), "type"),
     ] {
-        let error = Splitter::from_json(&json).expect_err(part);
+        let error = Splitter::from_json(&json).expect_err(part).to_string();
         assert!(error.starts_with("pre_tokenizer: "), "{error}");
         assert!(error.contains(part), "{error}");
     }

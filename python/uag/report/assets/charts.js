@@ -1,4 +1,4 @@
-// Charts are drawn at the width that they have, and again when it changes.
+// Charts are drawn at their actual width, and again when it changes.
 
 const SVG = "http://www.w3.org/2000/svg";
 const EDGE = { left: 38, right: 10, top: 10, bottom: 26 };
@@ -194,20 +194,20 @@ function chartsOf(text) {
   const noConfidence = none || (!text.by_confidence.length &&
     "not recorded: how far to draft did not depend on the assistant's confidence");
   const charts = [
-    ["Acceptance by position", "Bars: ids accepted once those before them were. Line: drafts that got so far.", positions, none],
-    ["Acceptance by confidence", "The assistant's probability of an id against how often it was accepted; dashed: as sure as right.", confidences, noConfidence],
+    ["Acceptance by position", "Bars: ids accepted if all before them were. Line: share of drafts that got this far.", positions, none],
+    ["Acceptance by confidence", "How often an id was accepted, by the assistant's probability of it; dashed: both equal.", confidences, noConfidence],
     ["Drafted and accepted", "Assistant ids by round: drafted (light) and accepted.", drafts, none],
-    ["Tokens per forward pass", "Along the rounds, a moving mean; dashed: plain decoding.", pace, false],
-    ["Tokens by forward passes", "Of the target; dashed: plain decoding, a token a pass.",
+    ["Tokens per forward pass", "Moving mean over the rounds; dashed: plain decoding.", pace, false],
+    ["Tokens by forward passes", "Passes of the target; dashed: plain decoding, one token per pass.",
       (each, width) => cumulative(each, width, () => 1, 1), false],
   ];
   if (text.plain_seconds) {
     charts.push(["Tokens by seconds", text.plain_measured
       ? "Dashed: plain decoding of the same prompt, as measured."
-      : "Dashed: plain decoding, at the pace of the rounds without a draft.",
+      : "Dashed: plain decoding, at the speed of the rounds without a draft.",
     (each, width) => cumulative(each, width, (round) => round.seconds ?? 0, each.plain_seconds), false]);
   }
-  charts.push(["Time by phase", `In all ${brief(totalSeconds(text) * 1000)} ms.`, phases, false]);
+  charts.push(["Time by phase", `${brief(totalSeconds(text) * 1000)} ms in total.`, phases, false]);
   return charts;
 }
 

@@ -2,17 +2,17 @@
 
 const BATCH = 40; // cards of rounds that are made at once, as they come into view
 const CAUSES = {
-  ahead: "the draft ran on past what was written",
-  text: "the target wrote something else",
+  ahead: "the draft is longer than what was written",
+  text: "the target wrote a different text",
   boundary: "the text is the same, but its tokens end elsewhere",
   special: "a special token is on one side only",
   unfinished: "the text ends inside a character",
 };
 const CUTS = {
   special: "The draft was cut at a special token without a counterpart.",
-  failed: "The draft could not be translated; from here on the target goes on by itself.",
-  "no text": "The draft was cut at an id that stands for no text.",
-  mismatch: "The draft does not begin with the rest of the character that the target has begun.",
+  failed: "The draft could not be translated; from here on the target continues alone.",
+  "no text": "The draft was cut at an id without text.",
+  mismatch: "The draft does not begin with the missing bytes of the target's last character.",
   "not representable": "The target's vocabulary can't spell the draft.",
 };
 
@@ -90,9 +90,9 @@ function showFigures() {
     [text.rounds.length.toLocaleString("en"), "rounds"],
     [brief(tokens / seconds), "tokens a second"],
   ];
-  // A comparison has timed both in turn, which tells more than this one run.
+  // A comparison has timed both, interleaved, which is more reliable than this one run.
   if (text.plain_seconds && !text.plain_measured) {
-    figures.push([((text.plain_seconds * tokens) / seconds).toFixed(2) + "\u00d7", "the pace of its rounds without a draft"]);
+    figures.push([((text.plain_seconds * tokens) / seconds).toFixed(2) + "\u00d7", "the speed of its rounds without a draft"]);
   }
   at("figures").replaceChildren(...figures.map(([value, name]) =>
     element("div", {}, element("b", { textContent: value }), element("span", { textContent: name }))));
@@ -206,7 +206,7 @@ function moreRounds() {
     cards.push(shownRounds - start > 1 ? plainCard(start, shownRounds) : card(start));
   }
   at("rounds").append(...cards);
-  // An observer tells of a change only: there may be room for more.
+  // The observer reports changes only, and there may be room for more.
   if (cards.length && at("more").getBoundingClientRect().top < innerHeight + 600) requestAnimationFrame(moreRounds);
 }
 
@@ -294,7 +294,7 @@ function remarks(round) {
   const dropped = round.dropped ?? [];
   if (dropped.length) said.push([`The assistant dropped `, ...tokens(dropped), `because ${CAUSES[round.cause] ?? round.cause}.`]);
   const unread = (round.candidates ?? []).length - (round.read ?? 0);
-  if (unread > 0) said.push([`Candidates not read, since a pass has one of few widths: ${unread}.`]);
+  if (unread > 0) said.push([`Candidates left out of the pass, whose width is rounded down: ${unread}.`]);
   return said.map((parts) => element("p", { className: "why" }, ...parts));
 }
 

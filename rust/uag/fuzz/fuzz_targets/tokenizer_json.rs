@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 fuzz_target!(|data: &[u8]| uag_fuzz::tokenizer_json(data));
 
-// Bytes that are changed at random are mostly no JSON any more: half of the time the tree is changed, or what follows it.
+// Bytes that are changed at random are mostly no JSON any more: half of the time the tree is
+// changed, or what follows it.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let mut draw = Draw(u64::from(seed) | 1 << 40);
     let json = data[..size].iter().position(|&byte| byte == 0).unwrap_or(size);

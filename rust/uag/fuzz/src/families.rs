@@ -1,4 +1,5 @@
-//! A small, complete tokenizer of each kind: what streams are fuzzed with, and where the fuzzing of files begins.
+//! A small, complete tokenizer of each kind: what streams are fuzzed with, and where the fuzzing of
+//! files begins.
 
 use std::sync::Arc;
 
@@ -257,7 +258,8 @@ pub fn families() -> Vec<(&'static str, String)> {
     all.into_iter().map(|(name, tokenizer)| (name, tokenizer.to_string())).collect()
 }
 
-/// In the place of the real tokenizer, on the slow path: some tokens for words, with ends as a hostile one may give.
+/// In the place of the real tokenizer, on the slow path: some tokens for words, with ends as a
+/// hostile one may give.
 pub(crate) struct Words {
     pub(crate) size: u32,
     /// Whether it refuses texts with a digit 0.

@@ -1,4 +1,5 @@
-//! What is fuzzed, and the laws it is held to. `tests/corpus.rs` runs the kept inputs through the same functions.
+//! What is fuzzed, and the laws it is held to. `tests/corpus.rs` runs the kept inputs through the
+//! same functions.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;

@@ -77,7 +77,7 @@ impl<'a> Side<'a> {
 struct Pair<'a> {
     target: Side<'a>,
     assistant: Side<'a>,
-    sequence: Translation,
+    translation: Translation,
     target_ids: Vec<u32>,
     /// As long as all of it is text, and began as its own encoding.
     text: Option<Vec<u8>>,
@@ -107,9 +107,13 @@ pub(crate) fn rounds(target: &Arc<Tokenizer>, assistant: &Arc<Tokenizer>, choice
     let is_text = shape & 6 != 6
         && target.spelled(&target_ids, true).as_ref() == Some(&prompt)
         && assistant.spelled(&assistant_ids, true).as_ref() == Some(&prompt);
-    let sequence = Arc::new(bridge).start(&target_ids, &assistant_ids).expect("short");
-    assert_eq!((sequence.target_ids(), sequence.assistant_ids()), (&target_ids[..], &assistant_ids[..]), "they stay");
-    let mut pair = Pair { target, assistant, sequence, target_ids, text: is_text.then_some(prompt) };
+    let translation = Arc::new(bridge).start(&target_ids, &assistant_ids).expect("short");
+    assert_eq!(
+        (translation.target_ids(), translation.assistant_ids()),
+        (&target_ids[..], &assistant_ids[..]),
+        "they stay"
+    );
+    let mut pair = Pair { target, assistant, translation, target_ids, text: is_text.then_some(prompt) };
     while !choices.is_empty() && pair.target_ids.len() < LONGEST {
         pair.round(choices);
     }
@@ -119,29 +123,29 @@ impl Pair<'_> {
     fn round(&mut self, choices: &mut Reader) {
         let shape = choices.byte();
         let draft = self.draft(shape & 1 == 0, choices);
-        let behind = if shape & 2 == 0 { Vec::new() } else { choices.text() };
-        let cached = [self.sequence.assistant_ids(), &draft].concat();
-        let proposal = self.sequence.propose_then(&draft, &behind).expect("short");
-        assert_eq!(self.sequence.propose_then(&draft, &behind).expect("short"), proposal, "asking changes nothing");
+        let after = if shape & 2 == 0 { Vec::new() } else { choices.text() };
+        let cached = [self.translation.assistant_ids(), &draft].concat();
+        let proposal = self.translation.propose_then(&draft, &after).expect("short");
+        assert_eq!(self.translation.propose_then(&draft, &after).expect("short"), proposal, "asking changes nothing");
         assert_eq!(proposal.ids.len(), proposal.draft_ends.len());
         assert!(proposal.draft_ends.is_sorted() && !proposal.draft_ends.contains(&0));
         if let Some(text) = &self.text {
-            self.check(text, &draft, &behind, &proposal);
+            self.check(text, &draft, &after, &proposal);
         }
         let mut emitted: Vec<u32> = proposal.ids.iter().take(choices.below(16)).copied().collect();
         emitted.extend((0..shape >> 5 & 3).map(|_| self.target.any_id(choices)));
         let new = self.target.spelled(&emitted, self.target_ids.is_empty());
         self.text = self.text.take().zip(new).map(|(text, new)| [text, new].concat());
         self.target_ids.extend(&emitted);
-        let edit = self.sequence.commit(&emitted).expect("short");
-        let ids = self.sequence.assistant_ids();
-        assert_eq!(self.sequence.target_ids(), self.target_ids, "what is committed stays");
+        let edit = self.translation.commit(&emitted).expect("short");
+        let ids = self.translation.assistant_ids();
+        assert_eq!(self.translation.target_ids(), self.target_ids, "what is committed stays");
         assert_eq!(ids, [&cached[..edit.keep], &edit.feed].concat(), "an edit of what is cached");
         assert!(edit.feed.is_empty() || edit.feed.first() != cached.get(edit.keep), "nothing is fed that stays");
         if let Some(text) = &self.text {
             let own = fresh(self.assistant.tokenizer, true, text);
             assert!(own.ids(0).eq(ids.iter().copied()), "the assistant reads its own encoding");
-            assert_eq!(own.held().len(), self.sequence.held());
+            assert_eq!(own.held().len(), self.translation.held());
         }
     }
 
@@ -152,21 +156,21 @@ impl Pair<'_> {
         }
         let more = [self.text.clone().unwrap_or_default(), choices.text()].concat();
         let ids: Vec<u32> = fresh(self.assistant.tokenizer, true, &more).ids(0).collect();
-        let new = ids.strip_prefix(self.sequence.assistant_ids()).unwrap_or(&ids);
+        let new = ids.strip_prefix(self.translation.assistant_ids()).unwrap_or(&ids);
         new[..new.len().min(64)].to_vec()
     }
 
     /// Candidates spell the draft, and are the tokenizer's own where they are said to be.
-    fn check(&self, text: &[u8], draft: &[u32], behind: &[u8], proposal: &Proposal) {
+    fn check(&self, text: &[u8], draft: &[u32], after: &[u8], proposal: &Proposal) {
         let words = draft.iter().take_while(|&&id| self.assistant.spelled(&[id], false).is_some()).count();
-        let drafted = self.assistant.spelled(&draft[..words], self.sequence.assistant_ids().is_empty());
+        let drafted = self.assistant.spelled(&draft[..words], self.translation.assistant_ids().is_empty());
         let drafted = drafted.expect("each of them spells something");
-        let held = if draft.is_empty() { &[] } else { &text[text.len() - self.sequence.held()..] };
+        let held = if draft.is_empty() { &[] } else { &text[text.len() - self.translation.held()..] };
         let Some(new) = drafted.strip_prefix(held) else {
             assert!(proposal.ids.is_empty() && (proposal.cut != Cut::No || held.starts_with(&drafted)));
             return;
         };
-        let new = [new, if words == draft.len() { behind } else { &[] }].concat();
+        let new = [new, if words == draft.len() { after } else { &[] }].concat();
         let special = proposal.ids.last().is_some_and(|&id| Some(id) == self.target.special);
         let ids = &proposal.ids[..proposal.ids.len() - usize::from(special)];
         let candidates = self.target.spelled(ids, self.target_ids.is_empty()).expect("candidates carry text");

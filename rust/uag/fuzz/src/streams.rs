@@ -74,7 +74,8 @@ impl Textbook {
     }
 }
 
-/// The first three bytes choose what is done with which tokenizers, the others what it is done with.
+/// The first three bytes choose what is done with which tokenizers, the others what it is done
+/// with.
 pub fn streams(data: &[u8]) {
     let mut choices = Reader::new(data);
     let kind = choices.byte();

@@ -41,7 +41,8 @@ pub fn tokenizer_json(data: &[u8]) {
     edits(&tokenizer, &mut Reader::new(choices));
     rounds(&tokenizer, &tokenizer, &mut Reader::new(choices));
     let through = |refuses| Tokenizer::through(json, Box::new(Words { size, refuses }), "asked for");
-    // Not each can be read so: the spelling of a Unigram's decoder, say, may be one that only texts need.
+    // Not each can be read so: the spelling of a Unigram's decoder, say, may be one that only texts
+    // need.
     if let Ok(slow) = through(false) {
         rounds(&tokenizer, &Arc::new(slow), &mut Reader::new(choices));
     }

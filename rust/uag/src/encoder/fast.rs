@@ -1,8 +1,8 @@
 //! The fast encoder: exact, in time proportional to what is new.
 //!
-//! A text is cut at added tokens into stretches, and each stretch into pieces that the model encodes
-//! one by one. Every piece knows how much of the text decided it, so a change drops those pieces that
-//! depend on what changed, and scanning goes on from there.
+//! A text is cut at added tokens into stretches, and each stretch into pieces that the model
+//! encodes one by one. Every piece knows how much of the text decided it, so a change drops those
+//! pieces that depend on what changed, and scanning goes on from there.
 
 use std::ops::Range;
 
@@ -17,7 +17,8 @@ use crate::utf8;
 
 use super::text::EncodedText;
 
-/// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their end is.
+/// Pieces longer than this (in bytes) are not encoded anew when they grow: only a window at their
+/// end is.
 const LONG: usize = 48;
 
 /// A piece of the text. Its tokens are `tokens[first..]` up to the next piece's.
@@ -94,8 +95,8 @@ impl FastEncoder {
         self.unfaithful == OPEN && self.unspaced == OPEN
     }
 
-    /// Brings pieces and tokens up to date, given that `text.bytes[..keep]` is as it was. Returns how
-    /// many tokens at the start are certainly unchanged.
+    /// Brings pieces and tokens up to date, given that `text.bytes[..keep]` is as it was. Returns
+    /// how many tokens at the start are certainly unchanged.
     pub(super) fn update(&mut self, path: &FastPath, text: &mut EncodedText, keep: usize) -> usize {
         self.check_faithful(path, text, keep);
         let (mut piece, common) = self.rewind(path, text.tokens.len(), keep);
@@ -119,8 +120,8 @@ impl FastEncoder {
         stable.min(piece.first)
     }
 
-    /// Drops all that depends on more than `text[..keep]`. Returns the first piece to scan again, and
-    /// how much of the text it has in common with the piece that was there.
+    /// Drops all that depends on more than `text[..keep]`. Returns the first piece to scan again,
+    /// and how much of the text it has in common with the piece that was there.
     fn rewind(&mut self, path: &FastPath, tokens: usize, keep: usize) -> (Piece, usize) {
         let mut piece = match self.pieces.last() {
             Some(last) if last.added => Piece::new(last.end, last.end, tokens),
@@ -172,8 +173,8 @@ impl FastEncoder {
         StretchEnd { at: added.map_or(text.len(), |hit| hit.start), added, sure }
     }
 
-    /// Finds the end of `piece` and encodes it, and makes it the piece that follows. Returns how many
-    /// tokens are certainly unchanged.
+    /// Finds the end of `piece` and encodes it, and makes it the piece that follows. Returns how
+    /// many tokens are certainly unchanged.
     fn encode_next(&mut self, path: &FastPath, text: &mut EncodedText, piece: &mut Piece, end: &StretchEnd) -> usize {
         let Piece { start, stretch, first, .. } = *piece;
         let scan = path.pieces.scan(&text.bytes[..end.at], start, piece.state.clip(end.at));
@@ -187,7 +188,7 @@ impl FastEncoder {
         if scan.kind == PieceKind::Unspaced {
             self.unspaced = self.unspaced.min(start);
         }
-        // The space is put before text, and an added token at its start is none.
+        // The space is put before text, and an added token at the start isn't text.
         let lead_alone = end.at <= text.lead && end.added.is_some();
         let stable = if scan.kind == PieceKind::Silent || lead_alone {
             text.tokens.truncate(first);
@@ -261,8 +262,9 @@ impl FastEncoder {
         self.unfaithful = self.unfaithful.min(changed.unwrap_or(broken));
     }
 
-    /// Appends the tokens of the text from `at` on to `out`: those from `next` on, or where `forced`,
-    /// as no token ends there, those of the rest of the piece alone and then those of all after it.
+    /// Appends the tokens of the text from `at` on to `out`: those from `next` on, or where
+    /// `forced`, as no token ends there, those of the rest of the piece alone and then those of all
+    /// after it.
     pub(super) fn continuation(
         &mut self,
         path: &FastPath,
@@ -280,7 +282,8 @@ impl FastEncoder {
         }
     }
 
-    /// Encodes what is left at `at` of the piece around it; returns the first token of the next piece.
+    /// Encodes what is left at `at` of the piece around it; returns the first token of the next
+    /// piece.
     fn rest_of_piece(&mut self, path: &FastPath, text: &EncodedText, at: usize, out: &mut Vec<Token>) -> usize {
         let index = self.pieces.len() - 1 - self.pieces.iter().rev().take_while(|piece| piece.start > at).count();
         let end = self.pieces[index].end;
@@ -293,7 +296,8 @@ impl FastEncoder {
     }
 }
 
-/// Whether the tokenizer puts a space before text that follows an added token and begins with `first`.
+/// Whether the tokenizer puts a space before text that follows an added token and begins with
+/// `first`.
 fn gets_space(prefix: Prefix, first: u8) -> bool {
     match prefix {
         Prefix::None | Prefix::FirstUnlessSpace => false,

@@ -21,8 +21,8 @@ use text::EncodedText;
 /// until the rest arrives. Text that spells a special token stays text, as with
 /// `encode_special_tokens = True` in the `tokenizers` library.
 ///
-/// Cost of [`splice`](Self::splice): proportional to the bytes that are new, whatever the length of the
-/// text (on the slow path: proportional to the text).
+/// Cost of [`splice`](Self::splice): proportional to the bytes that are new, whatever the length of
+/// the text (on the slow path: proportional to the text).
 #[derive(Debug)]
 pub struct IncrementalEncoder {
     tokenizer: Arc<Tokenizer>,
@@ -136,8 +136,8 @@ impl IncrementalEncoder {
         self.splice(len, &[])
     }
 
-    /// Replaces all after the first `len` bytes by `bytes`. Returns how many tokens at the start are
-    /// certainly unchanged; those after may be equal or not.
+    /// Replaces all after the first `len` bytes by `bytes`. Returns how many tokens at the start
+    /// are certainly unchanged; those after may be equal or not.
     ///
     /// # Errors
     /// [`Error::TooLong`], before anything changes; on the slow path [`Error::Encode`], after which the
@@ -180,9 +180,10 @@ impl IncrementalEncoder {
     }
 
     /// Puts the tokens of the text after its first `from` bytes, an unfinished character included,
-    /// in `out`: those of its encoding if one ends there, else those of the rest of that piece alone,
-    /// and of all after it. `fresh`: there is no token before them, not even one for a space put
-    /// before the text. Returns whether they begin at a boundary that the text's encoding doesn't have.
+    /// in `out`: those of its encoding if one ends there, else those of the rest of that piece
+    /// alone, and of all after it. `fresh`: there is no token before them, not even one for a space
+    /// put before the text. Returns whether they begin at a boundary that the text's encoding
+    /// doesn't have.
     pub(crate) fn continuation(&mut self, from: usize, fresh: bool, out: &mut Vec<Token>) -> Result<bool> {
         let Self { text, method, .. } = self;
         let at = if fresh { 0 } else { from + text.lead };

@@ -54,8 +54,8 @@ impl SlowEncoder {
         Ok(stable)
     }
 
-    /// Appends the tokens of the text from `at` on to `out`: those from `next` on, or where `forced`,
-    /// as no token ends there, those of the rest of the text alone.
+    /// Appends the tokens of the text from `at` on to `out`: those from `next` on, or where
+    /// `forced`, as no token ends there, those of the rest of the text alone.
     pub(super) fn continuation(
         path: &SlowPath,
         text: &EncodedText,

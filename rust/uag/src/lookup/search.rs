@@ -10,7 +10,8 @@ pub(super) const SEPARATOR: u8 = 0xFF;
 /// The most occurrences that vote on what follows.
 const VOTERS: usize = 64;
 
-/// Bytes found for each byte that matched, and bytes more: a longer draft is seldom right to its end.
+/// Bytes found for each byte that matched, and bytes more: a longer draft is seldom right to its
+/// end.
 const REACH: (usize, usize) = (32, 96);
 
 /// How much shorter a match may be for the sake of a place where a token ends.
@@ -18,8 +19,8 @@ const SHORTER: usize = 64;
 
 /// A growing text, and others, in which its end is looked up.
 ///
-/// The growing text's index takes 2 GiB of text at most. Where a token doesn't fit any more the index
-/// begins anew with it, and what stood before is forgotten; the other texts are not.
+/// The growing text's index takes 2 GiB of text at most. Where a token doesn't fit any more the
+/// index begins anew with it, and what stood before is forgotten; the other texts are not.
 ///
 /// ```
 /// let mut search = uag::lookup::Search::new();
@@ -68,8 +69,8 @@ impl Default for Search {
 }
 
 impl Search {
-    /// An empty text, which is looked up in itself. [`Texts::search`](super::Texts::search) makes one
-    /// that is looked up in others, too.
+    /// An empty text, which is looked up in itself. [`Texts::search`](super::Texts::search) makes
+    /// one that is looked up in others, too.
     pub fn new() -> Self {
         Self::default()
     }
@@ -102,12 +103,13 @@ impl Search {
 
     /// Up to `limit` bytes that may follow: at most 32 for each byte that matched, and 96 more.
     ///
-    /// The places where the longest end of the text stood before, 64 of them at most, vote: each byte is
-    /// the one that most places have which agree so far; of equals, that of the oldest. A match of less
-    /// than `min_match` bytes tells nothing. In the growing text itself a place counts only where a token
-    /// ends, as one ends here; where no such place is left, up to 64 shorter ends are tried. What starts
-    /// within the longest repeated end is itself a repetition, and doesn't count. Where the end overlaps
-    /// itself, as in "abcabcabc", what follows repeats. Linear in `limit`.
+    /// The places where the longest end of the text stood before, 64 of them at most, vote: each
+    /// byte is the one that most places have which agree so far; of equals, that of the oldest. A
+    /// match of less than `min_match` bytes tells nothing. In the growing text itself a place
+    /// counts only where a token ends, as one ends here; where no such place is left, up to 64
+    /// shorter ends are tried. What starts within the longest repeated end is itself a repetition,
+    /// and doesn't count. Where the end overlaps itself, as in "abcabcabc", what follows repeats.
+    /// Linear in `limit`.
     pub fn find(&self, limit: usize, min_match: usize) -> Found {
         let mut found = Found { bytes: Vec::new(), shares: Vec::new(), limited: false, matched: 0, places: 0 };
         let mut places;

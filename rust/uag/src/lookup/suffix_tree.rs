@@ -1,13 +1,13 @@
 //! A suffix tree over the bytes of a growing text: where has what it ends with occurred before?
 //!
-//! Built online as by E. Ukkonen, *On-line construction of suffix trees*, Algorithmica 14 (1995): amortised
-//! constant time a byte for a fixed alphabet, whatever the text. His active point, the longest suffix that
-//! isn't a leaf yet, is the longest one that has occurred before. Another text is matched against a tree by
-//! walking a point of its own along suffix links (W. Chang and E. Lawler, *Sublinear approximate string
-//! matching and biological applications*, 1994).
+//! Built online as by E. Ukkonen, *On-line construction of suffix trees*, Algorithmica 14 (1995):
+//! amortised constant time a byte for a fixed alphabet, whatever the text. His active point, the
+//! longest suffix that isn't a leaf yet, is the longest one that has occurred before. Another text
+//! is matched against a tree by walking a point of its own along suffix links (W. Chang and E.
+//! Lawler, *Sublinear approximate string matching and biological applications*, 1994).
 //!
-//! Children are lists of siblings, the newest first: 4 bytes a leaf, of which there is one a byte, and 20
-//! bytes an inner node, of which there are about 0.6 a byte in prose, and at most one.
+//! Children are lists of siblings, the newest first: 4 bytes a leaf, of which there is one a byte,
+//! and 20 bytes an inner node, of which there are about 0.6 a byte in prose, and at most one.
 
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
@@ -122,7 +122,8 @@ impl SuffixTree {
         }
     }
 
-    /// Where `point`'s string starts: the first `limit` places that are met, older ones mostly first.
+    /// Where `point`'s string starts: the first `limit` places that are met, older ones mostly
+    /// first.
     pub(super) fn occurrences(&self, point: Point, limit: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut open = Vec::new();
@@ -186,7 +187,7 @@ impl SuffixTree {
         }
     }
 
-    /// A new leaf at a point, where a node is made if there is none; returns it.
+    /// A new leaf at a point. Makes a node there if there isn't one; returns the node.
     fn branch(&mut self, point: Point, unlinked: Option<u32>) -> u32 {
         let node = if point.along == 0 { point.node } else { self.split(point) };
         self.link(unlinked, node);
@@ -254,8 +255,8 @@ impl SuffixTree {
         }
     }
 
-    /// The point after `length` bytes that stand at `at` in the text and are known to follow `node`: only
-    /// the first byte of each edge is looked at.
+    /// The point after `length` bytes that stand at `at` in the text and are known to follow
+    /// `node`: only the first byte of each edge is looked at.
     fn descend(&self, mut node: u32, mut at: u32, mut length: u32) -> Point {
         while length > 0 {
             let Some(child) = self.child(node, self.text[at as usize]) else {

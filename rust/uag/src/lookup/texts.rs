@@ -11,10 +11,10 @@ const JOINED: usize = 1 << 20;
 
 /// A queue of texts of at most `limit` bytes: the oldest leave.
 ///
-/// Each tree indexes some of them, one after the other. The newest trees are the smallest, as each is joined
-/// with the one before while that is less than twice as large; where texts leave, what stays of their
-/// tree is split into halves, quarters and so on, the smallest the oldest. So a byte is indexed anew
-/// a logarithmic number of times, and there are few trees.
+/// Each tree indexes some of them, one after the other. The newest trees are the smallest, as each
+/// is joined with the one before while that is less than twice as large; where texts leave, what
+/// stays of their tree is split into halves, quarters and so on, the smallest the oldest. So a byte
+/// is indexed anew a logarithmic number of times, and there are few trees.
 #[derive(Debug)]
 pub struct Texts {
     segments: VecDeque<Segment>,
@@ -58,7 +58,8 @@ impl Texts {
     /// The most bytes there can be.
     pub const LIMIT: usize = 1 << 30;
 
-    /// Adds a text. The oldest leave until all fit; `false`, and nothing happens, if it does not fit alone.
+    /// Adds a text. The oldest leave until all fit; `false`, and nothing happens, if it does not
+    /// fit alone.
     pub fn remember(&mut self, text: &[u8]) -> bool {
         if text.len() > self.limit {
             return false;

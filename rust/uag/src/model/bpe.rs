@@ -3,14 +3,16 @@
 //! Semantics, as in the `tokenizers` library: merge, again and again, the adjacent pair with the
 //! least `(rank, position)`. Call the result `S(text)`.
 //!
-//! What [`Bpe::encode`] is used for beyond whole pieces rests on one fact. *A sequence of tokens is
-//! `S` of its bytes iff every adjacent pair of it is `S` of the pair's bytes.* For, run `S` on the
-//! text up to the first merge across a boundary of the sequence: restricted to the two tokens beside
-//! that boundary, the merges so far are a prefix of the run on those two alone (the least pair of the
+//! Encoding less than a whole piece rests on one fact. *A sequence of tokens is `S` of its bytes
+//! iff every adjacent pair of it is `S` of the pair's bytes.* For, run `S` on the text up to the
+//! first merge across a boundary of the sequence: restricted to the two tokens beside that
+//! boundary, the merges so far are a prefix of the run on those two alone (the least pair of the
 //! text, where it lies inside them, is their least pair), so that run would make the same merge.
 //! Nothing is asked of the merges: not that ranks rise from parts to whole, nor one rule a token.
-//! Hence prefixes of `S(text)` are `S` of their own bytes, and two such sequences may be glued where
-//! the pair at the seam passes.
+//! For token lists whose ids are the ranks of one merge each, this is Corollary III of the README
+//! of the `bpe` crate of GitHub's rust-gems
+//! (<https://github.com/github/rust-gems/tree/main/crates/bpe>). Hence prefixes of `S(text)` are
+//! `S` of their own bytes, and two such sequences may be glued where the pair at the seam passes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -53,8 +55,8 @@ struct Whole {
     longest: usize,
 }
 
-/// More symbols than this are merged by a queue, as scanning is quadratic in them: long tokens, or merges of which each
-/// depends on the next.
+/// More symbols than this are merged by a queue, because scanning is quadratic in their number:
+/// long tokens, or merges that depend on each other in a chain.
 const SCANNED: usize = 200;
 
 /// No merge: sorts after every rank.
@@ -88,7 +90,7 @@ struct Symbol {
     merged: u32,
 }
 
-/// Where the least rank stands first.
+/// The first symbol of the least rank.
 #[inline]
 fn least(symbols: &[Symbol]) -> Option<usize> {
     let (mut rank, mut found) = (NONE, None);
@@ -145,7 +147,7 @@ impl Bpe {
         Ok(Self { atoms, merges, whole, cuts_before_spaces })
     }
 
-    /// Appends the tokens of `text[start..end]`, encoded by itself as one piece, to `out`.
+    /// Appends the tokens of `text[start..end]`, encoded alone as one piece, to `out`.
     pub fn encode(&self, text: &[u8], start: usize, end: usize, scratch: &mut Scratch, out: &mut Vec<Token>) {
         match self.whole(&text[start..end]) {
             Some(id) => out.push(Token { id, end: end as u32 }),
@@ -175,7 +177,8 @@ impl Bpe {
         out.extend(symbols.iter().map(|s| Token { id: s.id, end: s.end }));
     }
 
-    /// Merges rated symbols. A scan for the least rank beats a heap at the lengths of words and windows (up to some 60).
+    /// Merges rated symbols. A scan for the least rank beats a heap at the lengths of words and
+    /// windows, up to about 60.
     fn scan(&self, symbols: &mut Vec<Symbol>) {
         while let Some(at) = least(symbols) {
             let next = symbols.remove(at + 1);
@@ -187,7 +190,7 @@ impl Bpe {
         }
     }
 
-    /// The same for many: a queue of pairs, in which one may have become another by the time it is its turn.
+    /// The same for many symbols: a queue of pairs. A pair may have changed before its turn comes.
     fn queue(&self, symbols: &mut Vec<Symbol>) {
         let count = symbols.len();
         let mut next: Vec<usize> = (1..=count).collect();
@@ -238,8 +241,9 @@ impl Bpe {
         match &self.atoms {
             Atoms::Bytes(ids) => {
                 for (at, &byte) in text[start..end].iter().enumerate() {
-                    // A byte without a token is dropped, as the library drops it without `unk_token`;
-                    // the next token then covers it and doesn't spell it, which callers check.
+                    // A byte without a token is dropped, as the library drops it without
+                    // `unk_token`; the next token then covers it and doesn't spell it, which
+                    // callers check.
                     if let Some(id) = ids[byte as usize] {
                         out.push(symbol(id, start + at + 1));
                     }

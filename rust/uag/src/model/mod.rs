@@ -1,6 +1,7 @@
 //! Models: how one piece of text becomes tokens.
 
 mod bpe;
+mod suffix_trie;
 mod unigram;
 mod window;
 

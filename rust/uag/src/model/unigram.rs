@@ -4,8 +4,6 @@
 //! forward: the best path to a position depends on the text before it only. So the table of a piece
 //! stays true when the piece grows or shrinks, and sums are made in the same order to the last bit.
 
-use rustc_hash::FxHashMap;
-
 use crate::bytes;
 use crate::error::{Result, unsupported};
 use crate::json::{self, VocabSpec};
@@ -13,15 +11,17 @@ use crate::limits::MAX_SPELLING;
 use crate::token::Token;
 use crate::utf8;
 
+use super::suffix_trie::SuffixTrie;
+
 /// What the library takes off the least score for a character outside the vocabulary.
 const UNKNOWN_PENALTY: f64 = 10.0;
 
 /// A compiled Unigram model.
 #[derive(Debug)]
 pub(crate) struct Unigram {
-    pieces: FxHashMap<Box<[u8]>, (u32, f64)>,
-    /// Length of the longest piece in bytes.
-    longest: usize,
+    pieces: SuffixTrie,
+    /// By id.
+    scores: Vec<f64>,
     unknown: u32,
     unknown_score: f64,
     fallback: Option<Box<[u32; 256]>>,
@@ -42,10 +42,12 @@ struct BestPath {
 pub(crate) struct Lattice {
     start: usize,
     paths: Vec<BestPath>,
+    /// A buffer: where the pieces start that end at a position, and their ids.
+    found: Vec<(u32, u32)>,
 }
 
 impl Lattice {
-    /// Forgets what depended on `text[len..]`.
+    /// Drops what depended on `text[len..]`.
     pub(crate) fn clip(&mut self, len: usize) {
         self.paths.truncate((len + 1).saturating_sub(self.start));
     }
@@ -59,15 +61,15 @@ impl Unigram {
         let Some(unknown) = model.unk_id else {
             return unsupported("model", "a Unigram model without unk_id");
         };
-        let mut pieces = FxHashMap::default();
+        let mut pieces = Vec::with_capacity(vocab.len());
         let mut fallback = [None; 256];
-        for (id, (piece, score)) in vocab.iter().enumerate() {
+        for (id, (piece, _)) in vocab.iter().enumerate() {
             let mut spelled = Vec::new();
             bytes::push_metaspace(piece, &mut spelled);
             if let Some(byte) = bytes::fallback_byte(piece) {
                 fallback[byte as usize] = Some(id as u32);
             }
-            pieces.insert(spelled.into_boxed_slice(), (id as u32, *score));
+            pieces.push((spelled, id as u32));
         }
         let least = vocab.iter().map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
         let all: Option<Vec<u32>> = fallback.into_iter().collect();
@@ -76,11 +78,12 @@ impl Unigram {
             (true, None) => return unsupported("model", "byte_fallback without all byte tokens"),
             (false, _) => None,
         };
-        let longest = pieces.keys().map(|piece| piece.len()).max().unwrap_or(0);
+        let longest = pieces.iter().map(|(piece, _)| piece.len()).max().unwrap_or(0);
         if longest > MAX_SPELLING {
             return unsupported("model", format!("a piece of {longest} bytes, of at most {MAX_SPELLING}"));
         }
-        Ok(Self { pieces, longest, unknown, unknown_score: least - UNKNOWN_PENALTY, fallback })
+        let scores = vocab.iter().map(|(_, score)| *score).collect();
+        Ok(Self { pieces: SuffixTrie::new(pieces), scores, unknown, unknown_score: least - UNKNOWN_PENALTY, fallback })
     }
 
     /// Appends the tokens of `text[start..end]` to `out`, whose tokens from `first` on are those of
@@ -102,7 +105,7 @@ impl Unigram {
         // Walk back until an old boundary is met: the best way to it is what it was.
         let mut found: Vec<Token> = Vec::new();
         let unknown = |at: usize| lattice.paths[at - start].id.is_none_or(|id| id == self.unknown);
-        let (mut at, mut behind) = (end, false);
+        let (mut at, mut unknown_follows) = (end, false);
         loop {
             while out.len() > first && out[out.len() - 1].end as usize > at {
                 out.pop();
@@ -113,13 +116,14 @@ impl Unigram {
             if at == start || (meets && !grows) {
                 break;
             }
-            let node = lattice.paths[at - start];
-            let before = node.start as usize;
-            match (node.id.filter(|&id| id != self.unknown), &self.fallback) {
+            let path = lattice.paths[at - start];
+            let before = path.start as usize;
+            match (path.id.filter(|&id| id != self.unknown), &self.fallback) {
                 (Some(id), _) => found.push(Token { id, end: at as u32 }),
                 (None, Some(fallback)) => {
-                    // The unknown token's own name is that token where nothing unknown is beside it.
-                    let lone = node.id.is_some() && !behind && !(before > start && unknown(before));
+                    // The unknown token's own name is that token where nothing unknown is beside
+                    // it.
+                    let lone = path.id.is_some() && !unknown_follows && !(before > start && unknown(before));
                     if lone {
                         found.push(Token { id: self.unknown, end: at as u32 });
                     } else {
@@ -132,8 +136,8 @@ impl Unigram {
                     _ => found.push(Token { id: self.unknown, end: at as u32 }),
                 },
             }
-            behind = unknown(at);
-            at = node.start as usize;
+            unknown_follows = unknown(at);
+            at = before;
         }
         let unchanged = out.len();
         out.extend(found.into_iter().rev());
@@ -146,28 +150,27 @@ impl Unigram {
         while from < end {
             let (_, len) = utf8::char_at(&text[..end], from);
             let at = from + len;
-            // Positions inside a character are no place to be.
+            // No token ends inside a character.
             lattice.paths.resize(at - start, BestPath { score: f64::NEG_INFINITY, start: from as u32, id: None });
+            let Lattice { paths, found, .. } = lattice;
+            found.clear();
+            self.pieces.ends_of(&text[start..at], |s, id| found.push((s as u32, id)));
             // Earlier starts first and only better ones replace: so ties keep the longest token.
             let mut best: Option<BestPath> = None;
-            for s in at.saturating_sub(self.longest).max(start)..at {
-                if !utf8::is_boundary(&text[..end], s) {
-                    continue;
-                }
-                if let Some(&(id, score)) = self.pieces.get(&text[s..at]) {
-                    let score = score + lattice.paths[s - start].score;
-                    if best.is_none_or(|b| score > b.score) {
-                        best = Some(BestPath { score, start: s as u32, id: Some(id) });
-                    }
+            for &(s, id) in found.iter().rev() {
+                let score = self.scores[id as usize] + paths[s as usize].score;
+                if best.is_none_or(|b| score > b.score) {
+                    best = Some(BestPath { score, start: start as u32 + s, id: Some(id) });
                 }
             }
-            if !self.pieces.contains_key(&text[from..at]) {
-                let score = self.unknown_score + lattice.paths[from - start].score;
+            // The shortest is found first.
+            if found.first().is_none_or(|&(s, _)| start + s as usize != from) {
+                let score = self.unknown_score + paths[from - start].score;
                 if best.is_none_or(|b| score > b.score) {
                     best = Some(BestPath { score, start: from as u32, id: None });
                 }
             }
-            lattice.paths.push(best.expect("a character is a piece or unknown"));
+            paths.push(best.expect("a character is a piece or unknown"));
             from = at;
         }
     }

@@ -19,11 +19,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Encodes a long piece from its tokens so far: a window at their end, taken back until it fits.
-    /// Returns how many tokens in all are unchanged.
+    /// Encodes a long piece from its tokens so far: a window at their end, taken back until it
+    /// fits. Returns how many tokens in all are unchanged.
     ///
-    /// `tokens[first..]` are those of a prefix of the piece as it was, and so themselves an encoding
-    /// (see [`super::bpe`]); what follows may be glued to them where the pair at the seam is one.
+    /// `tokens[first..]` are those of a prefix of the piece before it grew, and so an encoding of
+    /// their own bytes (see [`super::bpe`]); what follows may be joined to them where the pair at
+    /// the seam is one too.
     pub(crate) fn grow(
         &mut self,
         bpe: &Bpe,
@@ -67,8 +68,8 @@ impl Window {
         stable
     }
 
-    /// Whether `left`, which begins at `start`, and the first of the window after it are the encoding of
-    /// their own bytes.
+    /// Whether `left`, which begins at `start`, and the first of the window after it are the
+    /// encoding of their own bytes.
     fn fits(&mut self, bpe: &Bpe, text: &[u8], start: usize, left: Token) -> bool {
         let Some(&right) = self.tokens.first() else { return true };
         self.pair.clear();

@@ -1,7 +1,7 @@
 //! SentencePiece's precompiled normalisation: which text it leaves alone.
 //!
-//! The map is a double array (darts-clone) from byte strings to replacements. Rather than replace, the
-//! incremental path tells whether a text is its own normalisation; that is all of most texts.
+//! The map is a double array (darts-clone) from byte strings to replacements. Rather than replace,
+//! the incremental path tells whether a text is its own normalisation, as nearly all text is.
 
 use crate::error::{Error, Result, unsupported};
 use crate::utf8;
@@ -44,7 +44,8 @@ impl CharsMap {
             let joins = text.get(at + len).is_some_and(|next| !next.is_ascii());
             match self.key(&text[at..at + len]) {
                 Key::Replaced => return Some(at),
-                // The next character may be part of the key, unless it can't belong to the same cluster.
+                // The next character may be part of the key, unless it can't belong to the same
+                // cluster.
                 Key::Begins if joins => return Some(at + len),
                 Key::Begins | Key::None => at += len,
             }

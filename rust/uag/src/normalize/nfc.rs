@@ -17,7 +17,8 @@ pub(crate) fn first_change(text: &[u8], start: usize) -> Option<usize> {
     if unicode_normalization::is_nfc(new) {
         return None;
     }
-    // What follows can't undo it: so the texts that end before that character are in NFC, and longer ones aren't.
+    // What follows can't undo it: so the texts that end before that character are in NFC, and
+    // longer ones aren't.
     let starts: Vec<usize> = new.char_indices().map(|(at, _)| at).collect();
     let first = starts[1..].partition_point(|&end| unicode_normalization::is_nfc(&new[..end]));
     Some(from + starts[first])

@@ -19,7 +19,9 @@ mod resume;
 mod scanner;
 mod tables;
 
-use recipe::Recipe;
+use crate::error::Result;
+
+use patterns::Recipe;
 pub use resume::Resume;
 use scanner::Scanner;
 
@@ -41,8 +43,8 @@ pub struct Pattern(Recipe);
 pub struct Scan {
     /// The end of the piece.
     pub end: usize,
-    /// The piece depends on the first `examined` bytes of the text only; on its length, too, if this
-    /// is one more than that.
+    /// The piece depends on the first `examined` bytes of the text only; on its length, too, if
+    /// this is one more than that.
     ///
     /// So with `examined <= text.len()` the piece stays whatever is appended, and it stays when the
     /// text is cut to `n >= examined` bytes.
@@ -55,20 +57,21 @@ impl Splitter {
     /// The splitter for the `pre_tokenizer` of a tokenizer.json.
     ///
     /// # Errors
-    ///
-    /// Names the part that is not known. Nothing is guessed: patterns, behaviours and flags have to
-    /// be those of a known pre-tokenizer exactly. `Metaspace` and the splits at blanks that go with
-    /// it are not known here, for they are the business of whoever writes blanks as `▁`.
-    pub fn from_json(value: &serde_json::Value) -> Result<Splitter, String> {
-        recipe::from_json(value)
+    /// [`Error::Unsupported`](crate::Error::Unsupported) names what is not known. Nothing is
+    /// guessed: patterns, behaviours and flags have to be those of a known pre-tokenizer exactly.
+    /// `Metaspace` and the splits at blanks that go with it are not known here: they depend on how
+    /// blanks are written.
+    pub fn from_json(value: &serde_json::Value) -> Result<Splitter> {
+        let recipe = recipe::from_json(value)?;
+        Ok(recipe.map_or(Self::Whole, |recipe| Self::Pattern(Pattern(recipe))))
     }
 
     /// The piece that starts at `start`, which must be 0 or the end of another piece.
     ///
-    /// The `text` is one stretch between added tokens: its end is what the patterns take for the end
-    /// of the text. It may contain invalid bytes, each a symbol like U+FFFD, but should not end in
-    /// an incomplete character. `resume` is [`Resume::START`], or what an earlier scan from the same
-    /// `start` returned, clipped to any shorter length the text has had since.
+    /// The `text` is one stretch between added tokens: its end is what the patterns take for the
+    /// end of the text. It may contain invalid bytes, each a symbol like U+FFFD, but should not end
+    /// in an incomplete character. `resume` is [`Resume::START`], or what an earlier scan from the
+    /// same `start` returned, clipped to any shorter length the text has had since.
     pub fn scan(&self, text: &[u8], start: usize, resume: Resume) -> Scan {
         let past_end = text.len() + 1;
         if start >= text.len() {

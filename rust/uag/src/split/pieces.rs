@@ -15,7 +15,8 @@ pub(crate) enum Pieces {
     Words,
     /// `Metaspace` with `split`: every space begins a piece.
     EachSpace,
-    /// `WhitespaceSplit` before it: words with one space before them; all other white space is lost.
+    /// `WhitespaceSplit` before it: words with one space before them; all other white space is
+    /// lost.
     Spaced,
 }
 

@@ -2,29 +2,10 @@
 
 use serde_json::Value;
 
-use super::class::Class;
-use super::patterns::words::Words;
-use super::{Pattern, Splitter};
+use crate::error::{Error, Result, unsupported};
 
-/// The known pre-tokenizers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recipe {
-    Gpt2,
-    /// `Digits`, then GPT-2's pattern.
-    DigitsGpt2 {
-        individual: bool,
-    },
-    Words(Words),
-    /// An earlier stage cuts out the runs of the class `by`.
-    FencedWords {
-        words: Words,
-        by: Class,
-    },
-    DeepSeekV3,
-    DeepSeekCoder,
-    DeepSeekLlm,
-    Falcon,
-}
+use super::class::Class;
+use super::patterns::{Recipe, Words};
 
 /// One stage of a pre-tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +24,7 @@ enum Stage<'v> {
 }
 
 /// Patterns of a single split that match every character, in all the spellings seen in the wild
-/// that were proved (by hand) and tested (against the library) to split alike.
+/// that were proved (by hand) and tested (against the library) to split in the same way.
 const WORDS: [(&str, Words); 8] = [
     (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -102,28 +83,35 @@ const PUNCTUATION_LLM: &str = "\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2
 const MINICPM: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-pub(super) fn from_json(value: &Value) -> Result<Splitter, String> {
-    let pattern = |recipe| Ok(Splitter::Pattern(Pattern(recipe)));
+/// What errors name.
+const PART: &str = "pre_tokenizer";
+
+fn refusal(reason: impl Into<String>) -> Error {
+    Error::Unsupported { part: PART, reason: reason.into() }
+}
+
+/// The recipe of a `pre_tokenizer`; `None` if it leaves the text whole.
+pub(super) fn from_json(value: &Value) -> Result<Option<Recipe>> {
     match value.get("type").and_then(Value::as_str) {
         // Not even the bytes become letters of the vocabulary.
-        _ if value.is_null() => Err("pre_tokenizer: none, where tokens spell bytes".to_owned()),
+        _ if value.is_null() => unsupported(PART, "none, where tokens spell bytes"),
         Some("ByteLevel") => match stage(value, true)? {
-            Stage::ByteLevel { gpt2: true } => pattern(Recipe::Gpt2),
-            _ => Ok(Splitter::Whole),
+            Stage::ByteLevel { gpt2: true } => Ok(Some(Recipe::Gpt2)),
+            _ => Ok(None),
         },
         Some("Sequence") => {
             known_fields(value, &["type", "pretokenizers"])?;
             let parts = value.get("pretokenizers").and_then(Value::as_array);
-            let parts = parts.ok_or("pre_tokenizer: Sequence without pretokenizers")?;
-            let stages: Result<Vec<_>, _> = parts.iter().map(|part| stage(part, false)).collect();
-            pattern(sequence(&stages?)?)
+            let parts = parts.ok_or_else(|| refusal("Sequence without pretokenizers"))?;
+            let stages: Result<Vec<_>> = parts.iter().map(|part| stage(part, false)).collect();
+            sequence(&stages?).map(Some)
         }
-        Some(other) => Err(format!("pre_tokenizer: unknown type {other}")),
-        None => Err("pre_tokenizer: no type".to_owned()),
+        Some(other) => unsupported(PART, format!("unknown type {other}")),
+        None => unsupported(PART, "no type"),
     }
 }
 
-fn sequence(stages: &[Stage]) -> Result<Recipe, String> {
+fn sequence(stages: &[Stage]) -> Result<Recipe> {
     use Stage::{ByteLevel, ContiguousPunctuation, Digits, Isolated, MatchesOnly};
 
     if let [splits @ .., ByteLevel { gpt2: false }] = stages {
@@ -141,7 +129,7 @@ fn sequence(stages: &[Stage]) -> Result<Recipe, String> {
                 let (words, by) = match *second {
                     _ if is(first, NUMBERS) && is(second, MINICPM) => (Words::CL100K, Class::NUMBER),
                     _ if is(first, CJK_V3) && is(second, WORDS[2].0) => (Words::QWEN2, Class::CJK_V3),
-                    _ => return Err(unknown(stages)),
+                    _ => return unsupported(PART, unknown(stages)),
                 };
                 return Ok(Recipe::FencedWords { words, by });
             }
@@ -184,7 +172,7 @@ fn sequence(stages: &[Stage]) -> Result<Recipe, String> {
             Digits { individual: false },
             Isolated("[0-9][0-9][0-9]"),
         ] => Ok(Recipe::Falcon),
-        _ => Err(unknown(stages)),
+        _ => unsupported(PART, unknown(stages)),
     }
 }
 
@@ -192,24 +180,24 @@ fn sequence(stages: &[Stage]) -> Result<Recipe, String> {
 fn unknown(stages: &[Stage]) -> String {
     match stages {
         [Stage::Isolated(pattern) | Stage::MatchesOnly(pattern), Stage::ByteLevel { gpt2: false }] => {
-            format!("pre_tokenizer: unknown split pattern {pattern}")
+            format!("unknown split pattern {pattern}")
         }
-        _ => format!("pre_tokenizer: unknown sequence {stages:?}"),
+        _ => format!("unknown sequence {stages:?}"),
     }
 }
 
 /// Reads one stage. A `ByteLevel` that is `alone` may add a prefix space: that is not done here.
-fn stage(value: &Value, alone: bool) -> Result<Stage<'_>, String> {
+fn stage(value: &Value, alone: bool) -> Result<Stage<'_>> {
     let flag = |name: &str, default: Option<bool>| match value.get(name) {
-        None => default.ok_or_else(|| format!("pre_tokenizer: {name} is missing")),
-        Some(value) => value.as_bool().ok_or_else(|| format!("pre_tokenizer: {name} is not a boolean")),
+        None => default.ok_or_else(|| refusal(format!("{name} is missing"))),
+        Some(value) => value.as_bool().ok_or_else(|| refusal(format!("{name} is not a boolean"))),
     };
     let kind = value.get("type").and_then(Value::as_str).unwrap_or("");
     match kind {
         "ByteLevel" => {
             known_fields(value, &["type", "add_prefix_space", "trim_offsets", "use_regex"])?;
             if !alone && flag("add_prefix_space", None)? {
-                return Err("pre_tokenizer: ByteLevel with add_prefix_space in a Sequence".into());
+                return unsupported(PART, "ByteLevel with add_prefix_space in a Sequence");
             }
             let gpt2 = flag("use_regex", Some(true))?;
             Ok(Stage::ByteLevel { gpt2 })
@@ -223,7 +211,7 @@ fn stage(value: &Value, alone: bool) -> Result<Stage<'_>, String> {
             known_fields(value, &["type", "behavior"])?;
             match value.get("behavior").and_then(Value::as_str) {
                 Some("Contiguous") => Ok(Stage::ContiguousPunctuation),
-                other => Err(format!("pre_tokenizer: unknown Punctuation behavior {other:?}")),
+                other => unsupported(PART, format!("unknown Punctuation behavior {other:?}")),
             }
         }
         "Split" => {
@@ -231,23 +219,23 @@ fn stage(value: &Value, alone: bool) -> Result<Stage<'_>, String> {
             let pattern = value.get("pattern").unwrap_or(&Value::Null);
             known_fields(pattern, &["Regex"])?;
             let regex = pattern.get("Regex").and_then(Value::as_str);
-            let regex = regex.ok_or("pre_tokenizer: Split without a Regex")?;
+            let regex = regex.ok_or_else(|| refusal("Split without a Regex"))?;
             let behavior = value.get("behavior").and_then(Value::as_str);
             match (behavior, flag("invert", None)?) {
                 (Some("Isolated"), false) => Ok(Stage::Isolated(regex)),
                 (Some("Removed"), true) => Ok(Stage::MatchesOnly(regex)),
-                (other, invert) => Err(format!("pre_tokenizer: unknown Split behavior {other:?} with invert {invert}")),
+                (other, invert) => unsupported(PART, format!("unknown Split behavior {other:?} with invert {invert}")),
             }
         }
-        other => Err(format!("pre_tokenizer: unknown type {other:?} in a Sequence")),
+        other => unsupported(PART, format!("unknown type {other:?} in a Sequence")),
     }
 }
 
 /// Refuses fields whose meaning is not known.
-fn known_fields(value: &Value, known: &[&str]) -> Result<(), String> {
+fn known_fields(value: &Value, known: &[&str]) -> Result<()> {
     let fields = value.as_object().into_iter().flatten();
     match fields.map(|(name, _)| name).find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(format!("pre_tokenizer: unknown field {name:?}")),
+        Some(name) => unsupported(PART, format!("unknown field {name:?}")),
         None => Ok(()),
     }
 }

@@ -39,9 +39,9 @@ pub struct Resume {
     /// Where [`Phase::Lower`] or [`Phase::Tail`] took over from the phase before it.
     pub(super) turn: usize,
     /// In [`Phase::Spaces`] the end of the last line end, in the phases of a word that of the last
-    /// caseless character of its first part, in DeepSeek-LLM's phases of what may end in white space
-    /// that of the last character which is none: where the piece ends if nothing better comes. 0
-    /// where there is none.
+    /// caseless character of its first part, in DeepSeek-LLM's phases of what may end in white
+    /// space that of the last character that isn't white space: where the piece ends if nothing
+    /// better comes. 0 if there is no such place.
     pub(super) mark: usize,
 }
 

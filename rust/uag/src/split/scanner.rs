@@ -158,7 +158,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// The end of a contraction at `at`, an apostrophe and what English puts behind it.
+    /// The end of a contraction at `at`, an apostrophe and what English puts after it.
     ///
     /// With `fold` the letters match as in Oniguruma's `(?i:...)`, in which the long s is an s.
     pub(super) fn contraction(&mut self, at: usize, fold: bool) -> Option<usize> {

@@ -2,7 +2,8 @@
 //!
 //! The library searches for the leftmost, at equal starts the longest, of all added tokens, and
 //! afterwards drops finds that are special tokens (in text they are only text here, see
-//! [`crate::IncrementalEncoder`]) or that fail `single_word`. Both are kept: a dropped find still covers its text.
+//! [`crate::IncrementalEncoder`]) or that fail `single_word`. Both are kept: a dropped find still
+//! covers its text.
 
 use crate::json::AddedToken;
 use crate::utf8;
@@ -114,8 +115,8 @@ impl Matcher {
     }
 
     /// The first token in `text[from..]`. `stretch`: where the last token before it ended; `start`:
-    /// where the text begins. The end of `text` counts as the end of all text. `dropped` are the finds
-    /// before `from` that were dropped, and then those before the one that is found.
+    /// where the text begins. The end of `text` counts as the end of all text. `dropped` are the
+    /// finds before `from` that were dropped, and then those before the one that is found.
     pub(crate) fn find(
         &self,
         text: &[u8],
@@ -166,7 +167,8 @@ impl Matcher {
         Outcome { hit: None, clear }
     }
 
-    /// The longest token that starts at `at`, and how far the text was read to know ([`OPEN`]: to its end).
+    /// The longest token that starts at `at`, and how far the text was read to know ([`OPEN`]: to
+    /// its end).
     fn walk(&self, text: &[u8], at: usize) -> (Option<(u32, usize)>, usize) {
         let mut found = None;
         let mut node = 0;

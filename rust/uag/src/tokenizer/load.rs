@@ -26,7 +26,28 @@ impl Tokenizer {
         fast(&parse(text)?)
     }
 
-    /// The same, but what the incremental path doesn't know goes through `encode`.
+    /// A byte-level BPE tokenizer from nothing but merges: for tests, examples and benchmarks.
+    ///
+    /// The ids from 0 to 255 are the bytes. Each merge, in the order of its rank, makes the next
+    /// id, unless its result has one already. Both of its sides must be bytes or results of merges.
+    /// The text isn't split into words, there are no special tokens, and nothing is normalised.
+    ///
+    /// ```
+    /// let tokenizer = std::sync::Arc::new(uag::Tokenizer::from_merges(&[(b"a", b"b"), (b"ab", b"c")])?);
+    /// let mut text = uag::IncrementalEncoder::new(tokenizer, true);
+    /// text.append(b"abcab")?;
+    /// assert_eq!(text.ids(0).collect::<Vec<_>>(), [257, 256]);
+    /// # Ok::<(), uag::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a side of a merge is no token, or a token is too long.
+    pub fn from_merges(merges: &[(&[u8], &[u8])]) -> Result<Self> {
+        fast(&Spec::from_merges(merges))
+    }
+
+    /// The same as [`Self::from_json`], but what the incremental path doesn't know goes through
+    /// `encode`.
     ///
     /// # Errors
     /// [`Error::Json`], or [`Error::Unsupported`] if not even the bytes of the tokens can be told.
@@ -217,8 +238,7 @@ fn pieces_and_prefix(spec: &Spec, normalizer: &Normalizer) -> Result<(Pieces, Pr
             unsupported("pre_tokenizer", format!("{} after a normalizer that replaces spaces", name(value)))
         }
         kind => {
-            let splitter =
-                Splitter::from_json(value).map_err(|reason| Error::Unsupported { part: "pre_tokenizer", reason })?;
+            let splitter = Splitter::from_json(value)?;
             let spaced = kind == Some("ByteLevel") && value["add_prefix_space"] == true;
             Ok((Pieces::Pattern(splitter), if spaced { Prefix::UnlessSpace } else { Prefix::None }))
         }

@@ -1,4 +1,5 @@
-//! A compiled tokenizer: everything about it that a [`crate::IncrementalEncoder`] needs, immutable and shared.
+//! A compiled tokenizer: everything about it that a [`crate::IncrementalEncoder`] needs, immutable
+//! and shared.
 
 pub(crate) mod added;
 mod load;
@@ -44,7 +45,7 @@ pub(crate) struct FastPath {
     pub(crate) prefix: Prefix,
     pub(crate) model: Model,
     pub(crate) pieces: Pieces,
-    /// Added tokens looked for in the text as it is, and, between those, in the normalised text.
+    /// Added tokens to look for in the raw text, and, between those, in the normalised text.
     pub(crate) added: [Matcher; 2],
     /// Whether text is normalised to NFC.
     pub(crate) nfc: bool,
@@ -89,7 +90,8 @@ impl Tokenizer {
         self.vocab.size()
     }
 
-    /// The bytes of `id`, or `None` if it carries no text: special, a padding row, out of range, or empty.
+    /// The bytes of `id`, or `None` if it carries no text: special, a padding row, out of range, or
+    /// empty.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.vocab.bytes(id).filter(|bytes| !bytes.is_empty())
     }
@@ -99,7 +101,8 @@ impl Tokenizer {
         self.vocab.is_special(id)
     }
 
-    /// `byte-level BPE`, `SentencePiece-style BPE`, `Unigram`, `WordPiece`, `WordLevel` or `BPE` (of another kind).
+    /// `byte-level BPE`, `SentencePiece-style BPE`, `Unigram`, `WordPiece`, `WordLevel` or `BPE`
+    /// (of another kind).
     pub fn family(&self) -> &'static str {
         self.family
     }

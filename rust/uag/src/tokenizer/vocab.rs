@@ -22,8 +22,8 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// Collects `(id, bytes, special)`, in any order; a later entry for the same id wins, as it does
-    /// where an added token takes the id of a token of the model.
+    /// Collects `(id, bytes, special)`, in any order; a later entry for the same id wins, as it
+    /// does where an added token takes the id of a token of the model.
     pub fn new<'a>(tokens: impl Iterator<Item = (u32, &'a [u8], bool)>) -> Self {
         let mut tokens: Vec<_> = tokens.collect();
         tokens.sort_by_key(|(id, ..)| *id);
@@ -46,7 +46,8 @@ impl Vocab {
         self.roles.len()
     }
 
-    /// The bytes of `id`; `None` if it carries no text: a special token, a padding row, out of range.
+    /// The bytes of `id`; `None` if it carries no text: a special token, a padding row, out of
+    /// range.
     pub fn bytes(&self, id: u32) -> Option<&[u8]> {
         let id = id as usize;
         if *self.roles.get(id)? != Role::Text {

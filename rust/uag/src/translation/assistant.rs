@@ -1,12 +1,15 @@
-//! The assistant's side: ids that follow the text's encoding, and what its cache is assumed to hold.
+//! The assistant's side: ids that follow the text's encoding, and what its cache is assumed to
+//! hold.
 
 use std::sync::Arc;
 
 use crate::encoder::IncrementalEncoder;
 use crate::error::Result;
 
-use super::bridge::{Bridge, Opened, after_special};
+use super::bridge::Bridge;
+use super::draft::DraftText;
 use super::edit::{Cause, Edit};
+use super::prompt::{Opened, after_special};
 use super::proposal::Cut;
 
 /// The assistant's side of a text.
@@ -20,18 +23,6 @@ pub(super) struct Assistant {
     cached: Vec<u32>,
 }
 
-/// The text of a draft.
-#[derive(Debug, Default)]
-pub(super) struct DraftText {
-    pub(super) bytes: Vec<u8>,
-    /// Where each of its ids ends in the bytes.
-    pub(super) ends: Vec<usize>,
-    /// The target's counterpart of the special token that it ends with.
-    pub(super) special: Option<u32>,
-    /// Why it ends before its ids do.
-    pub(super) cut: Cut,
-}
-
 impl Assistant {
     pub(super) fn new(opened: Opened, ids: &[u32]) -> Result<Self> {
         let Opened { encoder, ends, first } = opened;
@@ -40,8 +31,8 @@ impl Assistant {
         Ok(assistant)
     }
 
-    /// Where the prompt's ids aren't its text's encoding, they are kept and the text begins after them:
-    /// after the last one that differs if the rest alone is an encoding, else after all.
+    /// Where the prompt's ids aren't its text's encoding, they are kept and the text begins after
+    /// them: after the last one that differs if the rest alone is an encoding, else after all.
     fn pin(&mut self, ends: &[u32]) -> Result<()> {
         let ids = &self.ids[self.first..];
         if self.encoder.held().is_empty() && self.encoder.ids(0).eq(ids.iter().copied()) {

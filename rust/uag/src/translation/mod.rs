@@ -1,8 +1,11 @@
-//! One text in two vocabularies: candidates from drafts, and what a commit does to the assistant's cache.
+//! One text in two vocabularies: candidates from drafts, and what a commit does to the assistant's
+//! cache.
 
 mod assistant;
 mod bridge;
+mod draft;
 mod edit;
+mod prompt;
 mod proposal;
 mod target;
 
@@ -14,16 +17,18 @@ pub use bridge::Bridge;
 pub use edit::{Cause, Edit};
 pub use proposal::{Cut, Proposal};
 
-use assistant::{Assistant, DraftText};
+use assistant::Assistant;
+use draft::DraftText;
+use prompt::open;
 use target::Target;
 
 /// A growing text in both vocabularies.
 ///
-/// The target's ids are what it has emitted; the assistant's are the encoding of the same text, from
-/// the end of its own prompt on.
+/// The target's ids are what it has emitted; the assistant's are the encoding of the same text,
+/// from the end of its own prompt on.
 ///
-/// One round is [`propose`](Self::propose), the target's forward pass, [`commit`](Self::commit). Both
-/// cost time proportional to the new text only. After an error the two sides may differ, so a
+/// One round is [`propose`](Self::propose), the target's forward pass, [`commit`](Self::commit).
+/// Both cost time proportional to the new text only. After an error the two sides may differ, so a
 /// translation that returned one is [broken](Self::is_broken): each later round gives
 /// [`Error::Broken`].
 #[derive(Debug)]
@@ -38,11 +43,20 @@ pub struct Translation {
     bytes: Vec<u8>,
 }
 
-impl Translation {
-    fn new(bridge: Arc<Bridge>, target: Target, assistant: Assistant) -> Self {
-        Self { bridge, target, assistant, broken: false, draft: DraftText::default(), bytes: Vec::new() }
+impl Bridge {
+    /// Begins a text from the ids of both prompts.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLong`]; on the slow path [`crate::Error::Encode`].
+    pub fn start(self: &Arc<Self>, target_ids: &[u32], assistant_ids: &[u32]) -> Result<Translation> {
+        let target = Target::new(open(&self.target, &self.to_assistant, target_ids)?, target_ids);
+        let assistant = Assistant::new(open(&self.assistant, &self.to_target, assistant_ids)?, assistant_ids)?;
+        let (draft, bytes) = (DraftText::default(), Vec::new());
+        Ok(Translation { bridge: Arc::clone(self), target, assistant, broken: false, draft, bytes })
     }
+}
 
+impl Translation {
     /// All committed target ids.
     pub fn target_ids(&self) -> &[u32] {
         &self.target.ids
@@ -59,8 +73,8 @@ impl Translation {
         &self.assistant.ids
     }
 
-    /// How many bytes at the end of the text the assistant's ids leave out: those of a character that
-    /// the target has only begun.
+    /// How many bytes at the end of the text the assistant's ids leave out: those of a character
+    /// that the target has only begun.
     pub fn held(&self) -> usize {
         self.assistant.encoder.held().len()
     }
@@ -83,9 +97,9 @@ impl Translation {
         self.propose_then(draft_ids, &[])
     }
 
-    /// The same for a draft that goes on with `text`, which is in neither vocabulary. A draft that ends
-    /// with a special token does not go on. Without ids the text continues the committed text, an
-    /// unfinished character of the target's too.
+    /// The same for a draft that goes on with `text`, which is in neither vocabulary. A draft that
+    /// ends with a special token does not go on. Without ids the text continues the committed text,
+    /// an unfinished character of the target's too.
     ///
     /// # Errors
     /// As [`propose`](Self::propose).

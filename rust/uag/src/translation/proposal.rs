@@ -11,7 +11,8 @@ pub struct Proposal {
     /// For each, the number of draft ids that its bytes reach into. In the text after the draft, if
     /// there is one, each candidate counts as one id more.
     pub draft_ends: Vec<u32>,
-    /// Whether committed ids and candidates are what the target's tokenizer gives for the whole text.
+    /// Whether committed ids and candidates are what the target's tokenizer gives for the whole
+    /// text.
     pub exact: bool,
     /// Why they end early.
     pub cut: Cut,

@@ -4,8 +4,9 @@ use crate::encoder::IncrementalEncoder;
 use crate::error::Result;
 use crate::token::Token;
 
-use super::assistant::DraftText;
-use super::bridge::{Bridge, Opened, after_special};
+use super::bridge::Bridge;
+use super::draft::DraftText;
+use super::prompt::{Opened, after_special, agreement};
 use super::proposal::{Cut, Proposal};
 
 /// The target's side of a text.
@@ -118,10 +119,4 @@ impl Target {
         }
         Ok(proposal)
     }
-}
-
-/// How far two encodings of the same text agree from their start.
-pub(super) fn agreement(encoder: &IncrementalEncoder, ids: &[u32], ends: &[u32], from: usize) -> usize {
-    let limit = encoder.count().min(ends.len());
-    (from..limit).find(|&i| encoder.token(i) != (ids[i], ends[i] as usize)).unwrap_or(limit.max(from))
 }

@@ -5,12 +5,14 @@
 
 use std::cmp::Ordering;
 
-/// How many occurrences are looked at, and how much shorter than the longest one may be that ends where a token does.
+/// How many occurrences are looked at, and how much shorter than the longest one may be that ends
+/// where a token does.
 const LIMIT: usize = 64;
 
-/// How long the text's longest suffix is that occurs earlier where a token ends, or in another text, and
-/// where: `(text, position behind it)`; text 0 is the growing one. What starts within the longest end that is
-/// repeated anywhere is itself a repetition, and doesn't count. `None` where not all places are looked at.
+/// How long the text's longest suffix is that occurs earlier where a token ends, or in another
+/// text, and where: `(text, position after it)`; text 0 is the growing one. What starts within the
+/// longest end that is repeated anywhere is itself a repetition, and doesn't count. `None` where
+/// not all places are looked at.
 fn naive(texts: &[Vec<u8>], is_end: &[bool]) -> Option<(usize, Vec<(usize, usize)>)> {
     let anywhere = longest(&texts[..1], |_, _, _| true);
     let repeated = texts[0].len() - anywhere.0;
@@ -50,9 +52,10 @@ fn longest(texts: &[Vec<u8>], counts: impl Fn(usize, usize, usize) -> bool) -> (
     (0, Vec::new())
 }
 
-/// Checks every byte against those that stand behind the places that agree so far.
+/// Checks every byte against those that stand after the places that agree so far.
 pub(crate) fn check(texts: &[Vec<u8>], is_end: &[bool], found: &uag::lookup::Found, limit: usize, min_match: usize) {
-    // A match may reach over the byte between two texts only where it is one of the growing text, too.
+    // A match may reach over the byte between two texts only where it is one of the growing text,
+    // too.
     let between = |text: &Vec<u8>| text.contains(&0xFF);
     if texts[1..].iter().any(between) || (texts.len() > 1 && between(&texts[0])) {
         return;
@@ -73,7 +76,7 @@ pub(crate) fn check(texts: &[Vec<u8>], is_end: &[bool], found: &uag::lookup::Fou
         let so_far = &found.bytes[..index];
         let votes: Vec<u8> = places.iter().filter_map(|&place| next(place, so_far)).collect();
         let count = |byte: u8| votes.iter().map(|&vote| usize::from(vote == byte)).sum::<usize>();
-        // Which of equals is the oldest is tested by itself.
+        // Which of equals is the oldest has a test of its own.
         assert!(votes.iter().all(|&other| count(other) <= count(byte)), "{index} {votes:?}");
         assert!((share - count(byte) as f32 / votes.len() as f32).abs() < 1e-6);
         places.retain(|&place| next(place, so_far) == Some(byte));

@@ -93,7 +93,8 @@ pub(crate) fn unigram(picks: &[(usize, usize)]) -> String {
     .to_string()
 }
 
-/// The ids of `text` by the definition: merge the pair with the least rank, leftmost first, until none is left.
+/// The ids of `text` by the definition: merge the pair with the least rank, leftmost first, until
+/// none is left.
 pub(crate) fn reference(json: &str, text: &str) -> Vec<u32> {
     let spec: Value = serde_json::from_str(json).expect("it was made as JSON");
     let merges: Vec<(String, String)> = serde_json::from_value(spec["model"]["merges"].clone()).expect("pairs");
@@ -108,4 +109,42 @@ pub(crate) fn reference(json: &str, text: &str) -> Vec<u32> {
         parts[at] += &right;
     }
     parts.iter().map(|part| spec["model"]["vocab"][part].as_u64().expect("in the vocabulary") as u32).collect()
+}
+
+/// The ids of a text without spaces by the definition: of all segmentations, one of the best score.
+/// Of equals the one whose last token is the longest.
+pub(crate) fn most_probable(json: &str, text: &str) -> Vec<u32> {
+    let spec: Value = serde_json::from_str(json).expect("it was made as JSON");
+    let vocab: Vec<(String, f64)> = serde_json::from_value(spec["model"]["vocab"].clone()).expect("pieces");
+    let least = vocab.iter().map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
+    let text = "▁".to_owned() + text;
+    // The score, the start and the id of the last token up to each place.
+    let mut best: Vec<Option<(f64, usize, u32)>> = vec![None; text.len() + 1];
+    best[0] = Some((0.0, 0, 0));
+    for (at, letter) in text.char_indices() {
+        let (before, ..) = best[at].expect("each character is in some token");
+        let known = (0u32..).zip(&vocab).filter(|(_, (piece, _))| text[at..].starts_with(piece.as_str()));
+        let mut tokens: Vec<(usize, f64, u32)> = known.map(|(id, (piece, score))| (piece.len(), *score, id)).collect();
+        if !tokens.iter().any(|(length, ..)| *length == letter.len_utf8()) {
+            tokens.push((letter.len_utf8(), least - 10.0, 0));
+        }
+        for (length, score, id) in tokens {
+            let place = &mut best[at + length];
+            if place.is_none_or(|(other, ..)| before + score > other) {
+                *place = Some((before + score, at, id));
+            }
+        }
+    }
+    let mut ids: Vec<u32> = Vec::new();
+    let mut at = text.len();
+    while at > 0 {
+        let (_, start, id) = best[at].expect("it was reached");
+        // Unknown characters beside each other are one token.
+        if id != 0 || ids.last() != Some(&0) {
+            ids.push(id);
+        }
+        at = start;
+    }
+    ids.reverse();
+    ids
 }

@@ -1,4 +1,5 @@
-//! The known pre-tokenizers, as a tokenizer.json writes them and as the regular expressions that they stand for.
+//! The known pre-tokenizers, as a tokenizer.json writes them and as the regular expressions that
+//! they stand for.
 
 // Each of the tests uses some of it.
 #![allow(dead_code)]

@@ -84,7 +84,7 @@ fn punctuation(s: &mut Scanner, first: Char) -> usize {
     let mut next = s.peek(s.state.pos);
     while let Some(char) = next.filter(|char| char.class.is(Class::LLM_PUNCTUATION)) {
         if !same(first, char) {
-            // The run goes on behind the cut, so that white space before it is not at its end.
+            // The run goes on after the cut, so that white space before it is not at its end.
             return s.state.pos;
         }
         s.state.pos = char.next;

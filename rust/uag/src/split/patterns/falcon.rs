@@ -1,8 +1,8 @@
 //! Falcon: runs of punctuation, then GPT-2's pattern, then runs of digits by threes.
 //!
 //! The last two stages come after the bytes have been written as the characters of the byte-level
-//! alphabet, in which the bytes B2, B3, B9 and BC to BE are the characters ² ³ ¹ ¼ ½ ¾: numeric, and
-//! so cut off in the middle of a character of the text.
+//! alphabet, in which the bytes B2, B3, B9 and BC to BE are the characters ² ³ ¹ ¼ ½ ¾: numeric,
+//! and so cut off in the middle of a character of the text.
 
 use super::words::{after_blank, gpt2_phase};
 use crate::split::chars::{Char, char_at};

@@ -3,11 +3,32 @@
 mod deepseek;
 mod deepseek_llm;
 mod falcon;
-pub(super) mod words;
+mod words;
 
 use super::class::Class;
-use super::recipe::Recipe;
 use super::scanner::Scanner;
+
+pub(super) use words::Words;
+
+/// The known pre-tokenizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recipe {
+    Gpt2,
+    /// `Digits`, then GPT-2's pattern.
+    DigitsGpt2 {
+        individual: bool,
+    },
+    Words(Words),
+    /// An earlier stage cuts out the runs of the class `by`.
+    FencedWords {
+        words: Words,
+        by: Class,
+    },
+    DeepSeekV3,
+    DeepSeekCoder,
+    DeepSeekLlm,
+    Falcon,
+}
 
 impl Recipe {
     /// The end of the piece.

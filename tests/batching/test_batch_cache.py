@@ -1,0 +1,91 @@
+"""A cache for several texts: each row gives what its text gives when it is read at once."""
+
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from tests.support.faults import (
+    GREEDY,
+    PROMPTS,
+    Countdown,
+    before_passes,
+    expected,
+    ids_of,
+    models,
+    pair,
+)
+from tests.support.models import ARCHITECTURES, at_once, random_model
+from tests.support.tokenizers import tokenizer
+from uag.batching.batch_cache import Batch, RowCache, reads_rows
+from uag.batching.scheduler import run_together
+from uag.models.cached_lm import CachedLM
+
+VOCABULARY = tokenizer("qwen2")
+
+# Caches of states that no mask can leave out.
+RECURRENT = ("mamba", "qwen3-next", "lfm2")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_which_models_read_texts_together(architecture: str) -> None:
+    assert reads_rows(random_model(architecture, VOCABULARY)) == (architecture not in RECURRENT)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in RECURRENT])
+def test_any_rolling_back_and_reading_gives_what_each_text_gives_at_once(
+    architecture: str, attention: str
+) -> None:
+    model = random_model(architecture, VOCABULARY)
+    if attention != "eager" and model.config._attn_implementation == "eager":
+        pytest.skip("it has no other attention")
+    model.config._attn_implementation = attention
+    batch, random = Batch(model), Random(0)
+
+    def tell(seed: int) -> int:
+        random = Random(seed)
+        lm, text = CachedLM(model, cache=RowCache(batch)), list[int]()
+        for _ in range(random.randint(5, 25)):
+            keep = max(0, len(text) - random.choice([0, 0, 1, 2, 3, 5, 12, 40]))
+            count = random.choice([1, 1, 2, 6, 11, 70])
+            added = [random.randrange(len(VOCABULARY)) for _ in range(count)]
+            text = (text[:keep] + added)[:120]
+            lm.apply(keep, text[keep:])
+            positions = random.randint(1, min(4, len(text)))
+            torch.testing.assert_close(
+                lm.logits(positions), at_once(model, text)[-positions:], atol=3e-4, rtol=2e-4
+            )
+        return len(text)
+
+    # More texts than there are at a time, of different lengths: rows leave and move.
+    tasks = [partial(tell, random.randrange(1000)) for _ in range(7)]
+    assert len(run_together(tasks, [batch], size=4)) == 7
+
+
+def test_a_model_that_misreads_rows_reads_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model: PreTrainedModel = random_model("llama", VOCABULARY)
+    forward = model.forward
+
+    def careless(position_ids: Any = None, **named: Any) -> Any:
+        return forward(**named)  # counts from the longest
+
+    monkeypatch.setattr(model, "forward", careless)
+    assert not reads_rows(model)
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_model_that_fails_when_it_is_tried_with_rows(at: int) -> None:
+    for part in (0, 1):
+        decoder = pair(both=models())
+        model = (decoder.model, decoder.assistant)[part]
+        with before_passes(model, Countdown(RuntimeError("boom"), at)):
+            read = reads_rows(model)
+        assert read == (at > 5)
+        want = expected(decoder, PROMPTS, GREEDY)
+        assert ids_of(decoder.generate(PROMPTS, **GREEDY)) == want and reads_rows(model)

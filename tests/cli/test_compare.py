@@ -1,0 +1,62 @@
+"""`uag compare`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import run
+from tests.support.tokenizers import PROMPT
+
+
+def test_two_models_are_compared_on_a_file_of_prompts(
+    capsys: pytest.CaptureFixture[str], pair: list[str], tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(f"{PROMPT}\nThe dog\nnot read\n")
+    asked = ["--prompts", str(prompts), "--limit", "2", "--runs", "1", "-n", "8", "--threads", "1"]
+    status, out, err = run(capsys, "compare", *pair, *asked, "--json")
+    described = json.loads(out)
+    assert (status, out.count("\n")) == (0, 1) and "Traceback" not in err
+    assert described["identical"] and described["prompts"] == 2 and described["threads"] == 1
+    assert [method["name"] for method in described["methods"]] == ["plain", "transformers", "uag"]
+    assert all(
+        method["tokens"] == 16 and method["tokens_per_second"] > 0
+        for method in described["methods"]
+    )
+    assert described["dtype"] == "float32" and described["methods"][2]["seconds"]["verify"] > 0
+
+
+def test_the_demo_pair_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "compare", "--limit", "1", "--runs", "1", "-n", "8")
+    assert (status, err) == (0, "")
+    assert "transformers" in out and "identical output: yes" in out
+
+
+def test_compare_has_transformers_prompt_lookup_beside_it(
+    capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    arguments = ["--target", folder, "--assistant", "lookup", "-n", "8", "--runs", "1", "--json"]
+    status, out, _ = run(capsys, "compare", *arguments, "--limit", "1")
+    assert status == 0
+    assert '"transformers"' in out
+    assert '"lookup": true' in out
+
+
+def test_a_file_alone_drafts(
+    capsys: pytest.CaptureFixture[str], folder: str, tmp_path: Path
+) -> None:
+    text = tmp_path / "old.txt"
+    text.write_text(PROMPT)
+    asked = ["--text", str(text), "--limit", "1", "-n", "8", "--runs", "1", "--json"]
+    status, out, _ = run(capsys, "compare", "--target", folder, *asked)
+    found = json.loads(out)
+    assert status == 0 and found["lookup"] and found["identical"]
+    assert found["assistant"] == "lookup"
+
+
+def test_a_target_without_anything_that_drafts_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    status, _, err = run(capsys, "compare", "--target", folder)
+    assert status == 2 and "--text" in err

@@ -1,0 +1,54 @@
+"""The command line, run as a user runs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.command_line import run
+
+MISTAKES = [
+    (["generate", "--target", "/no/folder", "x"], "cannot load"),
+    (["generate", "--target", "PAIR", "--lookahead", "0", "x"], "lookahead is 0"),
+    (["generate", "--target", "PAIR", "--lookahead", "soon", "x"], "lookahead is 'soon'"),
+    (["generate", "--target", "PAIR", ""], "prompt is empty"),
+    (["generate", "--target", "PAIR", "word " * 500], "window is 256"),
+    (["generate", "--target", "PAIR", "--dtype", "float99", "x"], "float99"),
+    (["generate", "--target", "PAIR", "--device-map", "nowhere", "x"], "nowhere"),
+    (["compare", "--prompts", "/no/file.txt"], "cannot read prompts from /no/file.txt"),
+    (["compare", "--prompts", "/no/prompts.csv"], "end with .txt or .jsonl"),
+    (["compare", "--target", "/no/folder", "--assistant", "PAIR"], "cannot load"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=[message for _, message in MISTAKES]
+)
+def test_a_mistake_is_one_line(
+    capsys: pytest.CaptureFixture[str], pair: list[str], arguments: list[str], message: str
+) -> None:
+    status, out, err = run(
+        capsys, *[pair[1] if argument == "PAIR" else argument for argument in arguments]
+    )
+    assert (status, out) == (1, "")
+    assert err.startswith("uag: ") and err.count("\n") == 1 and message in err
+
+
+def test_wrong_usage_has_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "generate", "x")[0] == 2
+    assert run(capsys, "dance")[0] == 2
+    assert run(capsys, "compare", "--target", "x")[0] == 2
+
+
+def test_help_shows_examples_and_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "generate", "--help")
+    assert status == 0 and "uag generate --target" in out
+    status, out, _ = run(capsys, "--version")
+    assert status == 0 and out.startswith("uag 0.") and out.count("\n") == 1
+
+
+def test_the_module_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uag", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "demo" in done.stdout

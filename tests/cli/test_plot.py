@@ -1,0 +1,52 @@
+"""`uag plot`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import run
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_the_command_plots_what_compare_prints(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    asked = ["compare", "--limit", "1", "--runs", "1", "-n", "6", "--temperature", "0.7", "--json"]
+    status, out, _ = run(capsys, *asked)
+    found = json.loads(out)
+    assert status == 0 and found["temperature"] == 0.7 and found["identical"]
+    assert [method["name"] for method in found["methods"]] == [
+        "plain",
+        "transformers",
+        "uag alone",
+        "uag",
+    ]
+    assert [method.get("identical_prompts") for method in found["methods"]] == [None, None, 1, 1]
+    results = tmp_path / "results.json"
+    results.write_text(out)
+    status, out, err = run(capsys, "plot", str(results), "--out", str(tmp_path / f"plot.{kind}"))
+    assert (status, out) == (0, "") and "the plot is in" in err
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
+    assert (tmp_path / f"plot.{kind}").read_bytes().startswith(start)
+
+
+MISTAKES = [
+    ("{}", "not what uag compare --json prints"),
+    ("[1]", "not what uag compare --json prints"),
+    ("no json", "line 1: this is not what"),
+    ("", "has no results"),
+    (None, "cannot read results from"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKES, ids=[each for _, each in MISTAKES])
+def test_a_mistake_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str | None, message: str
+) -> None:
+    results = tmp_path / "results.json"
+    if content is not None:
+        results.write_text(content)
+    status, out, err = run(capsys, "plot", str(results), "--out", str(tmp_path / "plot.png"))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("uag: ") and message in err

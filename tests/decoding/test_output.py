@@ -1,0 +1,76 @@
+"""The text of outputs and streams: what the tokenizer makes of the ids, in whole characters."""
+
+from typing import Any
+
+import pytest
+
+import uag
+from tests.support.models import cache_in, random_model, with_story
+from tests.support.scripted import scripted_pair, small_pair
+from tests.support.tokenizers import PROMPT, tokenizer
+from uag import SpeculativeDecoder
+
+
+@pytest.mark.parametrize(
+    ("target", "assistant"), [("gpt2", "llama2"), ("llama2", "gpt2"), ("bytes", "llama3")]
+)
+def test_text_is_what_the_tokenizer_makes_of_the_ids(target: str, assistant: str) -> None:
+    decoder = scripted_pair(target, assistant)
+    out = decoder.generate(PROMPT, max_new_tokens=40)
+    prompt = decoder.tokenizer(PROMPT)["input_ids"]
+    before, whole = (
+        decoder.tokenizer.decode(ids, skip_special_tokens=True)
+        for ids in (prompt, prompt + out.token_ids)
+    )
+    assert whole == before + out.text
+
+
+@pytest.mark.parametrize("beginning", ["", "<s>"])
+def test_a_text_from_nothing_has_no_leading_space_of_the_tokenizer(beginning: str) -> None:
+    target = tokenizer("llama2")
+    decoder = SpeculativeDecoder(with_story(random_model("llama", target), target), target)
+    out = decoder.generate(beginning, max_new_tokens=12)
+    assert out.text == target.decode(
+        target(beginning)["input_ids"] + out.token_ids, skip_special_tokens=True
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_streamed_pieces_are_whole_characters_and_add_up(seed: int) -> None:
+    # A random model over bytes says every kind of broken UTF-8.
+    target, assistant = tokenizer("bytes"), tokenizer("llama2")
+    model = random_model("llama", target, seed=seed)
+    decoder = SpeculativeDecoder(model, target, random_model("llama", assistant), assistant)
+    prompt = "日本語"
+    pieces = list(decoder.stream(prompt, max_new_tokens=60))
+    out = decoder.generate(prompt, max_new_tokens=60)
+    assert all(pieces) and "".join(pieces) == out.text
+    assert out.text == bytes(
+        b for id in out.token_ids for b in decoder.bridge.target.token_bytes(id) or b""
+    ).decode(errors="replace")
+
+
+def test_a_multi_byte_character_is_never_split() -> None:
+    target = tokenizer("bytes")
+    text = "é日🙂" * 4
+    story = target(text)["input_ids"]
+
+    def tell(_: object, __: object, named: dict[str, Any], output: Any) -> None:
+        output.logits.zero_()
+        end = cache_in(named).get_seq_length()
+        for row in range(output.logits.shape[1]):
+            output.logits[0, row, story[end - output.logits.shape[1] + row + 1]] = 1
+
+    model = random_model("llama", target)
+    model.register_forward_hook(tell, with_kwargs=True)
+    decoder = SpeculativeDecoder(model, target)
+    assert list(decoder.stream(story[:1], max_new_tokens=len(story) - 1)) == list(text)
+
+
+def test_a_stream_that_was_read_half_way_is_finished_whole() -> None:
+    pair = small_pair("gpt2", "llama2", lookahead=3)
+    expected = pair.generate(PROMPT, max_new_tokens=20)
+    stream = uag.SpeculativeDecoder.stream(pair, PROMPT, max_new_tokens=20)
+    next(stream)
+    out = stream.finish()
+    assert (out.text, out.token_ids) == (expected.text, expected.token_ids)

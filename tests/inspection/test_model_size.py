@@ -1,0 +1,29 @@
+"""Sizes counted from a configuration are those of the model itself."""
+
+import pytest
+
+from tests.support.models import ARCHITECTURES, random_model
+from tests.support.tokenizers import tokenizer
+from uag.inspection.model_size import size_of
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sizes_are_those_of_the_model(architecture: str) -> None:
+    model = random_model(architecture, tokenizer("gpt2"))
+    size = size_of(model.config)
+    assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert size.bytes == 4 * size.parameters
+    assert 0 < size.active <= size.parameters and size.layers == 2
+    if size.cache_bytes is not None:
+        ids = model.dummy_inputs["input_ids"][:1, :3]
+        cache = model(input_ids=ids, use_cache=True).past_key_values
+        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+        assert held == size.cache_bytes * ids.shape[1]
+
+
+def test_experts_that_an_id_does_not_visit_are_not_read() -> None:
+    model = random_model("mixtral", tokenizer("gpt2"))
+    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    inputs = model.get_input_embeddings().weight.numel()
+    size = size_of(model.config)
+    assert experts and size.active == size.parameters - experts // 2 - inputs

@@ -1,0 +1,174 @@
+"""The adaptive lookahead in simulated worlds: near the best fixed length, or near plain."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from uag.lookahead.auto import LONGEST, Auto
+from uag.stats import Round
+
+
+@dataclass
+class World:
+    """Two models as seconds and chances: a plain round takes 1.
+
+    Confidences are right: an id of confidence c is accepted with the chance c, or never.
+    """
+
+    step: float
+    wider: float = 0.02  # a further position in a verification
+    wide: float = 0.0  # any width above `cheap`
+    cheap: int = 1
+    sure: float = 0.8  # how often the assistant is sure
+    first: float = 1.0  # of the chance of a draft's first id
+    right: bool = True
+    noise: float = 0.0
+    random: Random = field(default_factory=lambda: Random(0))
+
+    def confidence(self) -> float:
+        return 0.97 if self.random.random() < self.sure else 0.4
+
+    def taken(self, seconds: float) -> float:
+        """A measurement: some take long because something else ran."""
+        late = self.random.random() < self.noise
+        return seconds * (10 if late else 1 + self.noise * self.random.random())
+
+    def round(self, k: int, goes_on: object) -> tuple[Round, float]:
+        """A round of up to `k` drafted ids, and what it really takes."""
+        confidences: list[float] = []
+        while len(confidences) < k:
+            confidences.append(self.confidence())
+            if callable(goes_on) and not goes_on(confidences[-1]):
+                break
+        accepted = 0
+        while accepted < len(confidences) and self.right:
+            if self.random.random() > confidences[accepted] * (1 if accepted else self.first):
+                break
+            accepted += 1
+        drafted = len(confidences)
+        verify = 1 + self.wider * drafted + (self.wide if drafted >= self.cheap else 0)
+        done = Round(
+            tokens=[0] * (accepted + 1),
+            accepted=accepted,
+            drafted=drafted,
+            drafted_accepted=accepted,
+            candidates=drafted,
+            width=drafted + 1,
+            seconds={"draft": self.step * drafted, "verify": self.taken(verify)},
+            confidences=confidences,
+            draft_seconds=[self.taken(self.step) for _ in confidences],
+        )
+        return done, verify + self.step * drafted
+
+    def speed(self, lookahead: "Auto | int", tokens: int) -> float:
+        """Tokens a second over a text of so many tokens."""
+        emitted, seconds = 0, 0.0
+        if isinstance(lookahead, Auto):
+            lookahead.start()
+        while emitted < tokens:
+            if isinstance(lookahead, Auto):
+                done, taken = self.round(lookahead.next_k(), lookahead.goes_on())
+                lookahead.update(done)
+            else:
+                done, taken = self.round(lookahead, None)
+            emitted += len(done.tokens)
+            seconds += taken
+        return emitted / seconds
+
+
+PAYS = [
+    World(step=0.03),
+    World(step=0.2),
+    World(step=0.03, wide=0.7),
+    World(step=0.03, wide=0.6, wider=0.03, cheap=3, sure=0.95),
+    World(step=0.05, wide=0.6, wider=0.005, cheap=3, sure=0.9),
+    World(step=0.03, sure=0.95),
+    World(step=0.05, sure=0.95, first=0.5),
+    World(step=0.05, wide=0.6, wider=0.02, cheap=3, sure=0.95, first=0.5),
+    World(step=0.1, sure=0.3),
+    World(step=0.03, noise=0.1),
+]
+
+NEVER_PAYS = [
+    World(step=0.03, right=False),
+    World(step=0.03, right=False, wide=0.8),
+    World(step=1.0),
+    World(step=0.5, sure=0.1),
+    World(step=0.03, right=False, noise=0.1),
+    World(step=0.6, sure=0.5, wide=0.7),
+]
+
+
+@pytest.mark.parametrize("world", PAYS, ids=repr)
+def test_where_drafts_pay_it_is_near_the_best_fixed_length_or_better(world: World) -> None:
+    best = max(world.speed(k, 4000) for k in range(1, LONGEST + 1))
+    assert best > 1.1
+    assert world.speed(Auto(), 4000) > 0.95 * best
+
+
+@pytest.mark.parametrize("world", NEVER_PAYS, ids=repr)
+def test_where_drafts_never_pay_it_is_nearly_plain(world: World) -> None:
+    assert all(world.speed(k, 2000) < 1.0 for k in range(1, LONGEST + 1))
+    auto = Auto()
+    assert world.speed(auto, 200) > 0.95
+    # On the next text it knows more.
+    assert world.speed(auto, 200) > 0.97
+    # Drafting is tried again and again, for one part in a hundred of the time.
+    assert world.speed(auto, 2000) > 0.98
+
+
+def test_without_early_stops_a_length_is_chosen_beforehand() -> None:
+    world = World(step=0.05)
+    auto = Auto(stops_early=False)
+    best = max(world.speed(k, 4000) for k in range(1, LONGEST + 1))
+    assert auto.goes_on() is None
+    assert world.speed(auto, 4000) > 0.85 * best
+
+
+def test_it_comes_back_when_drafts_become_right() -> None:
+    world, auto = World(step=0.03, right=False), Auto()
+    world.speed(auto, 400)
+    world.right = True
+    world.speed(auto, 400)
+    assert world.speed(auto, 400) > 1.5
+
+
+def test_it_gives_up_when_drafts_become_wrong() -> None:
+    world, auto = World(step=0.2), Auto()
+    assert world.speed(auto, 400) > 1.1
+    world.right = False
+    world.speed(auto, 50)
+    assert world.speed(auto, 400) > 0.95
+
+
+def test_a_wrong_impression_of_what_drafts_cost_passes() -> None:
+    world, auto = World(step=5.0), Auto()
+    world.speed(auto, 100)
+    world.step = 0.03
+    assert max(world.speed(auto, 100) for _ in range(10)) > 1.5
+
+
+def test_a_plain_pass_is_timed_after_another() -> None:
+    """Behind a wider one it takes longer, which would have drafts seem to pay."""
+    auto = Auto()
+    auto.start()
+    width = 1
+    for _ in range(1000):
+        k = min(auto.next_k(), 4)
+        seconds = 1.3 if k or width > 1 else 1.0
+        width = 1 + k
+        auto.update(
+            Round(
+                tokens=[0] * (2 if k else 1),
+                accepted=min(k, 1),
+                drafted=k,
+                drafted_accepted=min(k, 1),
+                candidates=k,
+                width=width,
+                seconds={"draft": 0.15 * k, "verify": seconds},
+                confidences=[0.5] * k,
+                draft_seconds=[0.15] * k,
+            )
+        )
+    assert auto.costs.plain == 1.0

@@ -1,0 +1,20 @@
+"""What passes cost by their width, from what they took."""
+
+from uag.lookahead.costs import Costs
+
+
+def test_the_first_pass_of_a_width_counts_with_caution_and_only_until_the_second() -> None:
+    costs = Costs()
+    for _ in range(2):
+        costs.verified(1, 1.0)
+    costs.verified(4, 50.0)
+    assert costs.verification(4) == 2.0
+    costs.verified(4, 1.5)
+    assert costs.verification(4) == 1.5
+
+
+def test_wider_passes_than_any_so_far_are_worth_a_try() -> None:
+    costs = Costs()
+    for width, seconds in ((1, 1.0), (2, 1.1), (4, 1.9)) * 2:
+        costs.verified(width, seconds)
+    assert costs.verification(30) == costs.verification(4) == 1.9

@@ -1,0 +1,88 @@
+"""Models and tokenizers by name, and those that are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+from tests.support.models import random_model
+from tests.support.tokenizers import PROMPT, tokenizer
+from uag import LoadError, SpeculativeDecoder, UnsupportedModelError, UnsupportedTokenizerError
+
+
+def test_models_are_loaded_by_folder(tmp_path: Path) -> None:
+    for role, name in (("target", "gpt2"), ("assistant", "llama2")):
+        random_model("llama", tokenizer(name)).save_pretrained(tmp_path / role)
+        tokenizer(name).save_pretrained(tmp_path / role)
+    decoder = SpeculativeDecoder.from_pretrained(
+        str(tmp_path / "target"), str(tmp_path / "assistant"), dtype="float64", lookahead=2
+    )
+    assert decoder.model.dtype == decoder.assistant.dtype == torch.float64
+    assert len(decoder.generate(PROMPT, max_new_tokens=5).token_ids) == 5
+    alone = SpeculativeDecoder.from_pretrained(str(tmp_path / "target"), None)
+    assert alone.generate(PROMPT, max_new_tokens=5).stats.drafted == 0
+
+
+def test_unknown_model() -> None:
+    with pytest.raises(LoadError, match="no/such-folder-here"):
+        SpeculativeDecoder.from_pretrained("/no/such-folder-here", None)
+
+
+def test_folder_without_tokenizer(tmp_path: Path) -> None:
+    random_model("llama", tokenizer("gpt2")).save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match=r"tokenizer.*tokenizer\.json"):
+        SpeculativeDecoder.from_pretrained(str(tmp_path), None)
+
+
+def test_folder_without_model(tmp_path: Path) -> None:
+    tokenizer("gpt2").save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match="cannot load a causal language model"):
+        SpeculativeDecoder.from_pretrained(str(tmp_path), None)
+
+
+def test_tokenizer_of_another_model() -> None:
+    small, large = tokenizer("bytes"), tokenizer("llama3")
+    with pytest.raises(
+        UnsupportedTokenizerError, match=r"target's tokenizer has \d+ ids but its model only 258"
+    ):
+        SpeculativeDecoder(random_model("llama", small), large)
+    model = random_model("llama", large)
+    with pytest.raises(UnsupportedTokenizerError, match="assistant's tokenizer"):
+        SpeculativeDecoder(model, large, random_model("gpt2", small), large)
+
+
+def build(name: str, **settings: Any) -> PreTrainedModel:
+    config = getattr(transformers, f"{name}Config")(**settings)
+    return getattr(transformers, f"{name}ForConditionalGeneration")(config)
+
+
+def test_encoder_decoder() -> None:
+    target = tokenizer("gpt2")
+    model = build(
+        "T5", d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, vocab_size=len(target)
+    )
+    with pytest.raises(
+        UnsupportedModelError, match="T5ForConditionalGeneration is an encoder-decoder"
+    ):
+        SpeculativeDecoder(model, target)
+
+
+def test_model_without_language_head() -> None:
+    target = tokenizer("gpt2")
+    body: Any = random_model("llama", target).model
+    with pytest.raises(UnsupportedModelError, match="cannot generate"):
+        SpeculativeDecoder(body, target)
+
+
+def test_larger_assistant_is_a_warning() -> None:
+    target, assistant = tokenizer("gpt2"), tokenizer("llama2")
+    with pytest.warns(UserWarning, match="assistant larger than its target"):
+        SpeculativeDecoder(
+            random_model("llama", target),
+            target,
+            random_model("llama", assistant, num_hidden_layers=4),
+            assistant,
+        )

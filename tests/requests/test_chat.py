@@ -1,0 +1,241 @@
+"""Chats: each model reads its own format, and the reply is the target's own."""
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from tests.support.chats import (
+    CHATML,
+    INSTRUCT,
+    MESSAGES,
+    SYSTEM,
+    assistant_tokenizer,
+    chatty,
+    decoder,
+    target_tokenizer,
+)
+from tests.support.models import random_model
+from tests.support.tokenizers import PROMPT, tokenizer
+from uag import Chat, OptionError, PromptError, SpeculativeDecoder
+from uag.requests.chat import chat_ids
+
+# An archive of real tokenizers, each in a folder of its own.
+ARCHIVE = Path(
+    os.environ.get(
+        "UAG_TEST_TOKENIZERS",
+        Path(__file__).parents[3] / "shared" / "data" / "tokenizers.tar.xz",
+    )
+)
+
+
+def expected(messages: Any, **options: Any) -> list[int]:
+    """What `model.generate` makes of the template's ids."""
+    inputs = target_tokenizer().apply_chat_template(messages, return_tensors="pt", **options)
+    out = decoder().model.generate(**inputs, max_new_tokens=16)
+    return out[0, inputs["input_ids"].shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("template", [INSTRUCT, None])
+@pytest.mark.parametrize("messages", [MESSAGES, MESSAGES[:1], [SYSTEM, *MESSAGES]])
+def test_replies_are_those_of_generate(messages: Any, template: str | None) -> None:
+    ids = expected(messages, add_generation_prompt=True)
+    one = decoder(template)
+    assert one.chat(messages, max_new_tokens=16).token_ids == ids
+    assert one.generate(messages, max_new_tokens=16).token_ids == ids
+    assert one.generate([messages, PROMPT], max_new_tokens=16)[0].token_ids == ids
+    stream = one.stream(Chat(messages), max_new_tokens=16)
+    assert "".join(stream) == one.chat(messages, max_new_tokens=16).text
+
+
+def test_the_last_reply_is_continued() -> None:
+    ids = expected(MESSAGES[:2], continue_final_message=True)
+    assert decoder().chat(MESSAGES[:2], max_new_tokens=16).token_ids == ids
+    asked = expected(MESSAGES[:2], add_generation_prompt=True)
+    given = {"continue_final_message": False, "add_generation_prompt": True}
+    assert decoder().chat(MESSAGES[:2], max_new_tokens=16, **given).token_ids == asked != ids
+
+
+def weather(city: str) -> str:
+    """The weather of a city.
+
+    Args:
+        city: its name.
+    """
+    return city
+
+
+def test_tools_and_variables_reach_the_templates() -> None:
+    for options in ({"tools": [weather]}, {"quick": True}, {"tools": [weather], "quick": True}):
+        ids = expected(MESSAGES, add_generation_prompt=True, **options)
+        assert decoder().chat(MESSAGES, max_new_tokens=16, **options).token_ids == ids
+
+
+def test_sampled_replies() -> None:
+    options: dict[str, Any] = {"do_sample": True, "seed": 3, "max_new_tokens": 16}
+    drawn = [decoder(template).chat(MESSAGES, **options).text for template in (INSTRUCT, None)]
+    assert drawn[0] == drawn[1] != decoder().chat(MESSAGES, max_new_tokens=16).text
+
+
+@pytest.fixture
+def read() -> Iterator[list[int]]:
+    """What the assistant reads."""
+    seen: list[int] = []
+
+    def note(_: object, __: object, named: dict[str, Any]) -> None:
+        seen.extend(named["input_ids"][0].tolist())
+
+    hooks = [
+        decoder(template).assistant.register_forward_pre_hook(note, with_kwargs=True)
+        for template in (INSTRUCT, None)
+    ]
+    yield seen
+    for hook in hooks:
+        hook.remove()
+
+
+def test_the_assistant_reads_its_own_format(read: list[int]) -> None:
+    decoder(INSTRUCT).chat(MESSAGES, max_new_tokens=4)
+    text = (
+        "<s>[INST] Tell me of a little girl. [/INST] Once upon a time there was one. </s>"
+        "[INST] And her dog? [/INST] "  # its replies begin with a space
+    )
+    own = assistant_tokenizer()(text, add_special_tokens=False)["input_ids"]
+    assert read[: len(own)] == own and read.count(own[0]) == 1
+
+
+def test_a_system_is_folded_in_where_a_template_knows_none(read: list[int]) -> None:
+    decoder(INSTRUCT).chat([SYSTEM, *MESSAGES[:1]], max_new_tokens=4)
+    text = "<s>[INST] Be kind.\n\nTell me of a little girl. [/INST] "
+    own = assistant_tokenizer()(text, add_special_tokens=False)["input_ids"]
+    assert read[: len(own)] == own
+
+
+def test_without_a_template_the_assistant_reads_plain_text(read: list[int]) -> None:
+    decoder(None).chat([SYSTEM, *MESSAGES[:1]], max_new_tokens=4)
+    text = "system:\nBe kind.\n\nuser:\nTell me of a little girl.\n\nassistant:\n"
+    assert (
+        read[: len(assistant_tokenizer()(text)["input_ids"])]
+        == (assistant_tokenizer()(text)["input_ids"])
+    )
+
+
+def test_messages_no_assistant_can_render_are_plain_text_with_a_warning() -> None:
+    odd = [{"role": "narrator", "content": "There was a dog."}, MESSAGES[0]]
+    with pytest.warns(UserWarning, match="System role not supported.*plain text"):
+        out = decoder().chat(odd, max_new_tokens=8)
+    ids = expected(odd, add_generation_prompt=True)
+    assert out.token_ids == ids[:8]
+
+
+def test_pairs_of_the_user() -> None:
+    target = chatty("gpt2", CHATML, "<|start|>", "<|stop|>", "<think>", "</think>")
+    other = chatty("llama2", INSTRUCT, "[THINK]", "[/THINK]")
+    models = random_model("llama", target), random_model("llama", other)
+    pairs = [("<think>", "[THINK]"), ("</think>", "[/THINK]")]
+    one = SpeculativeDecoder(models[0], target, models[1], other, special_pairs=pairs)
+    think, end = target.convert_tokens_to_ids(["<think>", "</think>"])
+    others = other.convert_tokens_to_ids(["[THINK]", "[/THINK]"])
+    text = one.bridge.start(*chat_ids(MESSAGES, target, other))
+    assert text.propose(others[:1]).ids == [think]
+    assert text.commit([think]).keep == len(text.assistant_ids)
+    draft = [*one.bridge.assistant.encode(b"Hm."), others[1]]
+    assert text.propose(draft).ids[-1] == end
+    text.commit([*target("Hm.")["input_ids"], end])
+    assert text.assistant_ids[-1] == others[1]
+
+
+REAL = ("qwen2.5", "phi-3-mini", "gemma", "gpt2")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    if not ARCHIVE.is_file():
+        pytest.skip(f"no {ARCHIVE}; set UAG_TEST_TOKENIZERS")
+    folder = tmp_path_factory.mktemp("tokenizers")
+    with tarfile.open(ARCHIVE) as archive:
+        wanted = [entry for entry in archive if entry.name.split("/")[0] in REAL]
+        archive.extractall(folder, wanted, filter="data")
+    return cache(lambda name: AutoTokenizer.from_pretrained(folder / name))
+
+
+@pytest.mark.parametrize(
+    ("names", "turns"),
+    [
+        (("qwen2.5", "phi-3-mini"), ("<|im_end|>", "<|end|>")),
+        (("gemma", "qwen2.5"), ("<end_of_turn>", "<|im_end|>")),
+        (("phi-3-mini", "gemma"), ("<|end|>", "<end_of_turn>")),
+        (("qwen2.5", "gpt2"), ("<|im_end|>", "<|endoftext|>")),
+    ],
+    ids=str,
+)
+def test_real_templates(
+    real: Callable[[str], Any], names: tuple[str, str], turns: tuple[str, str]
+) -> None:
+    target, assistant = map(real, names)
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1,
+             "num_key_value_heads": 1, "num_hidden_layers": 1}  # fmt: skip
+    one = SpeculativeDecoder(
+        random_model("llama", target, **shape), target,
+        random_model("llama", assistant, **shape), assistant,
+    )  # fmt: skip
+    ids = chat_ids(MESSAGES, target, assistant)
+    sides = zip((target, assistant), ids, strict=True)
+    for own, read in sides:
+        if own.chat_template:
+            trained_on = own.apply_chat_template(MESSAGES, add_generation_prompt=True)
+            assert read == trained_on["input_ids"]
+    turn = [own.convert_tokens_to_ids(t) for own, t in zip((target, assistant), turns, strict=True)]
+    text = one.bridge.start(*ids)
+    reply = "Yes, she had one: a poodle. 狗🐶"
+    draft = [*one.bridge.assistant.encode(reply.encode()), turn[1]]
+    expected = target(reply, add_special_tokens=False)["input_ids"]
+    if target.convert_ids_to_tokens(expected[0]).startswith("▁"):  # after a special token: none
+        expected = one.bridge.target.encode(reply.encode())
+    candidates = text.propose(draft).ids
+    assert target.decode(candidates[:-1]).strip() == reply and candidates[-1] == turn[0]
+    edit = text.commit(candidates)
+    assert edit.feed == [] and text.assistant_ids == ids[1] + draft
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "message"),
+    [
+        (None, {}, "no chat template; give a text, or set"),
+        (None, {"tools": [weather]}, r"no chat template \(and tools need one\)"),
+        (INSTRUCT, {"tools": [weather]}, "does not know any"),
+        (INSTRUCT, {"max_tokens": 3}, "unknown option 'max_tokens': neither an option"),
+        (INSTRUCT, {}, "cannot render these messages: System role"),
+        ("{% if %}", {}, "cannot be read"),
+    ],
+    ids=str,
+)
+def test_chats_that_are_refused(
+    template: str | None, options: dict[str, Any], message: str
+) -> None:
+    own = chatty("gpt2", template)
+    one = SpeculativeDecoder(random_model("llama", own), own)
+    with pytest.raises((PromptError, OptionError), match=message):
+        one.chat([SYSTEM, *MESSAGES], max_new_tokens=4, **options)
+    assert len(one.generate(PROMPT, max_new_tokens=3).token_ids) == 3
+
+
+def test_bare_tokenizers_know_no_chats() -> None:
+    bare = tokenizer("gpt2").backend_tokenizer
+    one = SpeculativeDecoder(random_model("llama", tokenizer("gpt2")), bare)
+    with pytest.raises(PromptError, match="no chat template"):
+        one.chat(MESSAGES)
+
+
+def test_a_chat_takes_the_arguments_of_generate() -> None:
+    traced = decoder().chat(MESSAGES, trace=True, max_new_tokens=8)
+    assert traced.trace is not None and len(traced.trace.steps) == traced.stats.rounds
+    options: dict[str, Any] = {"do_sample": True, "seed": 1, "max_new_tokens": 8}
+    outs = decoder().chat(MESSAGES, num_return_sequences=2, batch_size=2, **options)
+    assert [len(out.token_ids) for out in outs] == [8, 8]
+    assert outs[0].token_ids == decoder().chat(MESSAGES, **options).token_ids

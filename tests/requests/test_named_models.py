@@ -1,0 +1,95 @@
+"""Both models by name or as objects: one way to get them."""
+
+from typing import Any
+
+import pytest
+
+import uag
+from tests.support.models import random_model
+from tests.support.tokenizers import PROMPT, tokenizer
+from uag import LoadError, Lookup, OptionError
+from uag.requests.named_models import load_pair
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = tmp_path_factory.mktemp("models")
+    for name in ("gpt2", "llama2"):
+        random_model("llama", tokenizer(name)).save_pretrained(root / name)
+        tokenizer(name).save_pretrained(root / name)
+    return [str(root / name) for name in ("gpt2", "llama2")]
+
+
+def test_names_and_objects_give_the_same_pair(names: list[str]) -> None:
+    loaded = load_pair(*names, options={"dtype": "float64"})
+    assert loaded.model.dtype == loaded.assistant.dtype
+    given = load_pair(
+        loaded.model,
+        loaded.assistant,
+        tokenizer=loaded.tokenizer,
+        assistant_tokenizer=loaded.assistant_tokenizer,
+    )
+    assert given == loaded
+    mixed = load_pair(
+        loaded.model, loaded.assistant, tokenizer=names[0], assistant_tokenizer=names[1]
+    )
+    for one, other in ((mixed.tokenizer, "gpt2"), (mixed.assistant_tokenizer, "llama2")):
+        assert one.get_vocab() == tokenizer(other).get_vocab()
+
+
+@pytest.mark.parametrize("assistant", ["lookup", Lookup(), None])
+def test_lookups_have_no_tokenizer_to_load(names: list[str], assistant: Any) -> None:
+    pair = load_pair(names[0], assistant)
+    assert (pair.assistant, pair.assistant_tokenizer) == (assistant, None)
+
+
+def test_a_model_as_an_object_needs_its_tokenizer(names: list[str]) -> None:
+    model = random_model("llama", tokenizer("gpt2"))
+    with pytest.raises(OptionError, match=r"^tokenizer is missing"):
+        load_pair(model, None)
+    with pytest.raises(OptionError, match=r"^assistant_tokenizer is missing"):
+        load_pair(names[0], model)
+
+
+def test_a_wrong_name_shows_before_weights_are_read(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread(*_: Any, **__: Any) -> None:
+        pytest.fail("weights were read")
+
+    monkeypatch.setattr("uag.requests.named_models.load_model", unread)
+    with pytest.raises(LoadError, match="no/such"):
+        load_pair(names[0], "/no/such")
+
+
+def test_options_reach_each_model(names: list[str]) -> None:
+    pair: Any = load_pair(
+        *names, options={"dtype": "float64"}, assistant_options={"dtype": "float32"}
+    )
+    assert [str(each.dtype) for each in (pair.model, pair.assistant)] == [
+        "torch.float64",
+        "torch.float32",
+    ]
+
+
+def test_the_pipeline_looks_up_by_name(names: list[str]) -> None:
+    pipe: Any = uag.pipeline(model=names[0], assistant_model="lookup")
+    plain = uag.pipeline(model=names[0])
+    options: dict[str, Any] = {"max_new_tokens": 8, "do_sample": False}
+    assert pipe(PROMPT, **options) == plain(PROMPT, **options)
+    decoder = pipe._forward_params["custom_generate"]
+    assert decoder.lookup is not None and decoder.assistant is None
+
+
+def test_the_pipeline_takes_every_option_of_the_decoder(names: list[str]) -> None:
+    words, others = tokenizer("gpt2"), tokenizer("llama2")
+    pair = words.eos_token_id, others.bos_token_id
+    pipe: Any = uag.pipeline(
+        model=names[0],
+        assistant_model=names[1],
+        lookup=Lookup(["Once upon a time"]),
+        special_pairs=[pair],
+    )
+    decoder = pipe._forward_params["custom_generate"]
+    assert decoder.lookup.texts == ["Once upon a time"]
+    assert pair in decoder.bridge.special_pairs

@@ -1,0 +1,190 @@
+"""Several texts: each has processors and criteria of its own, which may have a memory."""
+
+from threading import Lock
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+)
+
+from tests.support.models import random_model
+from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.transformers_calls import decoder as shared_decoder
+from tests.support.transformers_calls import inputs
+from uag import OptionError, SpeculativeDecoder
+from uag.requests.own_state import own_copy
+
+PROMPTS = [PROMPT, "Once", "One day, the dog"]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> SpeculativeDecoder:
+    target, assistant = tokenizer("gpt2"), tokenizer("llama2")
+    models = random_model("llama", target), random_model("llama", assistant)
+    return SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=4)
+
+
+class InList(LogitsProcessor):
+    """Favours an id by how often the last one came before; it remembers the ids in a list."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        last = int(input_ids[0, -1])
+        scores = scores.clone()
+        scores[:, 40 + self.seen.count(last) % 50] += 4
+        self.seen.append(last)
+        return scores
+
+
+class InTensor(LogitsProcessor):
+    """The same with counts in a tensor, inside a dictionary."""
+
+    def __init__(self) -> None:
+        self.state = {"counts": torch.zeros(1000, dtype=torch.long)}
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        last, counts = int(input_ids[0, -1]), self.state["counts"]
+        scores = scores.clone()
+        scores[:, 40 + int(counts[last]) % 50] += 4
+        counts[last] += 1
+        return scores
+
+
+class Random(LogitsProcessor):
+    """Favours an id that its own generator chooses."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(5)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.clone()
+        scores[:, int(torch.randint(90, (), generator=self.generator))] += 4
+        return scores
+
+
+class After(StoppingCriteria):
+    """Ends a text at its eighth new id, counted by the criterion itself."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> bool:
+        self.calls += 1
+        return self.calls >= 8
+
+
+@pytest.mark.parametrize("kind", [InList, InTensor, Random])
+def test_a_processor_remembers_each_text_alone(
+    decoder: SpeculativeDecoder, kind: type[LogitsProcessor]
+) -> None:
+    """The law: a text of several is the one that its prompt gives alone."""
+    alone = [
+        decoder.generate(
+            prompt, max_new_tokens=16, logits_processor=LogitsProcessorList([kind()])
+        ).token_ids
+        for prompt in PROMPTS
+    ]
+    together = decoder.generate(
+        PROMPTS, max_new_tokens=16, logits_processor=LogitsProcessorList([kind()])
+    )
+    assert [out.token_ids for out in together] == alone
+    assert len({tuple(ids) for ids in alone}) > 1
+
+
+def test_so_do_continuations_of_one_prompt(decoder: SpeculativeDecoder) -> None:
+    options: dict[str, Any] = {"do_sample": True, "seed": 3, "max_new_tokens": 12}
+    first = decoder.generate(
+        PROMPT, logits_processor=LogitsProcessorList([InList()]), **options
+    ).token_ids
+    outs = decoder.generate(
+        PROMPT,
+        num_return_sequences=2,
+        logits_processor=LogitsProcessorList([InList()]),
+        **options,
+    )
+    assert outs[0].token_ids == first
+
+
+def test_so_do_criteria(decoder: SpeculativeDecoder) -> None:
+    criteria = StoppingCriteriaList([After()])
+    outs = decoder.generate(PROMPTS, max_new_tokens=16, stopping_criteria=criteria)
+    assert [len(out.token_ids) for out in outs] == [8, 8, 8]
+
+
+def test_what_the_caller_gave_is_not_changed_by_several_texts(decoder: SpeculativeDecoder) -> None:
+    processor = InList()
+    options: dict[str, Any] = {"logits_processor": LogitsProcessorList([processor])}
+    decoder.generate(PROMPTS, max_new_tokens=4, **options)
+    assert processor.seen == []
+    # With one text it is the caller's own object, as in transformers.
+    decoder.generate(PROMPT, max_new_tokens=4, **options)
+    assert len(processor.seen) >= 4
+
+
+def test_models_and_tokenizers_are_not_copied() -> None:
+    class Holds:
+        def __init__(self) -> None:
+            self.tokenizer = tokenizer("gpt2")
+            self.model = random_model("llama", self.tokenizer)
+            self.seen: list[int] = [1]
+
+    original = Holds()
+    copied = own_copy(original)
+    assert copied.model is original.model and copied.tokenizer is original.tokenizer
+    assert copied.seen == [1] and copied.seen is not original.seen
+
+
+def test_what_remembers_nothing_is_shared() -> None:
+    criterion = StopStringCriteria(tokenizer("gpt2"), ["a"])
+    assert own_copy(criterion) is criterion
+
+
+def test_what_cannot_be_copied_is_refused_by_name(decoder: SpeculativeDecoder) -> None:
+    class Locked(LogitsProcessor):
+        def __init__(self) -> None:
+            self.lock = Lock()
+
+        def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+            return scores
+
+    processors = LogitsProcessorList([Locked()])
+    with pytest.raises(OptionError, match=r"Locked cannot be copied .* one prompt at a time"):
+        decoder.generate(PROMPTS, max_new_tokens=4, logits_processor=processors)
+    assert decoder.generate(PROMPT, max_new_tokens=4, logits_processor=processors).token_ids
+
+
+class Counts(LogitsProcessor):
+    """Remembers how often each row's last id came before."""
+
+    def __init__(self, rows: int) -> None:
+        self.before: list[list[int]] = [[] for _ in range(rows)]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.clone()
+        for row, id in enumerate(input_ids[:, -1].tolist()):
+            scores[row, 40 + self.before[row].count(id)] += 3
+            self.before[row] = [*self.before[row], id]
+        return scores
+
+
+def test_a_processor_remembers_each_row_apart() -> None:
+    rows = inputs(PROMPT, "Once", "One day, the")
+    generate: Any = shared_decoder("itself").model.generate
+    processors = [LogitsProcessorList([Counts(3)]) for _ in range(2)]
+    ours = generate(
+        **rows,
+        max_new_tokens=20,
+        logits_processor=processors[0],
+        custom_generate=shared_decoder("itself"),
+    )
+    theirs = generate(**rows, max_new_tokens=20, logits_processor=processors[1])
+    assert torch.equal(ours, theirs)

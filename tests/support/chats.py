@@ -1,0 +1,64 @@
+"""Chats, and tokenizers with templates for them."""
+
+from functools import cache
+
+from transformers import PreTrainedTokenizerFast
+
+from tests.support.models import random_model
+from tests.support.tokenizers import tokenizer
+from uag import SpeculativeDecoder
+
+CHATML = (
+    "{% if tools %}<|start|>tools {{ tools | tojson }}<|stop|>{% endif %}"
+    "{% for message in messages %}<|start|>{{ message.role }}\n{{ message.content }}<|stop|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n"
+    "{% if quick %}<|quick|>{% endif %}{% endif %}"
+)
+
+INSTRUCT = (
+    "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}"
+    "[INST] {{ message.content }} [/INST]{% elif message.role == 'assistant' %}"
+    " {{ message.content }} {{ eos_token }}"
+    "{% else %}{{ raise_exception('System role not supported') }}{% endif %}{% endfor %}"
+)
+
+MESSAGES = [
+    {"role": "user", "content": "Tell me of a little girl."},
+    {"role": "assistant", "content": "Once upon a time there was one."},
+    {"role": "user", "content": "And her dog?"},
+]
+
+SYSTEM = {"role": "system", "content": "Be kind."}
+
+
+def chatty(name: str, template: str | None, *tokens: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of the tests with a chat template and special tokens for it."""
+    plain = tokenizer(name)
+    own = PreTrainedTokenizerFast(
+        tokenizer_object=plain.backend_tokenizer.from_str(plain.backend_tokenizer.to_str()),
+        eos_token=plain.eos_token,
+        bos_token=plain.bos_token,
+    )
+    own.add_special_tokens({"additional_special_tokens": list(tokens)})
+    own.chat_template = template
+    return own
+
+
+@cache
+def target_tokenizer() -> PreTrainedTokenizerFast:
+    return chatty("gpt2", CHATML, "<|start|>", "<|stop|>", "<|quick|>")
+
+
+@cache
+def assistant_tokenizer(template: str | None = INSTRUCT) -> PreTrainedTokenizerFast:
+    return chatty("llama2", template)
+
+
+@cache
+def decoder(template: str | None = INSTRUCT) -> SpeculativeDecoder:
+    target, assistant = target_tokenizer(), assistant_tokenizer(template)
+    models = [
+        random_model("llama", own, max_position_embeddings=1024) for own in (target, assistant)
+    ]
+    models[0].generation_config.eos_token_id = [0, target.convert_tokens_to_ids("<|stop|>")]
+    return SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=4)

@@ -1,0 +1,47 @@
+"""What one call wires: a seed for all its texts, and a sequence of noise for each."""
+
+from typing import Any
+
+import torch
+
+from tests.support.scripted import scripted_pair
+from tests.support.tokenizers import PROMPT
+from uag import SpeculativeDecoder
+
+
+def test_rows_are_the_prompts_alone_and_equal_prompts_differ() -> None:
+    scripted = scripted_pair("gpt2", "llama2")
+    decoder = SpeculativeDecoder(
+        scripted.model, scripted.tokenizer, scripted.assistant, scripted.assistant_tokenizer
+    )
+    options: dict[str, Any] = {"do_sample": True, "seed": 4, "max_new_tokens": 12}
+    prompts = [PROMPT, "One day", decoder.tokenizer("A dog")["input_ids"], PROMPT]
+    rows = decoder.generate(prompts, **options)
+    alone = [decoder.generate(prompt, **options) for prompt in prompts]
+    assert [out.token_ids for out in rows[:3]] == [out.token_ids for out in alone[:3]]
+    twice = decoder.generate(PROMPT, num_return_sequences=2, **options)
+    assert [rows[0].token_ids, rows[3].token_ids] == [out.token_ids for out in twice]
+    assert rows[0].token_ids != rows[3].token_ids
+    both = decoder.generate(prompts[:2], num_return_sequences=2, **options)
+    assert len(both) == 4 and both[2].token_ids == rows[1].token_ids
+    assert decoder.generate(prompts[:2], max_new_tokens=5)[1].seed is None
+
+
+def test_a_fresh_seed_comes_from_torchs_and_is_reported() -> None:
+    decoder = scripted_pair("gpt2", "llama2")
+    options: dict[str, Any] = {"do_sample": True, "max_new_tokens": 12}
+    torch.manual_seed(11)
+    first, second = (decoder.generate(PROMPT, **options) for _ in range(2))
+    assert first.seed != second.seed and first.token_ids != second.token_ids
+    assert decoder.generate(PROMPT, seed=second.seed, **options).token_ids == second.token_ids
+    torch.manual_seed(11)
+    stream = decoder.stream(PROMPT, **options)
+    assert (stream.seed, "".join(stream)) == (first.seed, first.text)
+    assert stream.stats.token_ids == first.token_ids
+
+
+def test_greedy_decoding_has_no_seed_and_leaves_torchs_generator() -> None:
+    decoder = scripted_pair("gpt2", "llama2")
+    before = torch.get_rng_state()
+    assert decoder.generate(PROMPT, seed=3, max_new_tokens=5).seed is None
+    assert torch.equal(before, torch.get_rng_state())
