@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
 import torch
 
+from tests.support.models import random_model
 from tests.support.scripted import scripted_pair
-from tests.support.tokenizers import PROMPT
+from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
+from uag.lookahead.estimates import Estimates
 
 
 def test_rows_are_the_prompts_alone_and_equal_prompts_differ() -> None:
@@ -45,3 +48,19 @@ def test_greedy_decoding_has_no_seed_and_leaves_torchs_generator() -> None:
     before = torch.get_rng_state()
     assert decoder.generate(PROMPT, seed=3, max_new_tokens=5).seed is None
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_plain_decoding_computes_no_lookahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With "auto" that took a third of a plain round, for drafts that nobody could make."""
+
+    def unasked(*_: Any, **__: Any) -> None:
+        pytest.fail("a lookahead was computed")
+
+    for name in ("best", "drafting_rate", "learn_rate"):
+        monkeypatch.setattr(Estimates, name, unasked)
+    words = tokenizer("gpt2")
+    decoder = SpeculativeDecoder(random_model("llama", words), words)
+    for prompts in (PROMPT, [PROMPT, "Once"]):
+        outs = decoder.generate(prompts, max_new_tokens=8)
+        for out in outs if isinstance(outs, list) else [outs]:
+            assert out.stats.rounds == out.stats.target_forwards == 8

@@ -95,6 +95,27 @@ class ReportingLookahead:
         self.auto.update(done)
 
 
+@dataclass(frozen=True, slots=True)
+class NoLookahead:
+    """Never drafts: "auto" where nothing drafts has nothing to measure.
+
+    >>> NoLookahead().next_k()
+    0
+    """
+
+    def start(self) -> None:
+        pass
+
+    def next_k(self) -> int:
+        return 0
+
+    def goes_on(self) -> None:
+        return None
+
+    def update(self, done: Round) -> None:
+        pass
+
+
 def parse_lookahead(option: int | str) -> int | str:
     """Parse a `lookahead=` option given as text, for example on the command line.
 
