@@ -1,27 +1,8 @@
-//! Values and errors on their way across the boundary.
+//! Values on their way across the boundary.
 
-use pyo3::create_exception;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyAnyMethods;
-
-use crate::guard::CoreError;
-
-create_exception!(
-    uag._core,
-    UnsupportedTokenizer,
-    PyValueError,
-    "A part of the tokenizer that neither the incremental path nor the fallback can handle."
-);
-
-/// The core's errors as exceptions.
-pub(crate) fn error(error: uag::Error) -> PyErr {
-    match error {
-        uag::Error::Unsupported { .. } => UnsupportedTokenizer::new_err(error.to_string()),
-        uag::Error::Broken => CoreError::new_err(error.to_string()),
-        _ => PyValueError::new_err(error.to_string()),
-    }
-}
 
 /// A list of token ids.
 pub(crate) struct Ids(pub(crate) Vec<u32>);

@@ -3,18 +3,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::create_exception;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::convert::error;
-
-create_exception!(
-    uag._core,
-    CoreError,
-    PyRuntimeError,
-    "A bug in the core. The object that raised it is unusable, and says so; others go on."
-);
+use crate::error::{CoreError, error};
 
 /// Run what may panic, but leaves nothing half-done: what it works on is never changed.
 pub(crate) fn guarded<R>(work: impl FnOnce() -> PyResult<R>) -> PyResult<R> {

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod convert;
+mod error;
 mod guard;
 mod lookup;
 mod tokenizer;
@@ -15,9 +16,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::convert::UnsupportedTokenizer;
+    use crate::error::CoreError;
     #[pymodule_export]
-    use crate::guard::CoreError;
+    use crate::error::UnsupportedTokenizer;
     #[pymodule_export]
     use crate::lookup::{Found, Search, Texts};
     #[pymodule_export]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::convert::error;
+use crate::error::error;
 use crate::guard::{Fragile, guarded};
 
 /// The real tokenizer as a Python callable: `text -> [(id, start, end)]` in characters.

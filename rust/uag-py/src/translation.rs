@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::convert::{Ids, error};
+use crate::convert::Ids;
+use crate::error::error;
 use crate::guard::{Fragile, guarded};
 use crate::tokenizer::Tokenizer;
 
