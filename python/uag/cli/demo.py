@@ -9,12 +9,13 @@ from uag.cli.terminal import be_quiet, fail, printable, progress_bar
 
 # Its story ends within the default length, and repeats no four words.
 OPENING = "Once, there was a happy girl"
+LENGTH = 200
 EXAMPLES = "Example:\n\n    uag demo --prompt 'One day, a little dog'"
 
 
 def demo(
     prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = OPENING,
-    max_new_tokens: Length = 200,
+    max_new_tokens: Length = LENGTH,
     lookahead: LookaheadOption = "auto",
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each method.")] = 3,
     report: Report = None,
