@@ -177,8 +177,8 @@ import json, sys, time
 import torch
 import torch.distributed
 from transformers import AutoModelForCausalLM
-import uag.stats
 from uag import SpeculativeDecoder
+from uag.clock import set_clock
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 
@@ -191,8 +191,7 @@ shape = tuple((up.to_local() if hasattr(up, "to_local") else up).shape)
 own = tokenizer("llama2")
 decoder = SpeculativeDecoder(model, tokenizer("gpt2"), random_model("llama", own), own)
 # Clocks that differ: what "auto" measures may not take the processes apart.
-clock = time.perf_counter
-uag.stats.perf_counter = lambda: clock() * (1 + 30 * torch.distributed.get_rank())
+set_clock(lambda: time.perf_counter() * (1 + 30 * torch.distributed.get_rank()))
 for prompt in (PROMPT, "Once", "One day"):
     for _ in range(3):
         decoder.generate(prompt, max_new_tokens=40)
@@ -208,6 +207,7 @@ found = {
 }
 with open(f"{sys.argv[1]}/rank{torch.distributed.get_rank()}.json", "w") as file:
     json.dump(found, file)
+torch.distributed.barrier()  # none leaves while another still waits for it
 torch.distributed.destroy_process_group()
 """
 

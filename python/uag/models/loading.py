@@ -157,5 +157,5 @@ def warn_if_larger(assistant: PreTrainedModel, target: PreTrainedModel) -> None:
             "an assistant larger than its target makes generation slower: swap them, or "
             "use a smaller one",
             UagWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
