@@ -17,7 +17,7 @@ from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
-from uag.lookahead.schedules import NoLookahead, Schedule
+from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
@@ -101,10 +101,9 @@ class Engine:
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
             SyncedLookahead(auto, sharded[0]) if sharded else auto,
+            drafts=self._side.drafts,
             beside_lookups=isinstance(self._side, LookupBeside),
         )
-        if self.schedule.automatic and not self._side.drafts:
-            lookahead = NoLookahead()
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         return Session(self.runners, self.schedule, lookahead, judge, size)
 

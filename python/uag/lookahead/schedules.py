@@ -186,15 +186,16 @@ class Schedule:
         """
         return self.automatic
 
-    def for_call(self, auto: Sharing, *, beside_lookups: bool) -> Lookahead | None:
+    def for_call(self, auto: Sharing, *, drafts: bool, beside_lookups: bool) -> Lookahead | None:
         """The lookahead that all generations of a call share; `None` if each gets a new one.
 
         Args:
             auto: the decoder's `Auto`, for this call.
+            drafts: whether anything drafts; otherwise `auto` would choose for nobody.
             beside_lookups: whether `auto` must choose between an assistant and lookups.
         """
         if self.automatic:
-            return auto
+            return auto if drafts else NoLookahead()
         if beside_lookups:
             return ReportingLookahead(self.new(), auto)
         return None if isinstance(self.option, int | str) else self.option
