@@ -17,14 +17,14 @@ from uag.batching.session import TARGET
 from uag.decoding.output import Output, TextStream
 from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
-from uag.drafting.sides import draft_side
+from uag.drafting.sides import draft_side, switched_off
 from uag.engine import Engine
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
-from uag.models.cached_lm import check_verifies
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.models.model_check import way_of
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
 from uag.requests.options import is_option
@@ -133,8 +133,8 @@ class SpeculativeDecoder:
         target = ModelRunner(model, backend)
         target.new_cache()  # refuses what cannot be rolled back
         side = draft_side(assistant, assistant_tokenizer, lookup, schedule, backend)
-        if side.drafts:
-            check_verifies(model)
+        if side.drafts and not (way := way_of(model)).together:
+            side = switched_off(model, way)
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = side.assistant

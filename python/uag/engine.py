@@ -59,7 +59,7 @@ class Engine:
 
     def start(self, request: Request, seed: int | None) -> TextStream:
         """Begin one generation, which is decoded as the returned stream is read."""
-        (text,) = self._texts([request], seed, self._session(1))
+        (text,) = self._texts([request], seed, self._session([request], 1))
         return text
 
     def run(
@@ -86,7 +86,7 @@ class Engine:
         """
         if streamer is not None:
             check_one(len(requests))
-        session = self._session(min(batch_size, len(requests)))
+        session = self._session(requests, min(batch_size, len(requests)))
         texts = self._texts(requests, seed, session)
         if streamer is None:
             return session.finish(texts)
@@ -95,7 +95,7 @@ class Engine:
             put_prompt(streamer, text.prompt)
         return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
 
-    def _session(self, size: int) -> Session:
+    def _session(self, requests: Sequence[Request], size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
@@ -105,7 +105,8 @@ class Engine:
             beside_lookups=isinstance(self._side, LookupBeside),
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
-        return Session(self.runners, self.schedule, lookahead, judge, size)
+        longest = max(request.plan.stop.max_length for request in requests)
+        return Session(self.runners, self.schedule, lookahead, judge, size, longest)
 
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session

@@ -8,7 +8,7 @@ from tests.support.models import plain_ids, random_model
 from tests.support.pairs import CASES, PAIRS, READS_TOGETHER
 from tests.support.scripted import scripted_target
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import SpeculativeDecoder, UnsupportedModelError
+from uag import SpeculativeDecoder, UagWarning
 
 
 @pytest.mark.parametrize(("architecture", "pair"), READS_TOGETHER)
@@ -53,12 +53,19 @@ def test_no_assistant_decodes_plainly(architecture: str) -> None:
     assert out.stats.drafted == out.stats.accepted == 0
 
 
-def test_a_target_that_cannot_verify_at_once_is_refused_with_an_assistant() -> None:
-    with pytest.raises(UnsupportedModelError, match="use it as the assistant"):
-        scripted_target("mamba", ("gpt2", "llama2"))
-    target = tokenizer("gpt2")
-    with pytest.raises(UnsupportedModelError, match="reads one id at a time"):
-        SpeculativeDecoder(random_model("mamba", target), target, "lookup")
+@pytest.mark.parametrize("drafts", ["assistant", "lookup"])
+def test_a_target_that_cannot_verify_at_once_decodes_plainly_with_one_warning(drafts: str) -> None:
+    target, assistant = tokenizer("gpt2"), tokenizer("llama2")
+    model = random_model("mamba", target)
+    given = (random_model("llama", assistant), assistant) if drafts == "assistant" else ("lookup",)
+    with pytest.warns(UagWarning, match=r"MambaForCausalLM .* drafts are switched off") as said:
+        decoder = SpeculativeDecoder(model, target, *given)
+    assert len(said) == 1
+    assert said[0].filename == __file__
+    assert decoder.assistant is None
+    out = decoder.generate(PROMPT, max_new_tokens=24)
+    assert out.token_ids == plain_ids(model, target(PROMPT)["input_ids"], max_new_tokens=24)
+    assert out.stats.drafted == 0
 
 
 OPTIONS: list[dict[str, Any]] = [

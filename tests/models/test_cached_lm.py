@@ -9,6 +9,7 @@ from torch import Tensor
 from tests.support.models import ARCHITECTURES, at_once, random_model
 from tests.support.tokenizers import tokenizer
 from uag.models.cached_lm import CachedLM
+from uag.models.model_check import new_cache
 
 VOCABULARY = tokenizer("qwen2")
 
@@ -23,7 +24,7 @@ def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
     architecture: str, seed: int
 ) -> None:
     model, random = random_model(architecture, VOCABULARY), Random(seed)
-    lm, text = CachedLM(model), list[int]()
+    lm, text = CachedLM(model, cache=new_cache(model)), list[int]()
     for _ in range(25):
         # Most roll-backs are short, some go beyond the last round, few to the beginning.
         keep = max(0, len(text) - random.choice([0, 0, 1, 2, 3, 5, 12, 40]))
@@ -43,7 +44,7 @@ def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
 @pytest.mark.parametrize("architecture", ["llama", "mistral-window", "mamba"])
 def test_rolling_is_choosing_one_id_at_a_time(architecture: str) -> None:
     model = random_model(architecture, VOCABULARY)
-    rolled, stepped = CachedLM(model), CachedLM(model)
+    rolled, stepped = (CachedLM(model, cache=new_cache(model)) for _ in range(2))
     rolled.append([5, 6, 7])
     stepped.append([5, 6, 7])
     for _ in range(6):
@@ -65,7 +66,7 @@ def test_unread_ids_cost_nothing() -> None:
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "mistral-window", "mamba"])
 def test_a_text_longer_than_the_window_is_read_from_its_recent_part(architecture: str) -> None:
     model = random_model(architecture, VOCABULARY)
-    lm, random = CachedLM(model, window=16), Random(0)
+    lm, random = CachedLM(model, window=16, cache=new_cache(model)), Random(0)
     for _ in range(30):
         lm.append([random.randrange(len(VOCABULARY)) for _ in range(random.randint(1, 9))])
         logits = lm.logits(1)[0]

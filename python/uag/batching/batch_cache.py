@@ -18,15 +18,14 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
 from uag.batching.scheduler import PassRequest, wait_for_pass
-from uag.models.cache import PreallocatedCache, RollbackCache, same_logits
+from uag.models.cache import TOGETHER, PreallocatedCache
+from uag.models.model_check import Comparison, named_lengths, new_cache, way_of
 from uag.models.properties import (
     attention_of,
-    cache_name,
     embedding_rows,
-    keeps_logits,
-    parameters_of,
     text_config,
 )
+from uag.models.reading import reading_of
 
 # Most ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
 PIECE = 512
@@ -35,6 +34,8 @@ GROW_BY = 128
 # Rows with up to this many new ids share a pass; wider rows share it with those at least half as
 # wide, so that little of the block is padding.
 NARROW = 32
+# Most slots of a row in the trial of a model.
+MOST_TRIED = 512
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -128,11 +129,14 @@ class RowsLayer(CacheLayerMixin):
 class Batch:
     """A model and the generations that share its forward passes."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """An empty batch; a row joins with its first pass."""
+    def __init__(self, model: PreTrainedModel, slots: int = 0) -> None:
+        """An empty batch; a row joins with its first pass.
+
+        `slots`: how many slots a pass attends to, at least.
+        """
         self._model = model
-        self._cache_name = cache_name(model)
-        self._keeps_logits = keeps_logits(model)
+        self._least = slots
+        self._reading = reading_of(model)
         self._windows = _windows(model)
         self._additive = attention_of(model) == "eager"
         self._rows: list[RowCache] = []
@@ -140,7 +144,7 @@ class Batch:
         self._layers = [RowsLayer() for _ in self._windows]
         self._past = Cache(layers=[*self._layers])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def leave(self, row: "RowCache") -> None:
         """Free the row of an ended generation: the last row takes its place, so no gap is left."""
         if row not in self._rows:
@@ -159,7 +163,7 @@ class Batch:
         # In the order of the buffers: if all rows take part, they need not be gathered.
         return sorted(chosen, key=lambda request: self._index(request.cache))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
         """One forward pass; for each request its logits, `[positions, vocabulary]`."""
         rows = [cast("RowCache", request.cache) for request in requests]
@@ -170,16 +174,11 @@ class Batch:
             [pad(request.ids, (width - len(request.ids), 0)) for request in requests]
         )
         mask = self._mask(positions, self._layers[0].slots.end)
-        options: dict[str, Any] = {
-            self._cache_name: self._past,
-            "position_ids": positions,
-            "attention_mask": mask,
-        }
-        if self._keeps_logits:
-            options["logits_to_keep"] = max(request.positions for request in requests)
-        logits = cast("Any", self._model)(
-            input_ids=block, use_cache=True, return_dict=True, **options
-        ).logits
+        wanted = max(request.positions for request in requests)
+        inputs = self._reading.inputs(block, positions=positions, logits=wanted)
+        inputs |= {self._reading.cache_name: self._past, "attention_mask": mask}
+        with self._reading.turn(None):
+            logits = cast("Any", self._model)(**inputs).logits
         for row, request in zip(rows, requests, strict=True):
             row.length += len(request.ids)
             row.width = width
@@ -195,7 +194,8 @@ class Batch:
         """
         self._rows += [row for row in rows if row not in self._rows]
         begin = max(row.length for row in rows)
-        end = max(row.length + count for row, count in zip(rows, counts, strict=True))
+        filled = max(row.length + count for row, count in zip(rows, counts, strict=True))
+        end = max(filled, self._least)
         if end >= self._size:
             self._size = end + max(GROW_BY, end // 8)
 
@@ -278,24 +278,44 @@ def _may_read_rows(model: PreTrainedModel) -> bool:
     attention = attention_of(model) in ("sdpa", "eager")
     layers = DynamicCache(config=text_config(model)).layers
     known = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-    return attention and known and "position_ids" in parameters_of(model)
+    reading = reading_of(model)
+    in_cache = way_of(model) == TOGETHER and not reading.places
+    return attention and known and in_cache and reading.takes_positions
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _try_rows(model: PreTrainedModel) -> bool:
     """Read two texts of different lengths in a batch, with a rollback of one id, and each alone."""
     ids = torch.arange(1, 17, device=model.device) % embedding_rows(model)
     texts = ids[:9], ids[9:]
-    batch = Batch(model)
+    batch = Batch(model, _slots_of_trial(model))
     rows = [RowCache(batch) for _ in texts]
-    batch.forward([PassRequest(row, text[:-2], 1) for row, text in zip(rows, texts, strict=True)])
-    batch.forward([PassRequest(rows[0], texts[0][-2:-1], 1), PassRequest(rows[1], ids[:2], 1)])
-    rows[1].roll_back(len(texts[1]) - 2)
-    read = batch.forward(
-        [PassRequest(rows[0], texts[0][-1:], 1), PassRequest(rows[1], texts[1][-2:], 2)]
+    first, second = texts
+    begun = batch.forward(
+        [PassRequest(rows[0], first[:-2], 7), PassRequest(rows[1], second[:-2], 5)]
     )
-    alone = (RollbackCache(model).forward(text, 1)[0] for text in texts)
-    return all(map(same_logits, (logits[-1] for logits in read), alone))
+    batch.forward([PassRequest(rows[0], first[-2:-1], 1), PassRequest(rows[1], ids[:2], 1)])
+    rows[0].roll_back(len(first) - 2)
+    rows[1].roll_back(len(second) - 2)
+    ended = batch.forward(
+        [PassRequest(row, text[-2:], 2) for row, text in zip(rows, texts, strict=True)]
+    )
+    same = Comparison(model.dtype)
+    return all(
+        same.logits(torch.cat(read), new_cache(model).forward(text, len(text)))
+        for text, *read in zip(texts, begun, ended, strict=True)
+    )
+
+
+def _slots_of_trial(model: PreTrainedModel) -> int:
+    """How many slots the trial's passes attend to, most of them empty.
+
+    Models that do not use the attention functions of transformers may count slots from their end,
+    and so must be tried with more of them than their window has.
+    """
+    if getattr(model, "_supports_attention_backend", False):
+        return 0
+    return max((length for length in named_lengths(model) if length <= MOST_TRIED), default=0)
 
 
 def _windows(model: PreTrainedModel) -> list[int | None]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from transformers import PreTrainedModel
+
 from uag.batching.batch_cache import Batch, RowCache, reads_rows
 from uag.batching.scheduler import run_together
 from uag.decoding.output import Output, TextStream
@@ -14,6 +16,7 @@ from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.cache import ModelCache
 from uag.models.compiled import ModelRunner
 from uag.models.properties import is_sharded
+from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
 
@@ -32,11 +35,12 @@ class Session:
         lookahead: Lookahead | None,
         judge: LookupJudge,
         size: int,
+        longest: int,
     ) -> None:
         """For `size` generations at the same time; with 1 nothing is batched.
 
-        All of them share the `lookahead`; if it is `None`, each gets one of its own from the
-        `schedule`. `judge` decides about lookups.
+        None has more than `longest` ids. All of them share the `lookahead`; if it is `None`, each
+        gets one of its own from the `schedule`. `judge` decides about lookups.
         """
         self.judge = judge
         # Processes that share a model all take part in every pass: none can continue alone.
@@ -47,7 +51,7 @@ class Session:
         self._unfinished = 0
         self._batches: dict[str, Batch] = {}
         self._size = 1
-        if size > 1 and reads_rows(runners[TARGET].model):
+        if size > 1 and _share_passes(runners[TARGET].model, longest):
             self._size = size
             # In this order drafts are completed before they are verified.
             self._batches = {
@@ -96,3 +100,12 @@ class Session:
     def _rows(self) -> int:
         """The number of generations that share a pass of the target."""
         return max(1, min(self._size, self._unfinished))
+
+
+def _share_passes(model: PreTrainedModel, longest: int) -> bool:
+    """Whether texts of up to `longest` ids may be read in the same passes.
+
+    Where the longest text of a pass decides what all get, all must stay in the same regime.
+    """
+    regimes = reading_of(model).regimes
+    return regimes.of(longest) == regimes.of(0) and reads_rows(model)

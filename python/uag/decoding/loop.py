@@ -44,7 +44,7 @@ def rounds(
     while True:
         clock = Clock()
         end = len(target.ids)
-        room = stop.room(end)
+        room = min(stop.room(end), target.room)
 
         # 1. Draft: the assistant proposes ids of its own vocabulary. If only one more id may
         #    follow, the target's own is that one, so nothing is drafted.

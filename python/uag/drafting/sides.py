@@ -4,6 +4,7 @@ A side is made once for its decoder and keeps no state of a generation: each gen
 `DraftSource` of its own from it.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -15,9 +16,9 @@ from uag.drafting.custom import CustomDrafts, Drafter, check_drafter
 from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
 from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel
 from uag.drafting.source import DraftSource, ModelDrafts, NoDrafts
-from uag.errors import OptionError, UnsupportedTokenizerError
+from uag.errors import OptionError, UagWarning, UnsupportedTokenizerError
 from uag.lookahead.schedules import Schedule
-from uag.models.cache import ModelCache
+from uag.models.cache import ModelCache, Way
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
@@ -220,6 +221,18 @@ def draft_side(
     else:
         side = ModelSide(assistant, tokenizer, backend)
     return side if texts is None else LookupBeside(side, texts)
+
+
+def switched_off(target: PreTrainedModel, way: Way) -> NoSide:
+    """The side of a target that cannot verify drafts, after a warning that says why."""
+    warnings.warn(
+        f"{type(target).__name__} {way.reason}. So it cannot verify a draft in one pass: drafts "
+        "are switched off, and the text is decoded plainly, as generate would; use it as an "
+        "assistant, or without one (assistant=None)",
+        UagWarning,
+        stacklevel=3,
+    )
+    return NoSide()
 
 
 def model_name(model: object) -> str:

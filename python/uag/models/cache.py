@@ -5,7 +5,9 @@
 | full attention | the length is lowered; the states stay in a preallocated buffer |
 | sliding window | the last positions are dropped; more than the window is kept for that |
 | linear attention, Mamba, convolution | a copy is restored, and its owner replays ids after it |
+| in the model's modules (RecurrentGemma) | the same |
 | shared with another layer | nothing to do |
+| one of its model's own, without a window | by its own `crop`, if it has one |
 
 Models with any other kind of layer are refused when the cache is made.
 """
@@ -21,11 +23,15 @@ from transformers.cache_utils import (
     CacheLayerMixin,
     DynamicLayer,
     DynamicSlidingWindowLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
     LinearAttentionCacheLayerMixin,
+    LinearAttentionLayer,
 )
 
 from uag.errors import UnsupportedModelError
-from uag.models.properties import cache_name, keeps_logits, text_config
+from uag.models.properties import device_of, text_config
+from uag.models.reading import ModuleState, reading_of
 
 # An assistant's last few ids change when the text after them changes how they are tokenized.
 # Positions kept beyond the window let the cache roll back without reading the whole window again.
@@ -34,9 +40,6 @@ KEPT_BEYOND_WINDOW = 64
 CHECKPOINTS = 3
 # A full buffer grows by this many positions, or by an eighth of its length if that is more.
 GROW_BY = 128
-# Relative difference up to which logits count as the same: half precision differs by about a
-# hundredth, a forgotten state by about one.
-SAME_LOGITS = 0.1
 # Replaying this many ids together with the next ones costs less than a forward pass of their own.
 REPLAY_LIMIT = 32
 
@@ -45,22 +48,35 @@ REPLAY_LIMIT = 32
 class _State:
     """A copy of the states that cannot be cropped, as they were after `length` ids.
 
-    `layers` has the attributes of each recurrent layer.
+    `layers` has the attributes of each recurrent layer; `modules` what the model's modules hold.
     """
 
     length: int
     layers: list[dict[str, Any]]
+    modules: ModuleState | None
 
 
-def same_logits(logits: Tensor, expected: Tensor) -> bool:
-    """Whether two rows of logits, `[vocabulary]` each, differ by no more than rounding.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a model can be read: found by its check.
 
-    >>> logits = torch.tensor([1.0, 2.0, 3.0])
-    >>> same_logits(logits + 0.001, logits), same_logits(logits.flip(0), logits)
-    (True, False)
+    Attributes:
+        prompt_alone: whether the prompt needs a pass of its own.
+        together: whether one pass over several ids gives what one pass for each gives.
+        as_generate: whether only the steps of `generate` itself will do.
+        reason: what fails if ids are read together; empty if nothing does.
     """
-    difference = float((logits.float() - expected.float()).square().sum())
-    return difference < SAME_LOGITS**2 * float(expected.float().square().sum())
+
+    prompt_alone: bool = False
+    together: bool = True
+    as_generate: bool = False
+    reason: str = ""
+
+
+TOGETHER = Way()
+PROMPT_ALONE = Way(prompt_alone=True)
+ONE_BY_ONE = Way(prompt_alone=True, together=False)
+AS_GENERATE = Way(prompt_alone=True, together=False, as_generate=True)
 
 
 class ModelCache(Protocol):
@@ -69,10 +85,12 @@ class ModelCache(Protocol):
     Attributes:
         length: number of ids that the cache holds.
         width: number of ids in the last forward pass, padding included.
+        way: how passes may read ids.
     """
 
     length: int
     width: int
+    way: Way
 
     def clear(self) -> None:
         """Remove every id."""
@@ -100,6 +118,8 @@ class ModelCache(Protocol):
 
 class PreallocatedCache(ModelCache):
     """A `ModelCache` in a preallocated buffer: rolling back only lowers `length`."""
+
+    way = TOGETHER
 
     def __init__(self) -> None:
         """An empty cache."""
@@ -133,15 +153,16 @@ class RollbackCache:
     2
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """An empty cache.
+    def __init__(self, model: PreTrainedModel, way: Way = TOGETHER) -> None:
+        """An empty cache; `way`: how the model can be read.
 
         Raises:
             UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
         """
+        self.way = way
         self._model = model
-        self._cache_name = cache_name(model)
-        self._keeps_logits = keeps_logits(model)
+        self._reading = reading_of(model)
+        self._device = device_of(model)
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
         self.width = 0
         self.clear()
@@ -149,18 +170,19 @@ class RollbackCache:
     def clear(self) -> None:
         """Remove every id."""
         self.length = 0
+        self._modules = self._reading.initial
         self.past = DynamicCache(config=text_config(self._model))
-        self._layers = cast("list[CacheLayerMixin]", self.past.layers)
-        _check_layers(self._model, self._layers)
-        for index, layer in enumerate(self._layers):
+        self.layers = cast("list[CacheLayerMixin]", self.past.layers)
+        _check_layers(self._model, self.layers)
+        for index, layer in enumerate(self.layers):
             if type(layer) is DynamicLayer:
-                self._layers[index] = BufferedLayer()
+                self.layers[index] = BufferedLayer()
         self._recurrent = [
-            layer for layer in self._layers if isinstance(layer, LinearAttentionCacheLayerMixin)
+            layer for layer in self.layers if isinstance(layer, LinearAttentionCacheLayerMixin)
         ]
-        self._only_buffers = all(type(layer) is BufferedLayer for layer in self._layers)
+        self._only_buffers = all(type(layer) is BufferedLayer for layer in self.layers)
         self._copies: deque[_State] = deque(maxlen=CHECKPOINTS)
-        for layer in self._layers:
+        for layer in self.layers:
             if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
                 layer, LinearAttentionCacheLayerMixin
             ):
@@ -169,7 +191,7 @@ class RollbackCache:
     @property
     def recurrent(self) -> bool:
         """Whether some of the model's state cannot be cropped."""
-        return bool(self._recurrent)
+        return bool(self._recurrent or self._reading.places)
 
     def should_read_first(self, count: int) -> bool:
         """Whether to read `count` certain ids in a pass of their own, and copy the state after it.
@@ -186,19 +208,38 @@ class RollbackCache:
             and not (self._copies and self._copies[-1].length == self.length)
         ):
             self._copies.append(
-                _State(self.length, [_copy_state(layer) for layer in self._recurrent])
+                _State(
+                    self.length, [_copy_state(layer) for layer in self._recurrent], self._modules
+                )
             )
 
-    @torch.inference_mode()
+    def spoil(self, kind: str) -> bool:
+        """Make the "recurrent_states" or "conv_states" NaN; whether there are any.
+
+        With the recurrent states go those in the model's modules.
+        """
+        states = [
+            state
+            for layer in self._recurrent
+            for state in getattr(layer, kind).values()
+            if state is not None
+        ]
+        if kind == "recurrent_states":
+            states += [state for state in self._modules or () if state is not None]
+        for state in states:
+            state.fill_(torch.nan)
+        return bool(states)
+
+    @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
-        options: dict[str, Any] = {self._cache_name: self.past}
-        if self._keeps_logits:
-            options["logits_to_keep"] = positions
-        output = cast("Any", self._model)(
-            input_ids=ids[None], use_cache=True, return_dict=True, **options
-        )
-        self.length += len(ids)
+        end = self.length + len(ids)
+        places = torch.arange(self.length, end, device=self._device)
+        inputs = self._reading.inputs(ids[None], positions=places[None], logits=positions)
+        with self._reading.turn(self._modules):
+            output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
+            self._modules = self._reading.take()
+        self.length = end
         self.width = len(ids)
         return output.logits[0, -positions:]
 
@@ -212,13 +253,13 @@ class RollbackCache:
             if not self._copies:
                 self.clear()
                 return
-            length = self._copies[-1].length
+            length, self._modules = self._copies[-1].length, self._copies[-1].modules
             for layer, state in zip(self._recurrent, self._copies[-1].layers, strict=True):
                 _restore_state(layer, state)
-        if not all(_can_crop(layer, length) for layer in self._layers):
+        if not all(_can_crop(layer, length) for layer in self.layers):
             self.clear()
             return
-        for layer in self._layers:
+        for layer in self.layers:
             _crop(layer, self.length - length)
         self.length = length
 
@@ -270,16 +311,30 @@ class BufferedLayer(DynamicLayer):
         return buffer
 
 
+# What `crop` of these must do is known here. A class of its own inherits it, and may keep more.
+_KNOWN = (
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
+)
+
+
 def _check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
     for layer in layers:
-        known = isinstance(layer, (DynamicLayer, LinearAttentionCacheLayerMixin)) or (
-            type(layer).__name__ == "DummyLayer"  # a layer without states, since transformers 5.23
-        )
-        if not known or not (
-            layer.is_croppable or isinstance(layer, LinearAttentionCacheLayerMixin)
+        kind = type(layer)
+        if not (
+            kind in _KNOWN
+            or (
+                "crop" in vars(kind)
+                and layer.is_croppable
+                and not getattr(layer, "is_sliding", False)
+            )
+            or kind.__name__ == "DummyLayer"  # a layer without states, since transformers 5.23
         ):
             raise UnsupportedModelError(
-                f"{type(model).__name__} keeps a {type(layer).__name__}, which cannot be rolled "
+                f"{type(model).__name__} keeps a {kind.__name__}, which cannot be rolled "
                 "back when a draft is rejected; use a model with full, sliding-window or "
                 "linear attention"
             )

@@ -1,25 +1,19 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
+import sys
 from collections.abc import Callable, Container
 from itertools import pairwise
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from transformers import (
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.errors import UnsupportedModelError
-from uag.models.cache import ModelCache, RollbackCache, same_logits
-from uag.models.properties import (
-    cache_name,
-    device_of,
-    embedding_rows,
-)
+from uag.models.cache import ModelCache, RollbackCache
+from uag.models.properties import device_of
+from uag.models.reading import reading_of
 
 Choose = Callable[[Tensor], Tensor]
 
@@ -29,41 +23,10 @@ def id_list(ids: Tensor) -> list[int]:
     return cast("Any", ids).tolist()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _probability(logits: Tensor, id: int) -> float:
     """The probability of one id: `[1, vocabulary]` -> a number."""
     return float(logits[0].softmax(-1, dtype=torch.float32)[id])
-
-
-_together: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
-
-
-def reads_together(model: PreTrainedModel) -> bool:
-    """Whether one pass over several ids after others gives the same logits as one pass for each.
-
-    Some recurrent models in transformers silently start such a pass from an empty state (Mamba in
-    5.23). So each model with a recurrent state is tried once.
-
-    >>> reads_together(target)
-    True
-    """
-    if (known := _together.get(model)) is None:
-        known = _together[model] = not RollbackCache(model).recurrent or _try_together(model)
-    return known
-
-
-@torch.inference_mode()
-def _try_together(model: PreTrainedModel) -> bool:
-    """Compare the last logits of one pass over eight ids with those of two passes over four."""
-    rows = embedding_rows(model)
-    ids = torch.arange(1, 9, device=device_of(model))[None] % rows
-    name = cache_name(model)
-    call = cast("Callable[..., Any]", model)
-    one, two = RollbackCache(model).past, RollbackCache(model).past
-    whole = call(input_ids=ids, use_cache=True, **{name: one}).logits[0, -1]
-    call(input_ids=ids[:, :4], use_cache=True, **{name: two})
-    split = call(input_ids=ids[:, 4:], use_cache=True, **{name: two}).logits[0, -1]
-    return same_logits(split, whole)
 
 
 class CachedLM:
@@ -102,12 +65,15 @@ class CachedLM:
         self.forwards = 0
         self._device = device_of(model)
         self._window = window
-        self._cache = cache or RollbackCache(model)
-        self._start = 0  # the cache holds ids[_start : _start + _cache.length]
-        self._one_by_one = not reads_together(model)
+        self.cache = cache or RollbackCache(model)
+        self._start = 0  # the cache holds ids[_start : _start + cache.length]
+        self._regimes = reading_of(model).regimes
+        self._regime = 0  # of the last pass
+        self._prompt = 0  # number of ids in the prompt
 
     def append(self, ids: list[int]) -> None:
-        """Add ids to the end of the sequence."""
+        """Add ids to the end of the sequence; the first ones are its prompt."""
+        self._prompt = self._prompt or len(ids)
         self.ids += ids
 
     def roll_back(self, length: int) -> None:
@@ -116,7 +82,7 @@ class CachedLM:
         if length < self._start:
             self._restart(length)
         else:
-            self._cache.roll_back(min(self._cache.length, length - self._start))
+            self.cache.roll_back(min(self.cache.length, length - self._start))
 
     def apply(self, keep: int, feed: list[int]) -> None:
         """Keep only the first `keep` ids of the sequence, then add `feed`."""
@@ -138,6 +104,8 @@ class CachedLM:
         ids stay on the model's device until all are drafted, so that the host waits only once.
         """
         steps = min(steps, self._window // 2) if self._window else steps
+        if self._regimes.rereads:
+            steps = min(steps, self.room)  # what is drafted here could not be read again
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
         # Whether to look at each id as it is drafted. On a CPU that causes no wait.
@@ -169,11 +137,11 @@ class CachedLM:
     @property
     def width(self) -> int:
         """Number of ids in the last forward pass, padding included."""
-        return self._cache.width
+        return self.cache.width
 
     @property
     def _held(self) -> int:
-        return self._start + self._cache.length
+        return self._start + self.cache.length
 
     def _read_all_but(self, last: int, room: int = 0) -> None:
         """Prepare the cache for a pass over the `last` ids, which may be rolled back after it.
@@ -186,39 +154,64 @@ class CachedLM:
             context + room > self._window or (self._start and context < self._window // 4)
         ):
             self._restart(len(self.ids))
-        self._cache.roll_back(min(self._cache.length, len(self.ids) - last - self._start))
+        self.cache.roll_back(min(self.cache.length, len(self.ids) - last - self._start))
         certain = self.ids[self._held : len(self.ids) - last]
-        if self._cache.should_read_first(len(certain)):
+        # A prompt must not be cut for a copy where it needs a pass of its own: only a draft may.
+        whole = self.cache.way.prompt_alone and not self.cache.length and not room
+        if not whole and self.cache.should_read_first(len(certain)):
             self._forward(self._tensor(certain), 1)
-        self._cache.checkpoint()
+        self.cache.checkpoint()
 
     def _restart(self, length: int) -> None:
         """Clear the cache; the next pass starts half a window before `length`."""
-        self._cache.clear()
+        self.cache.clear()
         self._start = max(0, length - self._window // 2) if self._window else 0
 
+    @property
+    def room(self) -> int:
+        """How many ids one pass can choose: one more than the candidates that it can read."""
+        room = self._regimes.room(len(self.ids) - self._start) if self._regimes else None
+        return sys.maxsize if room is None else room + 1
+
     def _forward(self, ids: Tensor, positions: int) -> Tensor:
-        if self._one_by_one and self._cache.length and len(ids) > 1:
-            return torch.cat([self._step(id, 1) for id in ids[:, None]])[-positions:]
-        return self._step(ids, positions)
+        """Read `ids`, in as few passes as give what `generate` would compute."""
+        logits: list[Tensor] = []
+        for size in self._sizes(len(ids)):
+            piece, ids = ids[:size], ids[size:]
+            wanted = min(size, max(1, positions - len(ids)))
+            if self._outgrows(size):
+                read = self.ids[self._start : self._held]
+                self.cache.clear()
+                piece = torch.cat([self._tensor(read), piece])
+            logits.append(self._step(piece, wanted))
+            self._regime = self._regimes.of(self.cache.length)
+        return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
+
+    def _sizes(self, count: int) -> list[int]:
+        """Sizes of the passes that read the next `count` ids."""
+        length = self.cache.length
+        way, regimes = self.cache.way, self._regimes
+        if not way.together:
+            return [1] * count if length else [count]
+        if length:
+            return regimes.pieces(length, count)
+        # A prompt is read at once, and so is what is left of a text that outgrew its window.
+        first = count if self._start else min(count, self._prompt)
+        rest = regimes.pieces(first, count - first)
+        if rest and not way.prompt_alone and regimes.of(first) == regimes.of(first + 1):
+            return [first + rest[0], *rest[1:]]
+        return [first, *rest]
+
+    def _outgrows(self, size: int) -> bool:
+        """Whether the next `size` ids are of a regime in which all ids must be read again."""
+        length = self.cache.length
+        return bool(
+            self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
+        )
 
     def _step(self, ids: Tensor, positions: int) -> Tensor:
         self.forwards += 1
-        return self._cache.forward(ids, positions)
+        return self.cache.forward(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self._device)
-
-
-def check_verifies(target: PreTrainedModel) -> None:
-    """Refuse a target that cannot verify several candidates in one pass.
-
-    Raises:
-        UnsupportedModelError: for a model that reads one id at a time.
-    """
-    if not reads_together(target):
-        raise UnsupportedModelError(
-            f"{type(target).__name__} in this version of transformers reads one id at a time, "
-            "so it cannot verify a draft in one pass; use it as the assistant, "
-            "or without one (assistant=None)"
-        )

@@ -20,8 +20,11 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
-from uag.models.cache import ModelCache, PreallocatedCache, RollbackCache
-from uag.models.properties import cache_name, context_window, keeps_logits, text_config
+from uag.models.cache import TOGETHER, ModelCache, PreallocatedCache
+from uag.models.model_check import new_cache, way_of
+from uag.models.properties import context_window, text_config
+from uag.models.reading import reading_of
+from uag.models.regimes import regimes_of
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 4, 8, 16, 32)
@@ -141,8 +144,7 @@ class ModelRunner:
         # A padded block must not reach beyond the window: the model may have no positions there.
         self.window = context_window(model) or NO_LIMIT
         self.model = model
-        self._cache_name = cache_name(model)
-        self._keeps_logits = keeps_logits(model)
+        self._reading = reading_of(model)
         self._free: list[Buffers] = []
         self._shapes: set[tuple[int, int]] = set()
         self._graphs = model.device.type == "cuda" and backend in ("inductor", "cudagraphs")
@@ -171,9 +173,7 @@ class ModelRunner:
         Raises:
             UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
         """
-        if self.reason:
-            return RollbackCache(self.model)
-        return FixedCache(self)
+        return new_cache(self.model) if self.reason else FixedCache(self)
 
     def lend(self, borrower: "FixedCache") -> Buffers:
         """Lend buffers to a cache; they come back when it is garbage-collected."""
@@ -185,12 +185,13 @@ class ModelRunner:
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 
-    def run(self, ids: Tensor, buffers: Buffers) -> Tensor:
+    def run(self, ids: Tensor, buffers: Buffers, count: int) -> Tensor:
         """Run a compiled forward pass: `[ids]` -> `[ids, vocabulary]`.
 
-        The caller must copy the logits: the next pass may overwrite them.
+        The first `count` ids are those of the text, the others padding. The caller must copy the
+        logits: the next pass may overwrite them.
         """
-        inputs = self._inputs(ids, buffers)
+        inputs = self._inputs(ids, buffers, count)
         shape = len(ids), buffers.size
         if shape not in self._shapes:
             return self._first_run(shape, inputs)
@@ -200,18 +201,17 @@ class ModelRunner:
 
     def run_eagerly(self, ids: Tensor, buffers: Buffers, positions: int) -> Tensor:
         """Run an eager forward pass of any width: `[ids]` -> `[positions, vocabulary]`."""
-        inputs = self._inputs(ids, buffers)
-        if self._keeps_logits:
-            inputs["logits_to_keep"] = positions
+        inputs = self._inputs(ids, buffers, len(ids), positions)
         return cast("Any", self.model)(**inputs).logits[0, -positions:]
 
-    def _inputs(self, ids: Tensor, buffers: Buffers) -> dict[str, Any]:
-        return {
-            "input_ids": ids[None],
-            self._cache_name: buffers.past,
-            "use_cache": True,
-            "return_dict": True,
-        }
+    def _inputs(
+        self, ids: Tensor, buffers: Buffers, count: int, logits: int | None = None
+    ) -> dict[str, Any]:
+        # Positions of padding are that of the last id: longer ones could change what all ids get.
+        steps = torch.arange(len(ids), device=ids.device).clamp(max=count - 1)
+        places = (buffers.place + steps)[None]
+        inputs = self._reading.inputs(ids[None], positions=places, logits=logits)
+        return inputs | {self._reading.cache_name: buffers.past}
 
     def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
@@ -244,7 +244,7 @@ class FixedCache(PreallocatedCache):
         self._runner = runner
         self._buffers: Buffers | None = None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
         # Borrowed only now: of several generations, those still waiting need no buffers.
@@ -261,7 +261,7 @@ class FixedCache(PreallocatedCache):
             logits = self._runner.run_eagerly(ids, buffers, positions)
         else:
             block = pad(ids, (0, width - count))
-            logits = self._runner.run(block, buffers)[count - positions : count]
+            logits = self._runner.run(block, buffers, count)[count - positions : count]
         self.length += count
         # The next pass may overwrite these logits.
         return logits.clone()
@@ -276,4 +276,8 @@ def _obstacle(model: PreTrainedModel) -> str:
     for layer in DynamicCache(config=text_config(model)).layers:
         if type(layer) is not DynamicLayer:
             return f"a {type(layer).__name__} has no buffer of fixed size that can be rolled back"
+    if regimes_of(model).drift is not None:
+        return "its dynamic rope is computed anew for each length"
+    if (way := way_of(model)) != TOGETHER:
+        return way.reason or "its prompt needs a pass of its own"
     return ""

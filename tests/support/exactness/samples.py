@@ -84,7 +84,7 @@ def draw(decoder: SpeculativeDecoder, settings: dict[str, Any], seed: int, count
     engine = decoder._engine
     drawn = Drawn()
     for index in range(count):
-        out = engine._text(request, seed, index, engine._session(1)).finish()
+        out = engine._text(request, seed, index, engine._session([request], 1)).finish()
         drawn.texts.append(tuple(out.token_ids))
         drawn.candidates += out.stats.candidates
         drawn.accepted += out.stats.accepted

@@ -1,6 +1,5 @@
 """A transformer of a few operations with vocabularies of a few tokens."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import tokenizers
@@ -43,6 +42,14 @@ class TinyConfig(PretrainedConfig):
         super().__init__(**others)
 
 
+class Logits(dict[str, Tensor]):
+    """What `generate` needs of an output: transformers' own takes longer than the model."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
 class TinyLM(PreTrainedModel, GenerationMixin):
     """A transformer of a few operations: transformers' own take ten times as long a token."""
 
@@ -61,7 +68,7 @@ class TinyLM(PreTrainedModel, GenerationMixin):
 
     def forward(
         self, input_ids: Tensor, past_key_values: DynamicCache | None = None, **_: Any
-    ) -> SimpleNamespace:
+    ) -> Logits:
         before = past_key_values.get_seq_length() if past_key_values is not None else 0
         count = input_ids.shape[1]
         hidden = self.tokens.weight[input_ids] + self.places.weight[before : before + count]
@@ -70,8 +77,7 @@ class TinyLM(PreTrainedModel, GenerationMixin):
             key, value = past_key_values.update(key, value, 0)
         seen = None if count == 1 else torch.ones(count, before + count).tril(before).bool()
         read = scaled_dot_product_attention(query, key, value, attn_mask=seen)
-        # transformers' own kind of output takes longer to make than all of the above.
-        return SimpleNamespace(logits=linear(hidden + read[:, 0], self.head.weight))
+        return Logits(logits=linear(hidden + read[:, 0], self.head.weight))
 
 
 def spelling(pieces: list[str], merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:

@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.support.models import ARCHITECTURES
 from tests.support.tokenizers import ALL_TOKENIZERS
-from uag import OptionError, PromptError, UnsupportedModelError
+from uag import OptionError, PromptError
 
 OWN = "own"
 
@@ -178,7 +178,6 @@ def refusals(case: Case) -> list[Refusal]:
             OptionError,
             "both assistant and lookup are lookups",
         ),
-        (case.target == "mamba" and case.drafts, UnsupportedModelError, "reads one id at a time"),
         (
             case.cache in REFUSED_CACHES,
             OptionError,

@@ -1,0 +1,127 @@
+"""Reads a text exactly as `model.generate` does: for models that can be read in no other way."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import Cache, GenerationConfig, PreTrainedModel
+
+from uag.models.cache import AS_GENERATE
+from uag.models.properties import device_of
+from uag.models.reading import reading_of
+
+
+class GenerateCache:
+    """A `ModelCache` of what `generate` itself prepares and keeps for one text.
+
+    The first pass reads a prompt; each pass after it reads one id. What a model keeps in this way
+    may be anything, so rolling back means reading all of the text again.
+
+    >>> cache = GenerateCache(target)
+    >>> cache.forward(torch.tensor([5, 6, 7]), positions=1).shape[0], cache.length
+    (1, 3)
+    >>> cache.roll_back(2)
+    >>> cache.length
+    0
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """An empty cache."""
+        self.way = AS_GENERATE
+        self._model: Any = model
+        self._reading = reading_of(model)
+        self._none = torch.zeros((1, 0), dtype=torch.long, device=device_of(model))
+        self.width = 0
+        self.clear()
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        """The layers of the model's cache; none if it is of another kind."""
+        past = self.inputs.get(self._reading.cache_name)
+        return cast("Sequence[Any]", past.layers) if isinstance(past, Cache) else ()
+
+    def clear(self) -> None:
+        """Remove every id."""
+        self.length = 0
+        self._ids, self._state = self._none, self._reading.initial
+        self.inputs: dict[str, Any] = {}
+
+    def roll_back(self, length: int) -> None:
+        """Clear the cache if it has more than `length` ids."""
+        if length < self.length:
+            self.clear()
+
+    def should_read_first(self, count: int) -> bool:
+        """Return `False`: this cache makes no copies."""
+        del count
+        return False
+
+    def checkpoint(self) -> None:
+        """Do nothing: there are no copies."""
+
+    @torch.no_grad()
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
+        """Run the forward passes that `generate` would; see `ModelCache.forward`."""
+        first = 1 if self.length else max(1, len(ids) - positions + 1)
+        with self._reading.turn(self._state):
+            logits = [self._step(piece) for piece in (ids[:first], *ids[first:, None])]
+            self._state = self._reading.take()
+        return torch.cat(logits)[-positions:]
+
+    def _step(self, ids: Tensor) -> Tensor:
+        """One pass; the logits of its last id, `[1, vocabulary]`."""
+        begins = self.length == 0
+        self._ids = torch.cat([self._ids, ids[None]], dim=1)
+        if begins:
+            self.inputs = self._prepared()
+        inputs = self._model.prepare_inputs_for_generation(
+            self._ids,
+            next_sequence_length=None if begins else 1,
+            is_first_iteration=begins,
+            **self.inputs,
+        )
+        output = self._model(**inputs, return_dict=True)
+        self.inputs = self._model._update_model_kwargs_for_generation(output, self.inputs)
+        self.length += len(ids)
+        self.width = len(ids)
+        # A copy: the logits of all of a prompt may be large, and the rest isn't needed.
+        return output.logits[:, -1].clone()
+
+    def _prepared(self) -> dict[str, Any]:
+        """What `generate` gives its own loop for this prompt, its cache among it."""
+        prepared: dict[str, Any] = {}
+
+        def loop(model: Any, input_ids: Tensor, **options: Any) -> Tensor:
+            del model
+            for name in ("logits_processor", "stopping_criteria", "generation_config"):
+                options.pop(name)
+            prepared.update(options)
+            return input_ids
+
+        self._model.generate(
+            self._ids,
+            attention_mask=torch.ones_like(self._ids),
+            custom_generate=loop,
+            generation_config=_neutral(self._model),
+        )
+        return prepared
+
+
+def _neutral(model: Any) -> GenerationConfig:
+    """Options that nothing of the model's defaults can replace.
+
+    These may ask for beams or a cache of fixed size, and transformers warns of those for sampling.
+    """
+    own = getattr(model.generation_config, "cache_implementation", None)
+    return GenerationConfig(
+        max_new_tokens=1,
+        do_sample=False,
+        temperature=1.0,
+        top_k=50,
+        top_p=1.0,
+        num_beams=1,
+        num_return_sequences=1,
+        use_cache=True,
+        cache_implementation=None if own is None else "dynamic",
+    )
