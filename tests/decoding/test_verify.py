@@ -62,7 +62,7 @@ def test_what_is_emitted_is_what_one_id_at_a_time_emits(
     if by_call:
         processors.append(note)  # type: ignore[arg-type]
     before = [3, 1, 2]
-    emitted = verifier(processors, most_likely)(logits, before + candidates, candidates)
+    emitted = [*verifier(processors, most_likely)(logits, before + candidates, candidates)]
     assert emitted == one_by_one(logits, candidates)
     if by_call:  # a processor sees each text once, with nothing after it
         assert calls == [before + emitted[:count] for count in range(len(emitted))]

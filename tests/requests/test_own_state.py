@@ -19,7 +19,7 @@ from tests.support.tokenizers import PROMPT, tokenizer
 from tests.support.transformers_calls import decoder as shared_decoder
 from tests.support.transformers_calls import inputs
 from uag import OptionError, SpeculativeDecoder
-from uag.requests.own_state import own_copy
+from uag.requests.own_state import own_objects
 
 PROMPTS = [PROMPT, "Once", "One day, the dog"]
 
@@ -138,14 +138,14 @@ def test_models_and_tokenizers_are_not_copied() -> None:
             self.seen: list[int] = [1]
 
     original = Holds()
-    copied = own_copy(original)
+    (copied,) = own_objects([original], 2)
     assert copied.model is original.model and copied.tokenizer is original.tokenizer
     assert copied.seen == [1] and copied.seen is not original.seen
 
 
 def test_what_remembers_nothing_is_shared() -> None:
     criterion = StopStringCriteria(tokenizer("gpt2"), ["a"])
-    assert own_copy(criterion) is criterion
+    assert own_objects([criterion], 2)[0] is criterion
 
 
 def test_what_cannot_be_copied_is_refused_by_name(decoder: SpeculativeDecoder) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from unittest.mock import patch
 
@@ -57,8 +58,8 @@ def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]
     def credulous(processors: LogitsProcessorList, pick: Pick) -> Verify:
         verify = verifier(processors, pick)
 
-        def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-            return candidates + verify(logits[-1:], ids, [])
+        def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+            return chain(candidates, verify(logits[-1:], ids, []))
 
         return accept
 
