@@ -168,7 +168,7 @@ def _copy(original: T, memo: dict[int, Any]) -> T:
         raise OptionError(
             f"{kind} cannot be copied ({type(error).__name__}: {error}), but each text that has "
             "not ended needs one of its own, as it may remember what it has read; give one prompt "
-            f"at a time, each with a {kind} of its own, or give {kind} a __deepcopy__"
+            f"at a time and make a new {kind} for each, or give {kind} a __deepcopy__"
         ) from error
 
 
