@@ -1,6 +1,7 @@
 """Several texts: each has processors and criteria of its own, which may have a memory."""
 
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
 from typing import Any
 
 import pytest
@@ -45,6 +46,18 @@ class InList(LogitsProcessor):
         return scores
 
 
+class Counter(LogitsProcessor):
+    """Allows ids of one class modulo seven, the next one each time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        others = torch.arange(scores.shape[-1]) % 7 != self.calls % 7
+        self.calls += 1
+        return scores.masked_fill(others, -torch.inf)
+
+
 class InTensor(LogitsProcessor):
     """The same with counts in a tensor, inside a dictionary."""
 
@@ -82,7 +95,7 @@ class After(StoppingCriteria):
         return self.calls >= 8
 
 
-@pytest.mark.parametrize("kind", [InList, InTensor, Random])
+@pytest.mark.parametrize("kind", [Counter, InList, InTensor, Random])
 def test_a_processor_remembers_each_text_alone(
     decoder: SpeculativeDecoder, kind: type[LogitsProcessor]
 ) -> None:
@@ -138,7 +151,7 @@ def test_models_and_tokenizers_are_not_copied() -> None:
             self.seen: list[int] = [1]
 
     original = Holds()
-    (copied,) = own_objects([original], 2)
+    (copied,), _ = own_objects([original], 2)
     assert copied.model is original.model and copied.tokenizer is original.tokenizer
     assert copied.seen == [1] and copied.seen is not original.seen
 
@@ -151,7 +164,7 @@ def test_nor_are_those_deep_inside() -> None:
             self.parts: dict[str, Any] = {"models": [model], "read": model.forward}
             self.tokenizers = (tokenizer("gpt2").backend_tokenizer,)
 
-    (copied,) = own_objects([holder := Holder(Scorer())], 2)
+    (copied,), _ = own_objects([holder := Holder(Scorer())], 2)
     assert copied.held is not holder.held
     assert copied.held.parts["models"][0] is model
     assert copied.held.parts["read"].__self__ is model
@@ -164,13 +177,13 @@ class Holder:
 
 def test_what_two_objects_share_their_copies_share() -> None:
     state = Holder(0)
-    one, two = own_objects([Holder(state), Holder(state)], 2)
+    (one, two), _ = own_objects([Holder(state), Holder(state)], 2)
     assert one.held is two.held is not state
 
 
 def test_what_remembers_nothing_is_shared() -> None:
     criterion = StopStringCriteria(tokenizer("gpt2"), ["a"])
-    assert own_objects([criterion], 2)[0] is criterion
+    assert own_objects([criterion], 2)[0] == [criterion]
 
 
 def test_what_cannot_be_copied_is_refused_by_name(decoder: SpeculativeDecoder) -> None:
@@ -200,8 +213,8 @@ def options_of(processor: LogitsProcessor) -> dict[str, Any]:
 
 
 def test_streams_in_turns_remember_each_their_own(decoder: SpeculativeDecoder) -> None:
-    alone = [decoder.generate(prompt, **options_of(InList())).token_ids for prompt in PROMPTS]
-    shared = InList()
+    alone = [decoder.generate(prompt, **options_of(Counter())).token_ids for prompt in PROMPTS]
+    shared = Counter()
     first = decoder.stream(PROMPTS[0], **options_of(shared))
     next(first)
     second = decoder.stream(PROMPTS[1], **options_of(shared))
@@ -210,12 +223,25 @@ def test_streams_in_turns_remember_each_their_own(decoder: SpeculativeDecoder) -
     next(first)
     assert [first.finish().token_ids, second.finish().token_ids, third] == alone
     # The first of them had the object itself.
-    assert len(shared.seen) == 12
+    assert shared.calls == 12
+
+
+def test_so_do_texts_of_two_threads(decoder: SpeculativeDecoder) -> None:
+    alone = decoder.generate(PROMPT, **options_of(Counter())).token_ids
+    target, shared, begun = decoder.tokenizer, Counter(), Barrier(2)
+    others = [SpeculativeDecoder(decoder.model, target) for _ in range(2)]
+
+    def generate(other: SpeculativeDecoder) -> list[int]:
+        begun.wait()
+        return other.generate(PROMPT, **options_of(shared)).token_ids
+
+    with ThreadPoolExecutor(2) as threads:
+        assert [*threads.map(generate, others)] == [alone, alone]
 
 
 def test_so_do_a_stream_and_a_list(decoder: SpeculativeDecoder) -> None:
-    alone = [decoder.generate(prompt, **options_of(InList())).token_ids for prompt in PROMPTS]
-    shared = InList()
+    alone = [decoder.generate(prompt, **options_of(Counter())).token_ids for prompt in PROMPTS]
+    shared = Counter()
     stream = decoder.stream(PROMPTS[0], **options_of(shared))
     next(stream)
     together = decoder.generate(PROMPTS, **options_of(shared))

@@ -9,6 +9,7 @@ earlier call that has not ended, uses the caller's objects.
 import copy
 import gc
 from collections.abc import Callable, Iterable, Sequence
+from threading import RLock
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -17,7 +18,7 @@ from types import (
     GeneratorType,
     ModuleType,
 )
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import torch
@@ -55,19 +56,25 @@ CLOSED = (
 class Claim:
     """The caller's objects that one text uses, until it is released or dropped.
 
-    Another text that begins before that gets copies of the objects as they were at first.
+    Another text that begins before that gets copies of the objects as they were at first. A block
+    under `with` releases them if it fails.
     """
 
     def __init__(self, objects: Iterable[object]) -> None:
-        """Claim the objects that may remember something and that no other text has claimed."""
-        self._objects = [
-            each for each in objects if type(each) not in STATELESS and id(each) not in _CLAIMS
-        ]
+        """Claim those of the objects that may remember something."""
+        self._objects = [each for each in objects if type(each) not in STATELESS]
         try:
             self._unused: list[object] | OptionError = _copies(self._objects)
         except OptionError as error:
             self._unused = error
         _CLAIMS.update({id(each): self for each in self._objects})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self.release()
 
     def release(self) -> None:
         """Let other texts use the objects."""
@@ -89,10 +96,11 @@ class Claim:
 
 # The objects in use, by object id: a claim keeps its objects.
 _CLAIMS: WeakValueDictionary[int, Claim] = WeakValueDictionary()
+_CLAIMING = RLock()
 
 
-def for_text(options: dict[str, Any], row: int, rows: int) -> dict[str, Any]:
-    """The options for one of `rows` texts: processors and criteria of its own.
+def for_text(options: dict[str, Any], row: int, rows: int) -> tuple[dict[str, Any], Claim]:
+    """The options for one of `rows` texts: processors and criteria of its own, and its claim.
 
     `prefix_allowed_tokens_fn` is shared, and is told the row as in transformers.
 
@@ -100,26 +108,19 @@ def for_text(options: dict[str, Any], row: int, rows: int) -> dict[str, Any]:
         OptionError: for a processor or criterion that would have to be copied and cannot be, and
             for what is none.
     """
-    own = iter(own_objects(remembering(options), rows))
-    lists = {
+    objects, claim = own_objects(_remembering(options), rows)
+    own = iter(objects)
+    options = options | {
         name: type(options[name])([next(own) for _ in options[name]])
         for name in REMEMBERING
         if options.get(name) is not None
     }
-    function = options.get(PREFIX)
-    if function is None:
-        return options | lists
-    if not callable(function):
-        raise OptionError(f"{PREFIX}={function!r}: it must be a function of a row and its ids")
-    return options | lists | {PREFIX: at_row(function, row)}
+    if (function := options.get(PREFIX)) is not None:
+        options[PREFIX] = at_row(function, row)
+    return options, claim
 
 
-def remembering(options: dict[str, Any]) -> list[object]:
-    """The processors and criteria in options.
-
-    Raises:
-        OptionError: for what is no list of objects that can be called.
-    """
+def _remembering(options: dict[str, Any]) -> list[object]:
     found: list[object] = []
     for name, kind in REMEMBERING.items():
         given = options.get(name)
@@ -130,13 +131,19 @@ def remembering(options: dict[str, Any]) -> list[object]:
     return found
 
 
-def at_row(allowed: Callable[..., Any], row: int) -> Callable[[int, Tensor], Any]:
-    """A `prefix_allowed_tokens_fn` that is told the given row."""
+def at_row(allowed: object, row: int) -> Callable[[int, Tensor], Any]:
+    """A `prefix_allowed_tokens_fn` that is told the given row.
+
+    Raises:
+        OptionError: for what cannot be called.
+    """
+    if not callable(allowed):
+        raise OptionError(f"{PREFIX}={allowed!r}: it must be a function of a row and its ids")
     return lambda _, ids: allowed(row, ids)
 
 
-def own_objects(objects: Sequence[T], rows: int) -> list[T]:
-    """The objects that one of `rows` texts uses: copies, or the objects if they are free.
+def own_objects(objects: Sequence[T], rows: int) -> tuple[list[T], Claim]:
+    """The objects that one of `rows` texts uses: copies, or the objects, claimed, if they are free.
 
     The objects are copied together: what several of them refer to, their copies share as well.
     Copies share models and tokenizers with the originals.
@@ -144,15 +151,15 @@ def own_objects(objects: Sequence[T], rows: int) -> list[T]:
     Raises:
         OptionError: for an object that would have to be copied and cannot be.
     """
-    if rows == 1 and not any(id(each) in _CLAIMS for each in objects):
-        return [*objects]
-    claims = [_CLAIMS.get(id(each)) for each in objects]
-    return _copies(
-        [
-            each if claim is None else claim.unused(each)  # type: ignore[misc]
-            for each, claim in zip(objects, claims, strict=True)
-        ]
-    )
+    with _CLAIMING:  # threads may begin texts at the same time
+        claims = [_CLAIMS.get(id(each)) for each in objects]
+        if rows == 1 and not any(claims):
+            return [*objects], Claim(objects)
+    first = [
+        each if claim is None else cast("T", claim.unused(each))
+        for each, claim in zip(objects, claims, strict=True)
+    ]
+    return _copies(first), Claim(())  # copies are nobody else's
 
 
 def _copies(originals: list[T]) -> list[T]:

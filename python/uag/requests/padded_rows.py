@@ -25,7 +25,7 @@ from uag.decoding.output import Output
 from uag.errors import OptionError, PromptError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
-from uag.requests.own_state import BLIND, BY_ROW, Claim, at_row, own_objects
+from uag.requests.own_state import BLIND, BY_ROW, at_row, own_objects
 from uag.requests.prompt import check_ids
 from uag.stats import Stats
 
@@ -80,14 +80,13 @@ class Rows:
             check_ids(prompt, model)
         self._records = [_Record() for _ in self.prompts]
         given = cast("list[Any]", [*processors, *criteria])
-        rows, count = len(self.prompts), len(processors)
-        own = [own_objects(given, rows) for _ in self.prompts]
-        self.plans = [
-            self._plan(model, row, config, each[:count], each[count:])
-            for row, each in enumerate(own)
-        ]
-        # Copies are nobody else's.
-        self.claims = [Claim(each if rows == 1 else ()) for each in own]
+        own = [own_objects(given, len(self.prompts)) for _ in self.prompts]
+        self.claims = [claim for _, claim in own]
+        self.plans: list[Plan] = []
+        count = len(processors)
+        for row, (each, claim) in enumerate(own):
+            with claim:
+                self.plans.append(self._plan(model, row, config, each[:count], each[count:]))
 
     def _plan(
         self,

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.requests.options import Plan, plan_generation
-from uag.requests.own_state import Claim, for_text, remembering
+from uag.requests.own_state import Claim, for_text
 from uag.requests.padded_rows import Rows
 from uag.requests.prompt import Prompt, assistant_ids, read_prompt
 from uag.translation.bridge import Bridge
@@ -84,11 +84,10 @@ class RequestReader:
     def _request(
         self, prompt: Prompt, options: dict[str, Any], row: int, rows: int, *, trace: bool
     ) -> Request:
-        own = for_text(options, row, rows)
-        ids, others = read_prompt(
-            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
-        )
-        plan = plan_generation(self.model, self.tokenizer, ids, own)
-        # Copies are nobody else's.
-        claim = Claim(remembering(own) if rows == 1 else ())
-        return Request(ids, others, plan, claim, trace)
+        own, claim = for_text(options, row, rows)
+        with claim:
+            ids, others = read_prompt(
+                prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
+            )
+            plan = plan_generation(self.model, self.tokenizer, ids, own)
+            return Request(ids, others, plan, claim, trace)
