@@ -265,6 +265,17 @@ def test_what_cannot_be_copied_serves_one_text_after_the_other(decoder: Speculat
     assert decoder.generate("Once", **options_of(shared)).token_ids and failed
 
 
+@pytest.mark.parametrize("held", [[[] for _ in range(10_000)], torch.zeros(10_000_000)])
+def test_what_is_large_is_not_copied_for_one_text(decoder: SpeculativeDecoder, held: Any) -> None:
+    large = InList()
+    large.table = held  # type: ignore[attr-defined]
+    stream = decoder.stream(PROMPT, **options_of(large))
+    with pytest.raises(OptionError, match=r"InList: in use by a text .* make a new object"):
+        decoder.generate("Once", **options_of(large))
+    del stream  # before it began
+    assert decoder.generate("Once", **options_of(large)).token_ids
+
+
 class Fails(StoppingCriteria):
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> bool:
         return bool(1 // 0)

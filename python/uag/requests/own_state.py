@@ -52,6 +52,10 @@ CLOSED = (
     *(str, bytes, int, float, Tensor),
 )
 
+# How many objects, or thousands of numbers in tensors, a text copies on the chance that another one
+# begins before it ends: some milliseconds.
+CHEAP = 10_000
+
 
 class Claim:
     """The caller's objects that one text uses, until it is released or dropped.
@@ -64,9 +68,9 @@ class Claim:
         """Claim those of the objects that may remember something."""
         self._objects = [each for each in objects if type(each) not in STATELESS]
         try:
-            self._unused: list[object] | OptionError = _copies(self._objects)
+            self._unused: list[object] | str = _copies(self._objects, CHEAP)
         except OptionError as error:
-            self._unused = error
+            self._unused = str(error)  # the error itself would hold this claim
         _CLAIMS.update({id(each): self for each in self._objects})
 
     def __enter__(self) -> Self:
@@ -86,10 +90,10 @@ class Claim:
         """A claimed object as it was before the text began.
 
         Raises:
-            OptionError: if it could not be copied then.
+            OptionError: if it could not be copied then, or is large.
         """
-        if isinstance(self._unused, OptionError):
-            raise self._unused
+        if isinstance(self._unused, str):
+            raise OptionError(self._unused)
         places = (at for at, each in enumerate(self._objects) if each is claimed)
         return self._unused[next(places)]
 
@@ -108,16 +112,16 @@ def for_text(options: dict[str, Any], row: int, rows: int) -> tuple[dict[str, An
         OptionError: for a processor or criterion that would have to be copied and cannot be, and
             for what is none.
     """
+    if (function := options.get(PREFIX)) is not None:
+        options = options | {PREFIX: at_row(function, row)}
     objects, claim = own_objects(_remembering(options), rows)
     own = iter(objects)
-    options = options | {
+    lists = {
         name: type(options[name])([next(own) for _ in options[name]])
         for name in REMEMBERING
         if options.get(name) is not None
     }
-    if (function := options.get(PREFIX)) is not None:
-        options[PREFIX] = at_row(function, row)
-    return options, claim
+    return options | lists, claim
 
 
 def _remembering(options: dict[str, Any]) -> list[object]:
@@ -162,8 +166,8 @@ def own_objects(objects: Sequence[T], rows: int) -> tuple[list[T], Claim]:
     return _copies(first), Claim(())  # copies are nobody else's
 
 
-def _copies(originals: list[T]) -> list[T]:
-    memo = _shared(originals)
+def _copies(originals: list[T], most: int | None = None) -> list[T]:
+    memo = _shared(originals, most)
     return [_copy(each, memo) for each in originals]
 
 
@@ -179,12 +183,23 @@ def _copy(original: T, memo: dict[int, Any]) -> T:
         ) from error
 
 
-def _shared(originals: Iterable[object]) -> dict[int, Any]:
-    """A memo for `deepcopy`, by object id, of all that it would reach and must not copy."""
-    memo, seen, reached = dict[int, Any](), set[int](), [*originals]
+def _shared(originals: Iterable[object], most: int | None) -> dict[int, Any]:
+    """A memo for `deepcopy`, by object id, of all that it would reach and must not copy.
+
+    Raises:
+        OptionError: if it would reach more than `most` objects or thousands of numbers.
+    """
+    memo, seen, reached, size = dict[int, Any](), set[int](), [*originals], 0
+    kinds = ", ".join(type(each).__name__ for each in reached)
     while reached:
         each = reached.pop()
         kind = type(each)
+        size += 1 + (each.numel() // 1000 if isinstance(each, Tensor) else 0)
+        if most is not None and size > most:
+            raise OptionError(
+                f"{kinds}: in use by a text that has not ended, and too large to copy whenever a "
+                "text begins; finish that text first, or make a new object for each"
+            )
         if issubclass(kind, SHARED) or kind in STATELESS:
             memo[id(each)] = each
         elif id(each) not in seen and not issubclass(kind, CLOSED):

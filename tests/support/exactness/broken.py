@@ -55,8 +55,10 @@ def index_ignored(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
 def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
     """The target accepts whatever is drafted."""
 
-    def credulous(processors: LogitsProcessorList, pick: Pick) -> Verify:
-        verify = verifier(processors, pick)
+    def credulous(
+        processors: LogitsProcessorList, pick: Pick, device: torch.device | None
+    ) -> Verify:
+        verify = verifier(processors, pick, device)
 
         def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
             return chain(candidates, verify(logits[-1:], ids, []))
