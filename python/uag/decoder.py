@@ -280,13 +280,16 @@ class SpeculativeDecoder:
             options: generation options under transformers' names: `max_new_tokens`,
                 `stop_strings`, `eos_token_id`, `temperature`, `top_p`, `repetition_penalty`,
                 `logits_processor`, ... Those left out come from the target's `generation_config`.
+                Of several texts, each has its own copies of processors and criteria; a
+                `prefix_allowed_tokens_fn` is told the text's number.
 
         Returns:
             An `Output`; or a list, for several prompts or with `num_return_sequences`.
 
         Raises:
             PromptError: for a prompt that is empty, too long or has ids outside the vocabulary.
-            OptionError: for an option that is unknown, out of range or not supported.
+            OptionError: for an option that is unknown, out of range or not supported, and for a
+                processor or criterion that would have to be copied and cannot be.
             LogitsError: if the target's logits are NaN, or the options allow no token.
         """
         prompts = several(prompt)

@@ -22,6 +22,7 @@ from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.properties import is_sharded
+from uag.requests.own_state import Claim
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
@@ -154,13 +155,13 @@ class Engine:
             target,
             drafting,
             drafting if trace is None else trace.follow(drafting),
-            verifier(plan.processors, sampling.pick),
+            verifier(plan.processors, sampling.pick, plan.stop.device),
             plan.stop,
             drafting,
         )
         text = TextDecoder(self._bridge.target)
         text.add(request.target_ids)
-        counted = _counted(generation, target, stats, session)
+        counted = _counted(generation, target, stats, session, request.claim)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _trace(self, request: Request) -> Trace:
@@ -174,15 +175,21 @@ class Engine:
 
 
 def _counted(
-    generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session
+    generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session, claim: Claim
 ) -> Iterator[Round]:
-    """The same rounds; each is added to `stats` before it is yielded."""
+    """The same rounds; each is added to `stats` before it is yielded.
+
+    The claim is kept until the generation ends.
+    """
     before = session.compile_seconds
     stats.engines = session.engines
-    for done in generation:
-        stats.history.append(done)
-        stats.target_forwards = target.forwards
-        if (spent := session.compile_seconds - before) != stats.compile_seconds:
-            stats.compile_seconds = spent
-            stats.engines = session.engines  # a model that failed to compile runs eagerly
-        yield done
+    try:
+        for done in generation:
+            stats.history.append(done)
+            stats.target_forwards = target.forwards
+            if (spent := session.compile_seconds - before) != stats.compile_seconds:
+                stats.compile_seconds = spent
+                stats.engines = session.engines  # a model that failed to compile runs eagerly
+            yield done
+    finally:
+        claim.release()

@@ -1,5 +1,6 @@
 """A sample of the matrix, and that it notices bugs; `tests.campaigns.matrix` runs all of it."""
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -56,8 +57,8 @@ def believing(*arguments: Any) -> Verify:
     """Accepts a first candidate, whatever the target says."""
     verify = verifier(*arguments)
 
-    def wrong(logits: torch.Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-        return candidates[:1] or verify(logits, ids, candidates)
+    def wrong(logits: torch.Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+        return iter(candidates[:1]) if candidates else verify(logits, ids, candidates)
 
     return wrong
 

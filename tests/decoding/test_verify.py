@@ -62,10 +62,37 @@ def test_what_is_emitted_is_what_one_id_at_a_time_emits(
     if by_call:
         processors.append(note)  # type: ignore[arg-type]
     before = [3, 1, 2]
-    emitted = verifier(processors, most_likely)(logits, before + candidates, candidates)
+    emitted = [*verifier(processors, most_likely)(logits, before + candidates, candidates)]
     assert emitted == one_by_one(logits, candidates)
     if by_call:  # a processor sees each text once, with nothing after it
         assert calls == [before + emitted[:count] for count in range(len(emitted))]
+
+
+@pytest.mark.parametrize("warped", [False, True])
+def test_nothing_is_said_about_a_place_that_is_not_asked_for(warped: bool) -> None:
+    logits = torch.eye(4)[[1, 2, 3]]
+    logits[2] = torch.nan  # after the end, say
+    processors = LogitsProcessorList([TemperatureLogitsWarper(0.7)] if warped else [])
+    emitted = verifier(processors, most_likely)(logits, [0, 1, 2], [1, 2])
+    assert [next(emitted), next(emitted)] == [1, 2]
+    with pytest.raises(LogitsError, match="after 3 ids contain NaN"):
+        next(emitted)
+
+
+def test_what_a_processor_keeps_can_be_trained_with() -> None:
+    kept: list[torch.Tensor] = []
+
+    def keep(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        kept.extend((ids, scores))
+        return scores
+
+    with torch.inference_mode():
+        logits = torch.rand(2, 4)
+    processors = LogitsProcessorList([keep])  # type: ignore[list-item]
+    assert len([*verifier(processors, most_likely)(logits, [0, 1], [int(logits[0].argmax())])]) == 2
+    weight = torch.ones((), requires_grad=True)
+    sum((each * weight).sum() for each in kept).backward()  # type: ignore[union-attr]
+    assert weight.grad is not None
 
 
 @given(st.integers(1, 2000))

@@ -59,15 +59,15 @@ def rounds(
             candidates = proposal.ids[: round_width(min(len(proposal.ids) + 1, room)) - 1]
 
         # 3. Verify: one forward pass of the target over all candidates. Those before the first that
-        #    it would not have chosen are accepted; then comes one id of its own.
+        #    it would not have chosen are accepted; then comes one id of its own. What follows the
+        #    end of the generation is not looked at.
         with clock.phase(verifying):
             target.append(candidates)
-            tokens = verify(target.logits(len(candidates) + 1), target.ids, candidates)
+            chosen = verify(target.logits(len(candidates) + 1), target.ids, candidates)
+            tokens, finished = stop.cut(target.ids, end, chosen)
 
-        # 4. Commit: cut at the end of the generation, and find out what the assistant must keep
-        #    and read for the emitted ids.
+        # 4. Commit: find out what the assistant must keep and read for the emitted ids.
         with clock.phase("commit"):
-            tokens, finished = stop.cut(target.ids, end, tokens)
             accepted = agreement(tokens, candidates)
             edit = translator.commit(tokens)
 

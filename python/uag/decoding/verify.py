@@ -1,6 +1,6 @@
 """Verification: which of the candidates the target would have emitted itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -21,8 +21,8 @@ from uag.errors import LogitsError
 from uag.models.cached_lm import id_list
 from uag.sampling.greedy import Pick
 
-# (logits, ids that end with the candidates, candidates) -> the ids that are emitted
-Verify = Callable[[Tensor, list[int], list[int]], list[int]]
+# (logits, ids that end with the candidates, candidates) -> the ids that are emitted, one by one
+Verify = Callable[[Tensor, list[int], list[int]], Iterator[int]]
 # Passes of up to this many ids may have any width.
 EACH_WIDTH = 8
 # Processors that look at one position's scores only: all positions can be processed at once.
@@ -51,29 +51,39 @@ def round_width(width: int) -> int:
     return width // step * step
 
 
-def verifier(processors: LogitsProcessorList, pick: Pick) -> Verify:
+def verifier(
+    processors: LogitsProcessorList, pick: Pick, device: torch.device | None = None
+) -> Verify:
     """A function that emits what decoding id by id with these processors and `pick` would emit.
 
     It takes the target's logits after the sequence so far and after each candidate, `[candidates +
     1, vocabulary]`, the ids of the sequence with the candidates at its end, and the candidates. It
-    returns the accepted candidates and one id more, and raises `LogitsError` where the logits
+    yields the accepted candidates and one id more, and raises `LogitsError` where the logits
     allow no token.
+
+    Nothing is done for an id before it is asked for: a caller that stops at the end of the text
+    has called no processor for a position after it. Processors get ids and scores on `device`, by
+    default that of the logits, and run without gradients.
 
     >>> from uag.sampling.greedy import most_likely
     >>> verify = verifier(LogitsProcessorList(), most_likely)
-    >>> verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2])
+    >>> list(verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2]))
     [3, 1]
     """
     stateless = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
-    process = _process_together if stateless else _process_one_by_one
+    chosen = _chosen_together if stateless else _chosen_one_by_one
 
-    @torch.inference_mode()
-    def verify(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-        chosen = process(processors, pick, logits, ids, len(ids) - len(candidates))
-        emitted = chosen[: agreement(chosen, candidates) + 1]
-        if emitted[-1] < 0:
-            raise _no_token(logits[len(emitted) - 1], len(ids) - len(candidates) + len(emitted) - 1)
-        return emitted
+    @torch.no_grad()
+    def verify(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+        end = len(ids) - len(candidates)
+        # In float32, as transformers passes them; a copy, as processors may change them.
+        scores = logits.to(device=device, dtype=torch.float32, copy=bool(processors))
+        for place, id in enumerate(chosen(processors, pick, scores, ids, end)):
+            if id < 0:
+                raise _no_token(logits[place], end + place)
+            yield id
+            if candidates[place : place + 1] != [id]:
+                return
 
     return verify
 
@@ -91,37 +101,26 @@ def agreement(ids: list[int], candidates: list[int]) -> int:
     )
 
 
-def _process_together(
-    processors: LogitsProcessorList, pick: Pick, logits: Tensor, ids: list[int], end: int
+def _chosen_together(
+    processors: LogitsProcessorList, pick: Pick, scores: Tensor, ids: list[int], end: int
 ) -> list[int]:
     unread = cast("torch.LongTensor", None)
-    scores = processors(unread, cast("torch.FloatTensor", _scores(logits, processors)))
-    return id_list(pick(scores, ids, end))
+    return id_list(pick(processors(unread, cast("torch.FloatTensor", scores)), ids, end))
 
 
-def _process_one_by_one(
-    processors: LogitsProcessorList, pick: Pick, logits: Tensor, ids: list[int], end: int
-) -> list[int]:
-    """Stop after the first id that is not the candidate.
+def _chosen_one_by_one(
+    processors: LogitsProcessorList, pick: Pick, scores: Tensor, ids: list[int], end: int
+) -> Iterator[int]:
+    """Each id when it is asked for.
 
     A processor may keep state, so it must not see ids that decoding one at a time would not have
     shown it.
     """
-    text = cast("torch.LongTensor", torch.tensor([ids], device=logits.device))
-    scores = _scores(logits, processors)
-    chosen: list[int] = []
+    text = cast("torch.LongTensor", torch.tensor([ids], device=scores.device))
     for row in range(len(scores)):
         before = cast("torch.LongTensor", text[:, : end + row])
         processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
-        chosen.append(int(pick(processed, ids, end + row)))
-        if chosen[row:] != ids[end + row : end + row + 1]:
-            break
-    return chosen
-
-
-def _scores(logits: Tensor, processors: LogitsProcessorList) -> Tensor:
-    """The logits in float32, as transformers passes them; a copy, as processors may change them."""
-    return logits.to(torch.float32, copy=bool(processors))
+        yield int(pick(processed, ids, end + row))
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:

@@ -96,7 +96,7 @@ def plan_generation(
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
-    return plan_prepared(model, config, processors, criteria, len(prompt))
+    return plan_prepared(model, config, processors, criteria, len(prompt), ids.device)
 
 
 def plan_prepared(
@@ -105,21 +105,25 @@ def plan_prepared(
     processors: LogitsProcessorList,
     criteria: Sequence[StoppingCriteria],
     length: int,
+    device: torch.device,
     padding: int = 0,
+    scores: Sequence[torch.Tensor] | None = None,
 ) -> Plan:
     """The plan for processors and criteria that transformers has prepared.
 
-    `length` is that of the prompt without padding; the criteria count `padding` ids more.
+    `length` is that of the prompt without padding; the criteria count `padding` ids more. `device`
+    and `scores` are for `Stop`.
     """
+    # Exactly these classes: a subclass may end a text elsewhere.
     longest = [
         cast("int", cast("Any", criterion).max_length)
         for criterion in criteria
-        if isinstance(criterion, MaxLengthCriteria)
+        if type(criterion) is MaxLengthCriteria
     ]
     ends = [
         cast("Any", criterion).eos_token_id.tolist()
         for criterion in criteria
-        if isinstance(criterion, EosTokenCriteria)
+        if type(criterion) is EosTokenCriteria
     ]
     return Plan(
         processors,
@@ -132,8 +136,10 @@ def plan_prepared(
             criteria=[
                 criterion
                 for criterion in criteria
-                if not isinstance(criterion, MaxLengthCriteria | EosTokenCriteria)
+                if type(criterion) not in (MaxLengthCriteria, EosTokenCriteria)
             ],
+            device=device,
+            scores=scores,
         ),
     )
 

@@ -22,11 +22,10 @@ from transformers import (
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from uag.decoding.output import Output
-from uag.decoding.verify import BY_ROW
 from uag.errors import OptionError, PromptError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
-from uag.requests.own_state import STATELESS, own_copy
+from uag.requests.own_state import BLIND, BY_ROW, at_row, own_objects
 from uag.requests.prompt import check_ids
 from uag.stats import Stats
 
@@ -80,33 +79,42 @@ class Rows:
         for prompt in self.prompts:
             check_ids(prompt, model)
         self._records = [_Record() for _ in self.prompts]
-        self.plans = [
-            self._plan(model, row, config, processors, criteria) for row in range(len(self.prompts))
-        ]
+        given = cast("list[Any]", [*processors, *criteria])
+        own = [own_objects(given, len(self.prompts)) for _ in self.prompts]
+        self.claims = [claim for _, claim in own]
+        self.plans: list[Plan] = []
+        count = len(processors)
+        for row, (each, claim) in enumerate(own):
+            with claim:
+                self.plans.append(self._plan(model, row, config, each[:count], each[count:]))
 
     def _plan(
         self,
         model: PreTrainedModel,
         row: int,
         config: GenerationConfig,
-        processors: LogitsProcessorList,
-        criteria: StoppingCriteriaList,
+        processors: list[LogitsProcessor],
+        criteria: list[StoppingCriteria],
     ) -> Plan:
         whole = id_list(self._input_ids[row])
         padding = whole[: len(whole) - len(self.prompts[row])]
         place = _Place(row, len(self.prompts), padding)
-        given = cast("list[LogitsProcessor]", processors)
-        own = [_processor(processor, place) for processor in given]
+        own = [_processor(processor, place) for processor in processors]
         record = self._records[row]
         if self._keeps_logits:
             own.insert(0, _Keep(record.logits))
         if self._keeps_scores:
             own.append(_Keep(record.scores))
-        asked = [
-            _criterion(criterion, place) for criterion in cast("list[StoppingCriteria]", criteria)
-        ]
-        length = len(self.prompts[row])
-        return plan_prepared(model, config, LogitsProcessorList(own), asked, length, len(padding))
+        return plan_prepared(
+            model,
+            config,
+            LogitsProcessorList(own),
+            [_criterion(criterion, place) for criterion in criteria],
+            len(self.prompts[row]),
+            self._input_ids.device,
+            len(padding),
+            record.scores if self._keeps_scores else None,
+        )
 
     def output(self, outputs: Sequence[Output]) -> Tensor | AssistedOutput:
         """The outputs in the form that `model.generate` returns.
@@ -177,7 +185,7 @@ class _OfRow(LogitsProcessor):
     """
 
     def __init__(self, processor: LogitsProcessor, place: _Place) -> None:
-        self._processor = own_copy(processor) if place.rows > 1 else processor
+        self._processor = processor
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -190,11 +198,13 @@ class _CriterionOfRow(StoppingCriteria):
     """A batch's stopping criterion applied to one of its rows, as in `_OfRow`."""
 
     def __init__(self, criterion: StoppingCriteria, place: _Place) -> None:
-        self._criterion = own_copy(criterion) if place.rows > 1 else criterion
+        self._criterion = criterion
         self._place = place
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        met: Any = self._criterion(cast("Any", self._place.batch(input_ids)), scores, **kwargs)
+        batch, rows = cast("Any", self._place.batch(input_ids)), self._place.rows
+        each = None if scores is None else tuple(step.expand(rows, -1) for step in scores)
+        met: Any = self._criterion(batch, cast("Any", each), **kwargs)
         return met[self._place.row] if isinstance(met, Tensor) and met.dim() else met
 
 
@@ -206,12 +216,12 @@ class _Keep(LogitsProcessor):
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         del input_ids
-        self._kept.append(scores[0].clone())
+        self._kept.append(scores.clone())
         return scores
 
 
 class _Record:
-    """Scores and logits of one row: a tensor for each new id, and perhaps more after its end."""
+    """Scores and logits of one row: a tensor `[1, vocabulary]` for each new id."""
 
     def __init__(self) -> None:
         self.scores: list[Tensor] = []
@@ -221,16 +231,16 @@ class _Record:
 def _processor(processor: LogitsProcessor, place: _Place) -> LogitsProcessor:
     if type(processor) in BY_ROW or (place.rows == 1 and not place.padding):
         return processor
-    if isinstance(processor, PrefixConstrainedLogitsProcessor):
+    if type(processor) is PrefixConstrainedLogitsProcessor:
         # Its function is the user's: it must get each row's ids with that row's own index only.
-        allowed, row = cast("Any", processor)._prefix_allowed_tokens_fn, place.row
-        processor = PrefixConstrainedLogitsProcessor(lambda _, text: allowed(row, text), 1)
+        allowed = at_row(cast("Any", processor)._prefix_allowed_tokens_fn, place.row)
+        processor = PrefixConstrainedLogitsProcessor(allowed, 1)
         place = _Place(0, 1, place.padding)
     return _OfRow(processor, place)
 
 
 def _criterion(criterion: StoppingCriteria, place: _Place) -> StoppingCriteria:
-    blind = isinstance(criterion, STATELESS) or (place.rows == 1 and not place.padding)
+    blind = type(criterion) in BLIND or (place.rows == 1 and not place.padding)
     return criterion if blind else _CriterionOfRow(criterion, place)
 
 
@@ -238,7 +248,7 @@ def _stacked(kept: list[list[Tensor]], lengths: list[int]) -> tuple[Tensor, ...]
     """For each new position `[rows, vocabulary]`, from each row's tensors; 0 after a row's end."""
     ended = torch.zeros_like(kept[0][0])
     return tuple(
-        torch.stack(
+        torch.cat(
             [
                 row[step] if step < length else ended
                 for row, length in zip(kept, lengths, strict=True)

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.requests.options import Plan, plan_generation
-from uag.requests.own_state import with_own_state
+from uag.requests.own_state import Claim, for_text
 from uag.requests.padded_rows import Rows
 from uag.requests.prompt import Prompt, assistant_ids, read_prompt
 from uag.translation.bridge import Bridge
@@ -23,12 +23,14 @@ class Request:
     Attributes:
         target_ids, assistant_ids: the prompt in the ids of either vocabulary.
         plan: processors, where to stop, and how tokens are sampled.
+        claim: the caller's own processors and criteria that it uses.
         trace: whether to record each round, id by id.
     """
 
     target_ids: list[int]
     assistant_ids: list[int]
     plan: Plan
+    claim: Claim
     trace: bool = False
 
 
@@ -60,11 +62,10 @@ class RequestReader:
                 continuations of a prompt with greedy decoding.
         """
         check_limits({"num_return_sequences": count, "seed": seed})
-        alone = len(prompts) * (count or 1) == 1
+        rows = [prompt for prompt in prompts for _ in range(count or 1)]
         requests = [
-            self._request(prompt, options if alone else with_own_state(options), trace=trace)
-            for prompt in prompts
-            for _ in range(count or 1)
+            self._request(prompt, options, row, len(rows), trace=trace)
+            for row, prompt in enumerate(rows)
         ]
         if requests[0].plan.sampling is None and count not in (None, 1):
             raise OptionError(
@@ -76,13 +77,17 @@ class RequestReader:
     def rows(self, rows: Rows) -> list[Request]:
         """A request for each row of a batch that transformers has prepared."""
         return [
-            Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan)
-            for ids, plan in zip(rows.prompts, rows.plans, strict=True)
+            Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan, claim)
+            for ids, plan, claim in zip(rows.prompts, rows.plans, rows.claims, strict=True)
         ]
 
-    def _request(self, prompt: Prompt, options: dict[str, Any], *, trace: bool) -> Request:
-        ids, others = read_prompt(
-            prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
-        )
-        plan = plan_generation(self.model, self.tokenizer, ids, options)
-        return Request(ids, others, plan, trace)
+    def _request(
+        self, prompt: Prompt, options: dict[str, Any], row: int, rows: int, *, trace: bool
+    ) -> Request:
+        own, claim = for_text(options, row, rows)
+        with claim:
+            ids, others = read_prompt(
+                prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
+            )
+            plan = plan_generation(self.model, self.tokenizer, ids, own)
+            return Request(ids, others, plan, claim, trace)

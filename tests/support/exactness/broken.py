@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from unittest.mock import patch
 
@@ -54,11 +55,13 @@ def index_ignored(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
 def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]:
     """The target accepts whatever is drafted."""
 
-    def credulous(processors: LogitsProcessorList, pick: Pick) -> Verify:
-        verify = verifier(processors, pick)
+    def credulous(
+        processors: LogitsProcessorList, pick: Pick, device: torch.device | None
+    ) -> Verify:
+        verify = verifier(processors, pick, device)
 
-        def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> list[int]:
-            return candidates + verify(logits[-1:], ids, [])
+        def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+            return chain(candidates, verify(logits[-1:], ids, []))
 
         return accept
 
