@@ -124,7 +124,7 @@ def _way_of_kind(model: PreTrainedModel) -> Way:
         return _Trial(model).way()
     settings: dict[str, Any] = cast("Any", model).config.to_dict()
     settings.pop("_name_or_path", None)
-    parts = [str(type(module)) for _, module in modules]
+    parts = [str(cast("object", module).__class__) for _, module in modules]
     traits = model.dtype, device_of(model), attention_of(model)
     kind = f"{parts} {settings} {traits}"
     reading = reading_of(model)

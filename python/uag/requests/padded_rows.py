@@ -22,10 +22,11 @@ from transformers import (
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from uag.decoding.output import Output
+from uag.decoding.verify import BY_ROW
 from uag.errors import OptionError, PromptError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
-from uag.requests.own_state import BLIND, BY_ROW, at_row, own_objects
+from uag.requests.own_state import BLIND, at_row, own_objects
 from uag.requests.prompt import check_ids
 from uag.stats import Stats
 
