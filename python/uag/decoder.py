@@ -25,15 +25,16 @@ from uag.lookahead.schedules import Schedule
 from uag.models.cached_lm import check_verifies
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
 from uag.requests.prompt import Prompt, several
 from uag.requests.request import RequestReader
-from uag.requests.transformers_call import check_call, check_config, generate_call
+from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
-from uag.translation.bridge import Both, Bridge, SpecialPairs
+from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -111,7 +112,8 @@ class SpeculativeDecoder:
             its model, an assistant model without a tokenizer, or a special pair with an unknown
             token.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
-            `sampling`, an unknown backend, or two lookups (`assistant` and `lookup`).
+            `sampling`, an unknown backend, two lookups (`assistant` and `lookup`), or
+            `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class SpeculativeDecoder:
         self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
         self.lookup = side.lookup
         self.compile = compile
-        pairs = [*(special_pairs or ()), *side.end_pairs(model, tokenizer)]
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, tokenizer)]
         self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
         check_belongs(model, self.bridge.target, TARGET)
         side.check(model, self.bridge)
@@ -290,7 +292,7 @@ class SpeculativeDecoder:
             LogitsError: if the target's logits are NaN, or the options allow no token.
         """
         prompts = several(prompt)
-        check_limits({"batch_size": batch_size})
+        check_limits({"batch_size": batch_size, "streamer": streamer, "trace": trace})
         requests = self._requests.read(
             prompts or [cast("Prompt", prompt)],
             options,
@@ -375,6 +377,7 @@ class SpeculativeDecoder:
             OptionError: see `generate`.
             LogitsError: see `generate`; raised while the stream is read.
         """
+        check_limits({"trace": trace})
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
 
@@ -426,25 +429,29 @@ class SpeculativeDecoder:
         """
         call = generate_call(input_ids)
         check_call(self.model, model, input_ids, call, streamer, model_kwargs)
-        check_config(model, generation_config)
+        mask = model_kwargs.get("attention_mask")
+        prepared = Prepared(input_ids, mask, generation_config, logits_processor)
+        prepared = prepared.supported(model, call)
+        check_limits({"seed": seed, "stop_strings": stop_strings, "streamer": streamer})
         if stop_strings is not None:
             criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
             stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
         rows = Rows(
             model,
-            input_ids,
-            model_kwargs.get("attention_mask"),
-            generation_config,
-            logits_processor,
+            prepared.input_ids,
+            prepared.attention_mask,
+            prepared.config,
+            prepared.processors,
             stopping_criteria,
         )
-        check_limits({"seed": seed})
-        callers_streamer = call.get("streamer")
+        requests = self._requests.rows(rows)
+        if requests[0].plan.sampling is None and "do_sample" not in call.options:
+            warn_idle({} if seed is None else {"seed": seed})
         outputs = self._engine.run(
-            requests := self._requests.rows(rows),
+            requests,
             seed,
             len(requests),  # all rows at the same time, as in transformers
-            streamer or callers_streamer,
-            has_prompt=callers_streamer is not None,
+            streamer or call.streamer,
+            has_prompt=call.streamer is not None,
         )
         return rows.output(outputs)

@@ -15,13 +15,15 @@ from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
+from uag.errors import warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
-from uag.models.properties import is_sharded
+from uag.models.loading import check_eval
+from uag.models.properties import context_window, is_sharded
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
@@ -97,6 +99,8 @@ class Engine:
 
     def _session(self, size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
+        for role, runner in self.runners.items():
+            check_eval(runner.model, role)
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
@@ -159,7 +163,8 @@ class Engine:
         )
         text = TextDecoder(self._bridge.target)
         text.add(request.target_ids)
-        counted = _counted(generation, target, stats, session)
+        window = context_window(self._target.model)
+        counted = _counted(generation, target, stats, session, window)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _trace(self, request: Request) -> Trace:
@@ -173,14 +178,26 @@ class Engine:
 
 
 def _counted(
-    generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session
+    generation: Iterator[Round],
+    target: CachedLM,
+    stats: Stats,
+    session: Session,
+    window: int | None,
 ) -> Iterator[Round]:
-    """The same rounds; each is added to `stats` before it is yielded."""
+    """The same rounds; each is added to `stats` before it is yielded.
+
+    Warns once of a text that outgrows the target's `window`.
+    """
     before = session.compile_seconds
     stats.engines = session.engines
     for done in generation:
         stats.history.append(done)
         stats.target_forwards = target.forwards
+        if window is not None and len(target.ids) > window:
+            warn_once(
+                f"the text is longer than the target's window of {window} ids; it goes on, as in "
+                "model.generate, but the model was not made for it"
+            )
         if (spent := session.compile_seconds - before) != stats.compile_seconds:
             stats.compile_seconds = spent
             stats.engines = session.engines  # a model that failed to compile runs eagerly

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -100,8 +101,8 @@ def check_model(model: PreTrainedModel, role: str) -> None:
         role: "target" or "assistant", for the error message.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head or
-            without weights.
+        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head,
+            without weights, or in train mode.
 
     >>> check_model(target, "target")
     """
@@ -122,6 +123,44 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
+    check_eval(model, role)
+
+
+def check_eval(model: PreTrainedModel, role: str) -> None:
+    """Refuse a model in train mode, if that changes what it computes.
+
+    Args:
+        model: the model.
+        role: "target" or "assistant", for the error message.
+
+    Raises:
+        UnsupportedModelError: naming what changes, and the remedy.
+
+    >>> check_eval(target, "target")
+    """
+    training = (part for part in cast("Any", model).modules() if part.training)
+    if effect := next(filter(None, map(_effect_of_training, training)), ""):
+        raise UnsupportedModelError(
+            f"the {role} ({type(model).__name__}) is in train mode, which {effect}: call "
+            "model.eval() first"
+        )
+
+
+def _effect_of_training(module: torch.nn.Module) -> str:
+    """What train mode does in this module itself; empty if nothing."""
+    if getattr(module, "gradient_checkpointing", False):
+        return "with gradient checkpointing switches the KV cache off"
+    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        return "makes batch norm depend on the batch"
+    own: dict[str, object] = vars(module)
+    noisy = isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0
+    # Many modules have the probability as a number of their own.
+    if noisy or any(
+        isinstance(value, int | float) and value > 0 and ("drop" in name or "jitter" in name)
+        for name, value in own.items()
+    ):
+        return "adds noise (dropout)"
+    return ""
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:

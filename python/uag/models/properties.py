@@ -51,19 +51,32 @@ def context_window(model: PreTrainedModel) -> int | None:
     >>> context_window(target)
     256
     """
-    return cast("int | None", getattr(text_config(model), "max_position_embeddings", None))
+    config = text_config(model)
+    named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    return cast("int | None", next((length for length in named if length is not None), None))
 
 
 def has_learned_positions(model: PreTrainedModel) -> bool:
-    """Whether positions are embeddings in a table, so that there are none beyond the window."""
+    """Whether positions are rows of a table, so that there are none beyond the window.
+
+    The table may be learned (GPT-2), computed once (GPT-J, CTRL) or made for each pass (MPT).
+    """
     window = context_window(model)
-    modules: list[tuple[str, object]] = list(cast("Any", model).named_modules())
+    modules: list[tuple[str, torch.nn.Module]] = list(cast("Any", model).named_modules())
     return window is not None and any(
-        isinstance(module, torch.nn.Embedding)
-        and ("pos" in name or "wpe" in name)
-        and window <= module.num_embeddings <= window + 8  # some tables have a few rows of padding
+        hasattr(module, "build_mpt_alibi_tensor") or _holds_positions(name, module, window)
         for name, module in modules
     )
+
+
+def _holds_positions(name: str, module: torch.nn.Module, window: int) -> bool:
+    """Whether a module is, or holds, a table with a row for each position."""
+    # A buffer that is not named after positions grows where it must (XGLM).
+    tables = [table for own, table in module.named_buffers(recurse=False) if "pos" in own]
+    if isinstance(module, torch.nn.Embedding) and ("pos" in name or "wpe" in name):
+        tables.append(module.weight)
+    # Some tables have a few rows of padding.
+    return any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables)
 
 
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import PromptError
+from uag.limits import is_text, shown
 from uag.models.cached_lm import id_list
-from uag.models.properties import context_window, embedding_rows
+from uag.models.properties import context_window, embedding_rows, has_learned_positions
 from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
@@ -59,7 +61,10 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
     """
-    ids = prompt_ids(tokenizer, prompt) if isinstance(prompt, str) else _given_ids(prompt)
+    if isinstance(prompt, str):
+        ids = prompt_ids(tokenizer, _readable(prompt))
+    else:
+        ids = _given_ids(prompt)
     check_ids(ids, model)
     return ids
 
@@ -83,12 +88,24 @@ def check_ids(ids: list[int], model: PreTrainedModel) -> None:
         )
     rows, window = embedding_rows(model), context_window(model)
     if bad := next((id for id in ids if not 0 <= id < rows), None):
-        raise PromptError(f"the prompt has id {bad}, but the target's ids go from 0 to {rows - 1}")
-    if window is not None and len(ids) >= window:
+        raise PromptError(
+            f"the prompt has id {shown(bad)}, but the target's ids go from 0 to {rows - 1}"
+        )
+    if window is not None and len(ids) >= window and has_learned_positions(model):
         raise PromptError(
             f"the prompt has {len(ids)} ids, but the target's window is {window} "
             "and must hold new ids too; shorten it"
         )
+
+
+def _readable(text: str) -> str:
+    if not is_text(text):
+        raise PromptError(
+            "the prompt has a lone surrogate (half of a character in UTF-16), which no tokenizer "
+            'can read; replace it, as text.encode("utf-16", "surrogatepass").decode("utf-16", '
+            '"replace") does'
+        )
+    return text
 
 
 def _given_ids(prompt: Prompt) -> list[int]:
@@ -97,10 +114,12 @@ def _given_ids(prompt: Prompt) -> list[int]:
             raise PromptError(
                 f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
             )
+        if prompt.is_floating_point() or prompt.is_complex() or prompt.dtype == torch.bool:
+            raise PromptError(f"the prompt is a tensor of {prompt.dtype}; give ids, as int64")
         return id_list(prompt.reshape(-1))
     given: Any = prompt
     if not isinstance(given, list | tuple) or not all(
-        isinstance(id, int) for id in cast("list[Any]", given)
+        isinstance(id, int) and not isinstance(id, bool) for id in cast("list[Any]", given)
     ):
         raise PromptError(
             f"the prompt is a {type(prompt).__name__} of something other than ids; give a text, a "

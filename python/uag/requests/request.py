@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from uag.errors import OptionError
 from uag.limits import check_limits
+from uag.requests.asked import says_whether_to_sample, warn_idle
 from uag.requests.options import Plan, plan_generation
 from uag.requests.own_state import with_own_state
 from uag.requests.padded_rows import Rows
@@ -61,16 +62,17 @@ class RequestReader:
         """
         check_limits({"num_return_sequences": count, "seed": seed})
         alone = len(prompts) * (count or 1) == 1
-        requests = [
-            self._request(prompt, options if alone else with_own_state(options), trace=trace)
-            for prompt in prompts
-            for _ in range(count or 1)
-        ]
-        if requests[0].plan.sampling is None and count not in (None, 1):
-            raise OptionError(
-                f"num_return_sequences={count}, but greedy decoding gives the same text each "
-                "time; add do_sample=True"
-            )
+        requests: list[Request] = []
+        for prompt in (prompt for prompt in prompts for _ in range(count or 1)):
+            own = options if alone else with_own_state(options)
+            requests.append(self._request(prompt, own, trace=trace))
+            if requests[0].plan.sampling is None and count not in (None, 1):
+                raise OptionError(
+                    f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                    "time; add do_sample=True"
+                )
+        if requests[0].plan.sampling is None and not says_whether_to_sample(options):
+            warn_idle({} if seed is None else {"seed": seed})
         return requests
 
     def rows(self, rows: Rows) -> list[Request]:

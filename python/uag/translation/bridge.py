@@ -1,11 +1,12 @@
 """Translation between two tokenizers, for any engine that runs the two models."""
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from uag._core import Bridge as CoreBridge
 from uag._core import Translation
-from uag.errors import UnsupportedTokenizerError
+from uag.errors import OptionError, UnsupportedTokenizerError
+from uag.limits import is_pair, shown
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
@@ -51,6 +52,7 @@ class Bridge:
 
     Raises:
         UnsupportedTokenizerError: for a Python-only tokenizer or an unknown special token.
+        OptionError: for `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Bridge:
         self.assistant = self.target if same else core_tokenizer(assistant_tokenizer)
         pairs = [
             (token_id(tokenizer, target), token_id(assistant_tokenizer, assistant))
-            for target, assistant in special_pairs or ()
+            for target, assistant in as_pairs(special_pairs)
         ]
         ends = tokenizer_end_id(tokenizer), tokenizer_end_id(assistant_tokenizer)
         if ends[0] is not None and ends[1] is not None:
@@ -112,6 +114,23 @@ class Bridge:
     def reason(self) -> Both[str]:
         """For each side, why it is not `fast`; an empty string if it is."""
         return Both(self.target.reason, self.assistant.reason)
+
+
+def as_pairs(special_pairs: SpecialPairs | None) -> list[tuple[int | str, int | str]]:
+    """The option `special_pairs=` as a list.
+
+    >>> as_pairs([("<end>", 2)]), as_pairs(None)
+    ([('<end>', 2)], [])
+
+    Raises:
+        OptionError: for what is no list of pairs.
+    """
+    given: Any = [] if special_pairs is None else special_pairs
+    if not isinstance(given, list | tuple) or not all(map(is_pair, cast("list[Any]", given))):
+        raise OptionError(
+            f"special_pairs={shown(given)}: give a list of pairs (target token, assistant token)"
+        )
+    return [(target, assistant) for target, assistant in cast("list[Any]", given)]
 
 
 def _first_of_each(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

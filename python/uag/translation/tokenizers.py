@@ -8,8 +8,11 @@ from transformers import (
 )
 
 from uag.errors import UnsupportedTokenizerError
+from uag.limits import is_text, shown
 
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
+# The core's ids have 32 bits.
+IDS = 2**32
 
 
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
@@ -63,10 +66,13 @@ def token_id(tokenizer: AnyTokenizer, token: int | str) -> int:
     Raises:
         UnsupportedTokenizerError: if the tokenizer has no such token.
     """
-    found = token if isinstance(token, int) else backend_of(tokenizer).token_to_id(token)
-    if found is None:
+    if is_text(token):
+        found = backend_of(tokenizer).token_to_id(cast("str", token))
+    else:
+        found = token if isinstance(token, int) and 0 <= token < IDS else None
+    if found is None or isinstance(found, bool):
         raise UnsupportedTokenizerError(
-            f"the tokenizer has no token {token!r}; special_pairs need existing tokens"
+            f"the tokenizer has no token {shown(token)}; special_pairs need existing tokens"
         )
     return found
 
