@@ -242,7 +242,7 @@ class SpeculativeDecoder:
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = BATCH_SIZE,
         streamer: BaseStreamer | None = None,
         trace: bool = False,
         **options: Any,
@@ -300,7 +300,7 @@ class SpeculativeDecoder:
             seed=seed,
             trace=trace,
         )
-        outputs = self._engine.run(requests, seed, batch_size, streamer)
+        outputs = self._engine.run(requests, seed, batch_size or BATCH_SIZE, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
     @overload

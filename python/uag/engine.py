@@ -23,7 +23,7 @@ from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_eval
-from uag.models.properties import context_window, is_sharded
+from uag.models.properties import context_window, embedding_rows, is_sharded
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
@@ -31,6 +31,7 @@ from uag.stats import Round, Stats
 from uag.translation.bridge import Both, Bridge
 from uag.translation.detokenizer import TextDecoder, WholeCharacters
 from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.within_rows import WithinRows
 
 
 class Engine:
@@ -132,11 +133,13 @@ class Engine:
         target = CachedLM(self._target.model, cache=session.new_cache(TARGET))
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
+        surplus = self._bridge.target.vocab_size > (rows := embedding_rows(self._target.model))
+        translator = WithinRows(translation, rows) if surplus else translation
         if plan.sampling is None or seed is None:
-            sampling = self.sampling.greedy(translation)
+            sampling = self.sampling.greedy(translator)
         else:
             key = sequence_key(seed, request.target_ids, index)
-            sampling = self.sampling.begin(key, plan.sampling, target, translation, stats)
+            sampling = self.sampling.begin(key, plan.sampling, target, translator, stats)
         opening = Opening(
             request.assistant_ids,
             sampling.choice,

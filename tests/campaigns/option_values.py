@@ -5,8 +5,8 @@
 
 Options are those of `generate` and `stream`, of `chat` and its templates, of the constructor, and
 of `model.generate(custom_generate=)`; prompts, chats and pairs of special tokens too. Values are
-null, bools, whole numbers of any size, floats with infinities and NaN, strings with half characters,
-lists, lists of lists and dicts, and those that are nearly right.
+null, bools, whole numbers of any size, floats with infinities and NaN, strings with halves of
+characters, lists, lists of lists and dicts, and those that are nearly right.
 """
 
 import math
@@ -86,11 +86,8 @@ def decoder() -> SpeculativeDecoder:
 
 def generation_options() -> list[str]:
     hidden = ("_from_model_config", "transformers_version")
-    return [
-        name
-        for name in (*GenerationConfig().to_dict(), *EXTRA, *OF_GENERATE)
-        if name not in hidden
-    ]
+    names = dict.fromkeys((*GenerationConfig().to_dict(), *EXTRA, *OF_GENERATE))
+    return [name for name in names if name not in hidden]
 
 
 def trials() -> Iterator[Trial]:
@@ -104,7 +101,7 @@ def trials() -> Iterator[Trial]:
         "chat": RENDERING,
         "decoder": OF_DECODER,
         "several": ["num_return_sequences", "batch_size", "seed", "streamer"],
-        "custom_generate": ["seed", "stop_strings", "streamer"],
+        "custom_generate": ["seed", "stop_strings"],
     }
     for call, names in calls.items():
         for name in names:
@@ -143,7 +140,7 @@ def outcome(trial: Trial) -> str:
             run(trial)
     except UagError as error:
         return type(error).__name__ if len(str(error)) < 2000 else f"a long message: {error!s:.200}"
-    except BaseException as error:  # noqa: BLE001 # a panic of `tokenizers` is no Exception
+    except BaseException as error:  # a panic of `tokenizers` is no Exception
         if isinstance(error, KeyboardInterrupt):
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -152,7 +149,7 @@ def outcome(trial: Trial) -> str:
 
 
 def is_fault(found: str) -> bool:
-    return found != "text" and not found.endswith("Error") or " " in found
+    return (found != "text" and not found.endswith("Error")) or " " in found
 
 
 def main(

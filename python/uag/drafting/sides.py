@@ -21,12 +21,13 @@ from uag.models.cache import ModelCache
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
-from uag.models.properties import context_window, device_of, end_ids
+from uag.models.properties import context_window, device_of, embedding_rows, end_ids
 from uag.sampling.greedy import Choice
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import turn_end
 from uag.translation.end_tokens import end_pairs
 from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.within_rows import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +158,11 @@ class ModelSide(DraftSide):
 
     def source(self, opening: Opening) -> DraftSource:
         lm = CachedLM(self._model, context_window(self._model), opening.new_cache())
-        lm.append(opening.prompt)
+        core, rows = opening.bridge.assistant, embedding_rows(self._model)
+        readable = StandIn(core, rows) if core.vocab_size > rows else list[int]
+        lm.append(readable(opening.prompt))
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
-        return ModelDrafts(lm, frozenset(ends), opening.choice)
+        return ModelDrafts(lm, frozenset(ends), opening.choice, readable)
 
 
 class LookupBeside(DraftSide):

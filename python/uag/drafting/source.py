@@ -1,5 +1,6 @@
 """The interface of a generation's draft source, and two sources: an assistant model, or nothing."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from uag.draft import Draft, GoesOn
@@ -22,14 +23,22 @@ class DraftSource(Protocol):
 class ModelDrafts:
     """Drafts of an assistant model."""
 
-    def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Choice) -> None:
+    def __init__(
+        self,
+        lm: CachedLM,
+        end_ids: frozenset[int],
+        choice: Choice,
+        readable: Callable[[list[int]], list[int]] = list[int],
+    ) -> None:
         """Begin a generation.
 
         Args:
             lm: the assistant, which holds the prompt.
             end_ids: a draft stops after any of these.
             choice: called for each draft; returns the function that chooses its ids.
+            readable: makes ids that the assistant has embeddings for of any.
         """
+        self._readable = readable
         self._lm = lm
         self._end_ids = end_ids
         self._choice = choice
@@ -40,7 +49,7 @@ class ModelDrafts:
         return self._lm.draft(k, self._choice(), self._end_ids, goes_on)
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        self._lm.apply(keep, feed)
+        self._lm.apply(keep, self._readable(feed))
 
 
 class NoDrafts:

@@ -20,6 +20,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
+from uag.limits import shown
 from uag.models.cache import ModelCache, PreallocatedCache, RollbackCache
 from uag.models.properties import cache_name, context_window, keeps_logits, text_config
 
@@ -115,7 +116,7 @@ def compile_backend(option: bool | str) -> str | None:
     known = cast("list[str]", cast("Any", torch.compiler).list_backends(exclude_tags=()))
     if option not in known:
         raise OptionError(
-            f"compile={option!r}: it must be True, False, or one of torch.compile's backends, "
+            f"compile={shown(option)}: it must be True, False, or one of torch.compile's backends, "
             f"which are {', '.join(known)}"
         )
     return option

@@ -19,10 +19,8 @@ from uag.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
-from uag.models.properties import (
-    embedding_rows,
-    parameter_count,
-)
+from uag.models.properties import embedding_rows, parameter_count
+from uag.translation.within_rows import belongs
 
 # Without the first option, transformers asks at the terminal whether to run a model's code. Without
 # the second, it also loads weights from pickles, which can run code.
@@ -164,7 +162,7 @@ def _effect_of_training(module: torch.nn.Module) -> str:
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
-    """Refuse a tokenizer with more ids than its model has embeddings.
+    """Refuse a tokenizer with many more ids than its model has embeddings.
 
     Args:
         model: the model.
@@ -174,7 +172,7 @@ def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
     Raises:
         UnsupportedTokenizerError: naming both numbers.
     """
-    if core.vocab_size > (rows := embedding_rows(model)):
+    if not belongs(core.vocab_size, rows := embedding_rows(model)):
         raise UnsupportedTokenizerError(
             f"the {role}'s tokenizer has {core.vocab_size} ids but its model only {rows} "
             "embeddings; "

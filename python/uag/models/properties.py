@@ -56,27 +56,42 @@ def context_window(model: PreTrainedModel) -> int | None:
     return cast("int | None", next((length for length in named if length is not None), None))
 
 
-def has_learned_positions(model: PreTrainedModel) -> bool:
-    """Whether positions are rows of a table, so that there are none beyond the window.
+def position_limit(model: PreTrainedModel) -> int | None:
+    """The most ids that there are positions for, where each is a row of a table; else `None`.
 
     The table may be learned (GPT-2), computed once (GPT-J, CTRL) or made for each pass (MPT).
+
+    >>> position_limit(target) is None  # it computes positions as it goes
+    True
     """
     window = context_window(model)
+    if window is None:
+        return None
     modules: list[tuple[str, torch.nn.Module]] = list(cast("Any", model).named_modules())
-    return window is not None and any(
-        hasattr(module, "build_mpt_alibi_tensor") or _holds_positions(name, module, window)
-        for name, module in modules
-    )
+    found = (_positions_in(name, module, window) for name, module in modules)
+    return next(filter(None, found), None)
 
 
-def _holds_positions(name: str, module: torch.nn.Module, window: int) -> bool:
-    """Whether a module is, or holds, a table with a row for each position."""
+def has_learned_positions(model: PreTrainedModel) -> bool:
+    """Whether positions are rows of a table, so that there are none beyond its end."""
+    return position_limit(model) is not None
+
+
+def _positions_in(name: str, module: torch.nn.Module, window: int) -> int:
+    """How many positions a module has, if it is or holds a table of about `window` rows; else 0."""
+    if hasattr(module, "build_mpt_alibi_tensor"):
+        return window
     # A buffer that is not named after positions grows where it must (XGLM).
     tables = [table for own, table in module.named_buffers(recurse=False) if "pos" in own]
+    padding: int | None = None
     if isinstance(module, torch.nn.Embedding) and ("pos" in name or "wpe" in name):
         tables.append(module.weight)
+        padding = module.padding_idx
     # Some tables have a few rows of padding.
-    return any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables)
+    if not any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables):
+        return 0
+    # Where padding has a position of its own, those of ids come after it (RoBERTa).
+    return window if padding is None else min(window, len(tables[-1]) - padding - 1)
 
 
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:

@@ -19,7 +19,7 @@ from transformers import (
 
 from uag.decoding.stopping import Stop
 from uag.errors import OptionError, UagError, UagWarning
-from uag.models.properties import context_window, device_of, has_learned_positions
+from uag.models.properties import context_window, device_of, position_limit
 from uag.requests.asked import EXTRA, UNSUPPORTED, asked_for, check_asked, check_values, left_aside
 from uag.sampling.coupled import DraftShape
 from uag.translation.tokenizers import AnyTokenizer
@@ -183,13 +183,15 @@ def _configure(
 
 
 def _within_window(model: PreTrainedModel, max_length: int) -> int:
-    """`max_length`, but no more than the window of a model with learned positions."""
+    """`max_length`, but no more than there are positions."""
     window = context_window(model)
-    if window is None or max_length <= window or not has_learned_positions(model):
+    # Look for a table of positions only where its end is near: that takes a while.
+    limit = None if window is None or max_length <= window // 2 else position_limit(model)
+    if limit is None or max_length <= limit:
         return max_length
     warnings.warn(
-        f"the target's window is {window} ids; stopping there instead of at {max_length}",
+        f"the target's window is {limit} ids; stopping there instead of at {max_length}",
         UagWarning,
         stacklevel=2,
     )
-    return window
+    return limit

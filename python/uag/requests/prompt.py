@@ -10,11 +10,11 @@ from transformers import PreTrainedModel
 from uag.errors import PromptError
 from uag.limits import is_text, shown
 from uag.models.cached_lm import id_list
-from uag.models.properties import context_window, embedding_rows, has_learned_positions
+from uag.models.properties import context_window, embedding_rows, position_limit
 from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids
+from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
 
 Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
 
@@ -48,7 +48,7 @@ def read_prompt(
     """
     if is_chat(prompt):
         ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
-        check_ids(ids, model)
+        check_ids(ids, model, tokenizer)
         return ids, others
     ids = target_ids(prompt, tokenizer, model)
     given = prompt if isinstance(prompt, str) else ids
@@ -65,7 +65,7 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
         ids = prompt_ids(tokenizer, _readable(prompt))
     else:
         ids = _given_ids(prompt)
-    check_ids(ids, model)
+    check_ids(ids, model, tokenizer)
     return ids
 
 
@@ -76,8 +76,10 @@ def assistant_ids(prompt: str | list[int], tokenizer: AnyTokenizer, bridge: Brid
     return bridge.assistant_prompt(prompt)
 
 
-def check_ids(ids: list[int], model: PreTrainedModel) -> None:
-    """Check that the target can read a prompt.
+def check_ids(
+    ids: list[int], model: PreTrainedModel, tokenizer: AnyTokenizer | None = None
+) -> None:
+    """Check that the target can read a prompt; `tokenizer` is to name tokens.
 
     Raises:
         PromptError: if it is empty, too long, or has ids outside the model's vocabulary.
@@ -87,13 +89,17 @@ def check_ids(ids: list[int], model: PreTrainedModel) -> None:
             "the prompt is empty and the tokenizer adds nothing to it; give at least one token"
         )
     rows, window = embedding_rows(model), context_window(model)
-    if bad := next((id for id in ids if not 0 <= id < rows), None):
+    if (bad := next((id for id in ids if not 0 <= id < rows), None)) is not None:
+        token = None if tokenizer is None else token_of(tokenizer, bad)
+        named = "" if token is None else f" (the token {shown(token)})"
         raise PromptError(
-            f"the prompt has id {shown(bad)}, but the target's ids go from 0 to {rows - 1}"
+            f"the prompt has id {shown(bad)}{named}, but the target's ids go from 0 to {rows - 1}"
         )
-    if window is not None and len(ids) >= window and has_learned_positions(model):
+    # Look for a table of positions only where its end is near: that takes a while.
+    limit = None if window is None or len(ids) < window // 2 else position_limit(model)
+    if limit is not None and len(ids) >= limit:
         raise PromptError(
-            f"the prompt has {len(ids)} ids, but the target's window is {window} "
+            f"the prompt has {len(ids)} ids, but the target's window is {limit} "
             "and must hold new ids too; shorten it"
         )
 

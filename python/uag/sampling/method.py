@@ -7,7 +7,7 @@ from typing import cast
 from transformers import PreTrainedModel
 
 from uag.errors import OptionError
-from uag.limits import check_limits
+from uag.limits import check_limits, shown
 from uag.models.cached_lm import CachedLM
 from uag.models.properties import device_of, vocabulary_rows
 from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
@@ -56,7 +56,7 @@ class SamplingMethod:
         """
         check_limits({"draft_temperature": draft_temperature})
         if sampling not in (COUPLED, REJECTION):
-            raise OptionError(f"sampling={sampling!r}: it must be {COUPLED} or {REJECTION}")
+            raise OptionError(f"sampling={shown(sampling)}: it must be {COUPLED} or {REJECTION}")
         self._bridge = bridge
         self._model = model
         self._assistant = assistant
@@ -110,15 +110,18 @@ class SamplingMethod:
         paired = {
             assistant_id: self.target_names.name(target_id)
             for target_id, assistant_id in reversed(self._bridge.special_pairs)
+            if target_id < len(self.target_names.moves)
         }
         rows = vocabulary_rows(assistant)
         return TokenNames.of(self._bridge.assistant, rows, device_of(assistant), paired)
 
     @cached_property
     def _shared(self) -> SharedTokens:
+        assistant = cast("PreTrainedModel", self._assistant)
         return SharedTokens.of(
             self._bridge.target,
             self._bridge.assistant,
             self._bridge.special_pairs,
-            device_of(cast("PreTrainedModel", self._assistant)),
+            device_of(assistant),
+            (vocabulary_rows(self._model), vocabulary_rows(assistant)),
         )

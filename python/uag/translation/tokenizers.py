@@ -77,6 +77,15 @@ def token_id(tokenizer: AnyTokenizer, token: int | str) -> int:
     return found
 
 
+def token_of(tokenizer: AnyTokenizer, id: int) -> str | None:
+    """The content of a token; `None` if the tokenizer has no such id.
+
+    >>> token_of(target_tokenizer, 10**9) is None
+    True
+    """
+    return backend_of(tokenizer).id_to_token(id) if 0 <= id < IDS else None
+
+
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
     if isinstance(tokenizer, tokenizers.Tokenizer):
