@@ -29,8 +29,8 @@ from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
 from uag.stats import Round, Stats
 from uag.translation.bridge import Both, Bridge
-from uag.translation.detokenizer import TextDecoder, WholeCharacters
-from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.detokenizer import WholeCharacters, text_decoder
+from uag.translation.tokenizers import AnyTokenizer, backend_of
 from uag.translation.within_rows import WithinRows
 
 
@@ -164,7 +164,7 @@ class Engine:
             plan.stop,
             drafting,
         )
-        text = TextDecoder(self._bridge.target)
+        text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, window)

@@ -1,6 +1,6 @@
 """Hugging Face tokenizers: their special tokens, and the ids of a prompt."""
 
-from typing import cast
+from typing import Any, cast
 
 import tokenizers
 from transformers import (
@@ -44,6 +44,30 @@ def plain_copy(json: str) -> tokenizers.Tokenizer:
     if getattr(copy.model, "dropout", None):
         copy.model.dropout = None
     return copy
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the `tokenizers` library failed, rather than the program being interrupted.
+
+    A panic in its Rust code is not an `Exception`, and its class can't be imported to name it.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def decoded(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> str:
+    """The text of ids, special tokens included; empty if the decoder fails or panics."""
+    try:
+        return tokenizer.decode(ids, skip_special_tokens=False)
+    except BaseException as error:
+        if is_failure(error):
+            return ""
+        raise
+
+
+def shortens(tokenizer: tokenizers.Tokenizer) -> bool:
+    """Whether truncation or padding is switched on, which would change the length of its output."""
+    own = cast("Any", tokenizer)
+    return own.truncation is not None or own.padding is not None
 
 
 def special_ids(tokenizer: AnyTokenizer) -> set[int]:
