@@ -1,7 +1,7 @@
 """`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
-from typing import Any, Self, cast, overload
+from typing import Any, NoReturn, Self, cast, overload
 
 from torch import Tensor
 from transformers import (
@@ -19,6 +19,7 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side
 from uag.engine import Engine
+from uag.errors import UagError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
@@ -36,7 +37,7 @@ from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
 from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.tokenizers import AnyTokenizer, unshortened
 
 DEFAULT_LOOKAHEAD = "auto"
 # How many generations are decoded at the same time by default.
@@ -134,26 +135,43 @@ class SpeculativeDecoder:
         check_model(model, TARGET)
         target = ModelRunner(model, backend)
         target.new_cache()  # refuses what cannot be rolled back
-        side = draft_side(assistant, assistant_tokenizer, lookup, schedule, backend)
+        # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
+        # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
+        given = Both(tokenizer, tokenizer if assistant_tokenizer is None else assistant_tokenizer)
+        own = unshortened(tokenizer)
+        other = own if given.assistant is tokenizer else unshortened(given.assistant)
+        side = draft_side(
+            assistant, None if assistant_tokenizer is None else other, lookup, schedule, backend
+        )
         if side.drafts:
             check_verifies(model)
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = side.assistant
-        # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
-        self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
+        self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
         self.compile = compile
-        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, tokenizer)]
-        self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, own)]
+        self.bridge = Bridge(own, other, pairs)
         check_belongs(model, self.bridge.target, TARGET)
         side.check(model, self.bridge)
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        both = Both(tokenizer, self.assistant_tokenizer)
-        self._requests = RequestReader(model, both.target, both.assistant, self.bridge)
-        self._engine = Engine(target, side, self.bridge, both, schedule, method)
+        self._requests = RequestReader(model, own, other, self.bridge)
+        self._engine = Engine(target, side, self.bridge, given, schedule, method)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            UagError: saying what to do instead.
+        """
+        raise UagError(
+            "a decoder cannot be pickled or copied, as it would take its models along; build one "
+            "from the models where it is needed, in each process; threads may share one, and its "
+            "bridge can be pickled"
+        )
 
     @property
     def lookahead(self) -> int | str | Lookahead:

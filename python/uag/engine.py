@@ -15,7 +15,7 @@ from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
-from uag.errors import warn_once
+from uag.errors import UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
@@ -58,6 +58,7 @@ class Engine:
         self._side = side
         self._bridge = bridge
         self._tokenizers = tokenizers
+        self._sizes = [backend_of(each).get_vocab_size() for each in tokenizers]
         self.schedule = schedule
 
     def start(self, request: Request, seed: int | None) -> TextStream:
@@ -100,8 +101,7 @@ class Engine:
 
     def _session(self, size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
-        for role, runner in self.runners.items():
-            check_eval(runner.model, role)
+        self._check_unchanged()
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
@@ -111,6 +111,19 @@ class Engine:
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         return Session(self.runners, self.schedule, lookahead, judge, size)
+
+    def _check_unchanged(self) -> None:
+        """Check that models and tokenizers are as they were when the decoder was built."""
+        for role, runner in self.runners.items():
+            check_eval(runner.model, role)
+        for role, tokenizer, size in zip(
+            (TARGET, ASSISTANT), self._tokenizers, self._sizes, strict=True
+        ):
+            if (now := backend_of(tokenizer).get_vocab_size()) != size:
+                raise UnsupportedTokenizerError(
+                    f"the {role}'s tokenizer had {size} tokens when the decoder was built, and has "
+                    f"{now} now; build the decoder again"
+                )
 
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session

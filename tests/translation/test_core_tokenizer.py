@@ -114,3 +114,12 @@ def test_ids_far_beyond_the_tokens_are_refused() -> None:
     raw = tokenizers.Tokenizer(models.WordLevel({"a": 0, "b": 2**25}, unk_token="a"))
     with pytest.raises(UnsupportedTokenizerError, match=r"the tokenizer cannot be used: .*beyond"):
         reader.core_tokenizer(raw)
+
+
+def test_padding_switched_on_by_another_thread_does_not_cost_the_fast_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The original encodes otherwise in the middle of the check; its copy does not."""
+    own = tokenizer("gpt2").backend_tokenizer
+    monkeypatch.setattr(reader, "disagreement", lambda _, plain: "a text" if plain is own else None)
+    assert reader.core_tokenizer(own).fast

@@ -189,6 +189,8 @@ def _fault(name: str, value: Any) -> str:
     if name == "token_type_ids":
         several = bool(value.any())
         return "token_type_ids: only those of a single text (all 0) will do" if several else ""
+    if name == "mm_token_type_ids":
+        return f"{name}: {NO_MEDIA}" if bool(value.any()) else ""
     if name == "mm_encoder_outputs":
         # transformers adds it to every call of a model that could read images, often empty.
         read = [kind for kind, output in value.items() if output is not None]

@@ -29,8 +29,8 @@ class Both(NamedTuple, Generic[T]):
 class Bridge:
     """A target's and an assistant's tokenizer, and which of their special tokens mean the same.
 
-    Immutable; threads may share it. Each generation has its own `Translation`, for one thread at a
-    time.
+    Immutable; threads may share it, and it can be pickled. Each generation has its own
+    `Translation`, for one thread at a time.
 
     A round of speculative decoding:
 
@@ -61,6 +61,7 @@ class Bridge:
         assistant_tokenizer: AnyTokenizer,
         special_pairs: SpecialPairs | None = None,
     ) -> None:
+        self._given = Both(tokenizer, assistant_tokenizer)
         self.target = core_tokenizer(tokenizer)
         same = assistant_tokenizer is tokenizer
         self.assistant = self.target if same else core_tokenizer(assistant_tokenizer)
@@ -77,6 +78,10 @@ class Bridge:
             self._core = CoreBridge(self.target, self.assistant, self.special_pairs)
         except ValueError as error:
             raise UnsupportedTokenizerError(str(error)) from error
+
+    def __reduce__(self) -> tuple[type["Bridge"], tuple[AnyTokenizer, AnyTokenizer, SpecialPairs]]:
+        """Pickles as its tokenizers, from which it is built again where it is read."""
+        return Bridge, (*self._given, self.special_pairs)
 
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """Begin a generation from a prompt, given in both vocabularies.

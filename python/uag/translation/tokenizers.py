@@ -1,5 +1,6 @@
 """Hugging Face tokenizers: their special tokens, and the ids of a prompt."""
 
+import copy
 from typing import Any, cast
 
 import tokenizers
@@ -70,6 +71,23 @@ def shortens(tokenizer: tokenizers.Tokenizer) -> bool:
     return own.truncation is not None or own.padding is not None
 
 
+def unshortened(tokenizer: AnyTokenizer) -> AnyTokenizer:
+    """The tokenizer, or a copy of one that would truncate or pad what it encodes.
+
+    >>> unshortened(target_tokenizer) is target_tokenizer
+    True
+
+    Raises:
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
+    """
+    if not shortens(backend_of(tokenizer)):
+        return tokenizer
+    own = copy.deepcopy(tokenizer)
+    backend_of(own).no_truncation()
+    backend_of(own).no_padding()
+    return own
+
+
 def special_ids(tokenizer: AnyTokenizer) -> set[int]:
     """The ids of special tokens."""
     added = backend_of(tokenizer).get_added_tokens_decoder()
@@ -113,8 +131,13 @@ def token_of(tokenizer: AnyTokenizer, id: int) -> str | None:
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
     if isinstance(tokenizer, tokenizers.Tokenizer):
-        return tokenizer.encode(text).ids
-    return cast("list[int]", tokenizer(text)["input_ids"])
+        # Whoever shares it may have switched truncation or padding on since it was taken.
+        return cast("tokenizers.Tokenizer", unshortened(tokenizer)).encode(text).ids
+    encoded = tokenizer(text)
+    read = cast("list[int]", encoded.get("attention_mask", []))
+    ids = cast("list[int]", encoded["input_ids"])
+    # Another thread that pads with the same tokenizer may have switched that on in the middle.
+    return ids if all(read) else [id for id, real in zip(ids, read, strict=True) if real]
 
 
 def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
