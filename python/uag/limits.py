@@ -143,7 +143,9 @@ CALLABLES = Limit(
 
 # How the distribution is shaped for sampling; greedy decoding reads none of them.
 SHAPING: dict[str, Limit] = {
-    "temperature": Limit(SCALE.allows, "above 0; for greedy decoding give do_sample=False"),
+    "temperature": Limit(
+        SCALE.allows, "above 0; for greedy decoding give do_sample=False (--greedy)"
+    ),
     "top_k": Limit(_is_whole, "a whole number; 0 keeps all tokens"),
     "top_p": SHARE,
     "min_p": Limit(

@@ -43,6 +43,11 @@ NO_MEDIA = (
     "a decoder reads text only, and this is an image, a video or audio; leave it out, or call "
     "generate without custom_generate"
 )
+# Inputs that may be all 0, and what else they are.
+ZEROS = {
+    "token_type_ids": "only those of a single text (all 0) will do",
+    "mm_token_type_ids": NO_MEDIA,
+}
 # Options of `UNSUPPORTED` that are fine here: a prepared config has them by default, or this method
 # supports them.
 FINE = {
@@ -186,11 +191,8 @@ def _fault(name: str, value: Any) -> str:
         return f"{name}: a decoder keeps its own caches; leave it out" if own else ""
     if name == "inputs_embeds":
         return "inputs_embeds: a decoder translates ids; give input_ids"
-    if name == "token_type_ids":
-        several = bool(value.any())
-        return "token_type_ids: only those of a single text (all 0) will do" if several else ""
-    if name == "mm_token_type_ids":
-        return f"{name}: {NO_MEDIA}" if bool(value.any()) else ""
+    if name in ZEROS:
+        return f"{name}: {ZEROS[name]}" if bool(value.any()) else ""
     if name == "mm_encoder_outputs":
         # transformers adds it to every call of a model that could read images, often empty.
         read = [kind for kind, output in value.items() if output is not None]

@@ -144,6 +144,8 @@ class RejectionSampling:
         sampled_from = self._sampled_from[place - self._start]
         support, q = (part.to(scores.device) for part in sampled_from)
         rest = chances.index_add(0, support, -q.to(chances.dtype)).clamp_(min=0)
+        # An assistant whose logits are NaN proposes nothing: the token is sampled from p itself.
+        rest = rest.where(q.isfinite().all(), chances)
         other = _sampled(rest, gumbel(step, tokens))
         # A uniform sample: the Gumbel distribution function, applied to a Gumbel sample.
         noise = gumbel(self._step("accept", place, scores.device), candidate)[0]
