@@ -5,137 +5,67 @@ text.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeGuard, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 from uag.errors import OptionError
-
-# The most characters of a value in an error message.
-SHOWN = 80
+from uag.values import are_ids, is_id, is_number, is_pair, is_text, is_whole, listed, shown
 
 
-class Limit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limit:
     """Whether a value is allowed, and which ones are, in words."""
 
     allows: Callable[[Any], bool]
     words: str
 
 
-def _is_whole(value: object, low: int = 0, above: float = math.inf) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and low <= value < above
+def _is_biased(sequence: Any, bias: object) -> bool:
+    return isinstance(sequence, list | tuple) and are_ids(cast("Any", sequence)) and is_number(bias)
 
 
-def _is_number(value: object) -> bool:
-    """Whether a value is a finite number, and small enough for a float."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int that no float can hold
-        return False
-
-
-def _is_id(value: object) -> bool:
-    return _is_whole(value, 0, 2**63)
-
-
-def is_text(value: object) -> bool:
-    r"""Whether a value is a text without lone surrogates, which no tokenizer can read.
-
-    >>> is_text("Once"), is_text("\ud800"), is_text(5)
-    (True, False, False)
-    """
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def texts_in(value: object) -> Iterator[str]:
-    """Every text in nested lists and dicts, keys included.
-
-    >>> [*texts_in([{"role": "user", "content": [5, "Hi!"]}])]
-    ['role', 'user', 'content', 'Hi!']
-    """
-    left = [value]
-    while left:
-        match left.pop():
-            case str() as text:
-                yield text
-            case Mapping() as parts:
-                left += [each for part in reversed([*parts.items()]) for each in reversed(part)]
-            case list() | tuple() as parts:
-                left += reversed(cast("list[object]", parts))
-            case _:
-                pass
-
-
-def _listed(value: object) -> list[Any]:
-    """The members of a list, a tuple or a tensor; of anything else, the value alone."""
-    value = cast("Any", value).tolist() if hasattr(value, "tolist") else value
-    return [*cast("Iterable[Any]", value)] if isinstance(value, list | tuple) else [value]
-
-
-def _are_ids(value: object) -> bool:
-    ids = _listed(value)
-    return bool(ids) and all(map(_is_id, ids))
-
-
-def is_pair(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether a value is a list or tuple of two.
-
-    >>> is_pair([1, 2]), is_pair("ab")
-    (True, False)
-    """
-    match value:
-        case [_, _]:
-            return True
-        case _:
-            return False
-
-
-def _is_biased(sequence: object, bias: object) -> bool:
-    return isinstance(sequence, list | tuple) and _are_ids(sequence) and _is_number(bias)
-
-
-def _are_biases(value: object) -> bool:
-    pairs = [*value.items()] if isinstance(value, Mapping) else value
+def _are_biases(value: Any) -> bool:
+    pairs: Any = [*value.items()] if isinstance(value, dict) else value
     return isinstance(pairs, list) and all(
         is_pair(pair) and _is_biased(*pair) for pair in cast("list[Any]", pairs)
     )
 
 
+def _are_words(value: Any) -> bool:
+    words = cast("list[Any]", value if isinstance(value, list) else [])
+    return bool(words) and all(isinstance(ids, list) and are_ids(ids) for ids in words)
+
+
 def _is_decay(value: object) -> bool:
-    return is_pair(value) and _is_whole(value[0], 0, 2**63) and _is_number(value[1])
+    return is_pair(value) and is_whole(value[0], 0, 2**63) and is_number(value[1])
 
 
-def _is_watermark(value: object) -> bool:
-    fields = value if isinstance(value, Mapping) else getattr(value, "__dict__", {"bias": None})
-    return _is_number(fields.get("bias", 0.0)) and _is_whole(
+def _is_watermark(value: Any) -> bool:
+    fields = cast("dict[str, Any]", value)
+    if not isinstance(value, dict):
+        fields = getattr(value, "__dict__", {"bias": None})
+    return is_number(fields.get("bias", 0.0)) and is_whole(
         fields.get("hashing_key", 0), -(2**63), 2**63
     )
 
 
-WHOLE = Limit(_is_whole, "a whole number, at least 0")
+WHOLE = Limit(is_whole, "a whole number, at least 0")
 # A longer n-gram never repeats; transformers makes a list of as many parts.
-GRAMS = Limit(lambda value: _is_whole(value, 0, 2**20), "a whole number from 0 to 2**20 - 1")
-SOME = Limit(lambda value: _is_whole(value, 1), "at least 1, and a whole number")
-SCALE = Limit(lambda value: _is_number(value) and value > 0, "above 0 and finite")
+GRAMS = Limit(lambda value: is_whole(value, 0, 2**20), "a whole number from 0 to 2**20 - 1")
+SOME = Limit(lambda value: is_whole(value, 1), "at least 1, and a whole number")
+SCALE = Limit(lambda value: is_number(value) and value > 0, "above 0 and finite")
 SHARE = Limit(
-    lambda value: _is_number(value) and 0 < value <= 1, "above 0 and at most 1, which keeps all"
+    lambda value: is_number(value) and 0 < value <= 1, "above 0 and at most 1, which keeps all"
 )
 CUTOFF = Limit(
-    lambda value: _is_number(value) and 0 <= value < 1, "from 0, which keeps all tokens, to below 1"
+    lambda value: is_number(value) and 0 <= value < 1, "from 0, which keeps all tokens, to below 1"
 )
 # 0 and 1 are False and True in Python.
 SWITCH = Limit(lambda value: isinstance(value, int | float) and value in (0, 1), "True or False")
-ID = Limit(_is_id, "an id, at least 0")
-IDS = Limit(_are_ids, "an id or a list of ids, each at least 0")
-SAVED_ID = Limit(lambda value: _is_whole(value, -(2**63), 2**63), "an id")
+ID = Limit(is_id, "an id, at least 0")
+IDS = Limit(are_ids, "an id or a list of ids, each at least 0")
+SAVED_ID = Limit(lambda value: is_whole(value, -(2**63), 2**63), "an id")
 CALLABLES = Limit(
     lambda value: isinstance(value, list | tuple) and all(map(callable, cast("Any", value))),
     "a list of callables, such as a LogitsProcessorList or a StoppingCriteriaList",
@@ -146,10 +76,10 @@ SHAPING: dict[str, Limit] = {
     "temperature": Limit(
         SCALE.allows, "above 0; for greedy decoding give do_sample=False (--greedy)"
     ),
-    "top_k": Limit(_is_whole, "a whole number; 0 keeps all tokens"),
+    "top_k": Limit(is_whole, "a whole number; 0 keeps all tokens"),
     "top_p": SHARE,
     "min_p": Limit(
-        lambda value: _is_number(value) and 0 <= value <= 1, "from 0, which keeps all tokens, to 1"
+        lambda value: is_number(value) and 0 <= value <= 1, "from 0, which keeps all tokens, to 1"
     ),
     "top_h": SHARE,
     "typical_p": SHARE,
@@ -158,10 +88,10 @@ SHAPING: dict[str, Limit] = {
 }
 LIMITS: dict[str, Limit] = SHAPING | {
     "draft_temperature": Limit(SCALE.allows, "above 0; 1 is the target's own"),
-    "seed": Limit(_is_id, "a whole number from 0 to 2**63 - 1"),
+    "seed": Limit(is_id, "a whole number from 0 to 2**63 - 1"),
     # All of them are planned before the first runs.
     "num_return_sequences": Limit(
-        lambda value: _is_whole(value, 1, 100_001), "a whole number from 1 to 100,000"
+        lambda value: is_whole(value, 1, 100_001), "a whole number from 1 to 100,000"
     ),
     "batch_size": SOME,
     "max_new_tokens": WHOLE,
@@ -171,11 +101,11 @@ LIMITS: dict[str, Limit] = SHAPING | {
     "no_repeat_ngram_size": GRAMS,
     "encoder_no_repeat_ngram_size": GRAMS,
     "max_time": Limit(
-        lambda value: value == math.inf or (_is_number(value) and value >= 0),
+        lambda value: value == math.inf or (is_number(value) and value >= 0),
         "a number of seconds, at least 0",
     ),
     "stop_strings": Limit(
-        lambda value: bool(value) and all(text and is_text(text) for text in _listed(value)),
+        lambda value: bool(value) and all(text and is_text(text) for text in listed(value)),
         "a text or a list of texts, none of them empty or with lone surrogates",
     ),
     "do_sample": SWITCH,
@@ -189,16 +119,9 @@ LIMITS: dict[str, Limit] = SHAPING | {
     "forced_bos_token_id": ID,
     "pad_token_id": SAVED_ID,
     "bos_token_id": SAVED_ID,
-    "suppress_tokens": Limit(lambda value: all(map(_is_id, _listed(value))), IDS.words),
-    "begin_suppress_tokens": Limit(lambda value: all(map(_is_id, _listed(value))), IDS.words),
-    "bad_words_ids": Limit(
-        lambda value: (
-            isinstance(value, list)
-            and bool(value)
-            and all(isinstance(ids, list) and _are_ids(ids) for ids in cast("list[Any]", value))
-        ),
-        "a list of lists of ids, none of them empty",
-    ),
+    "suppress_tokens": Limit(lambda value: all(map(is_id, listed(value))), IDS.words),
+    "begin_suppress_tokens": Limit(lambda value: all(map(is_id, listed(value))), IDS.words),
+    "bad_words_ids": Limit(_are_words, "a list of lists of ids, none of them empty"),
     "sequence_bias": Limit(
         _are_biases, "a dict from tuples of ids to finite numbers, or a list of [ids, number]"
     ),
@@ -271,25 +194,13 @@ def _ids_in(name: str, value: Any) -> list[int]:
         case _, None:
             return []
         case "sequence_bias", _:
-            sequences = value if isinstance(value, Mapping) else [ids for ids, _ in value]
-            return [id for ids in sequences for id in ids]
+            # A dict from sequences, or a list of pairs that begin with one.
+            pairs = cast("list[Any]", value.items() if hasattr(value, "items") else value)
+            return [id for ids, _ in pairs for id in ids]
         case "bad_words_ids", _:
             return [id for ids in value for id in ids]
         case _:
-            return _listed(value)
-
-
-def shown(value: object) -> str:
-    """A value in an error message: its `repr`, of limited length.
-
-    >>> shown("hot"), len(shown([*range(1000)]))
-    ("'hot'", 80)
-    """
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # Python writes no int of more than 4,300 digits
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+            return listed(value)
 
 
 def check_positive(**numbers: int | None) -> None:
@@ -301,5 +212,5 @@ def check_positive(**numbers: int | None) -> None:
     >>> check_positive(batch_size=4, k=None)
     """
     for name, number in numbers.items():
-        if number is not None and not _is_whole(number, 1):
+        if number is not None and not is_whole(number, 1):
             raise OptionError(f"{name} is {shown(number)}, but must be at least 1")

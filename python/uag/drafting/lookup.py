@@ -10,7 +10,7 @@ from typing import Self
 
 from uag._core import Search, Texts
 from uag.errors import LoadError, OptionError
-from uag.limits import shown
+from uag.values import shown
 
 LOOKUP = "lookup"
 MIN_MATCH = 1

@@ -8,7 +8,6 @@ from transformers import TextGenerationPipeline
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
-from uag.limits import shown
 from uag.lookahead.protocol import Lookahead
 from uag.requests.named_models import (
     OF_FILES,
@@ -20,6 +19,7 @@ from uag.requests.named_models import (
 )
 from uag.sampling.method import COUPLED
 from uag.translation.bridge import SpecialPairs
+from uag.values import shown
 
 
 def pipeline(

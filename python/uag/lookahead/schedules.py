@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from uag.draft import GoesOn
 from uag.errors import OptionError
-from uag.limits import shown
 from uag.lookahead.auto import Auto
 from uag.lookahead.protocol import Lookahead, Sharing
 from uag.stats import Round
+from uag.values import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
-from uag.limits import shown
 from uag.models.cache import ModelCache, PreallocatedCache, RollbackCache
 from uag.models.properties import cache_name, context_window, keeps_logits, text_config
+from uag.values import shown
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 4, 8, 16, 32)

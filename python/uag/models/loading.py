@@ -34,6 +34,8 @@ PICKLED = (
     "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
 )
 
+BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
+
 
 def load_model(name: str, **options: Any) -> PreTrainedModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
@@ -136,8 +138,9 @@ def check_eval(model: PreTrainedModel, role: str) -> None:
 
     >>> check_eval(target, "target")
     """
-    training = (part for part in cast("Any", model).modules() if part.training)
-    if effect := next(filter(None, map(_effect_of_training, training)), ""):
+    modules: list[torch.nn.Module] = list(cast("Any", model).modules())
+    effects = (_effect_of_training(part) for part in modules if part.training)
+    if effect := next((effect for effect in effects if effect), ""):
         raise UnsupportedModelError(
             f"the {role} ({type(model).__name__}) is in train mode, which {effect}: call "
             "model.eval() first"
@@ -148,10 +151,10 @@ def _effect_of_training(module: torch.nn.Module) -> str:
     """What train mode does in this module itself; empty if nothing."""
     if getattr(module, "gradient_checkpointing", False):
         return "with gradient checkpointing switches the KV cache off"
-    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+    if isinstance(module, BATCH_NORMS):
         return "makes batch norm depend on the batch"
     own: dict[str, object] = vars(module)
-    noisy = isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0
+    noisy = "Dropout" in type(module).__name__ and getattr(module, "p", 0) > 0
     # Many modules have the probability as a number of their own.
     if noisy or any(
         isinstance(value, int | float) and value > 0 and ("drop" in name or "jitter" in name)

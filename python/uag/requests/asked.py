@@ -13,8 +13,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from uag.errors import OptionError, warn_once
-from uag.limits import SHAPING, check_limits, check_scored, shown
+from uag.limits import SHAPING, check_limits, check_scored
 from uag.models.properties import vocabulary_rows
+from uag.values import shown
 
 # Arguments of `model.generate` that are not in its GenerationConfig.
 EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")

@@ -15,9 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError, warn_once
-from uag.limits import is_text, shown, texts_in
 from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
+from uag.values import is_text, shown, texts_in
 
 # Arguments of `apply_chat_template`; any other option is a variable of a template.
 RENDERING = (
@@ -124,13 +124,13 @@ def plain_text(chat: Chat) -> str:
 
 
 def _check_messages(chat: Chat) -> None:
-    messages: object = chat.messages
+    messages: Any = chat.messages
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise PromptError("a chat is a list of messages, and must have at least one")
-    for message in cast("Sequence[object]", messages):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+    for message in cast("Sequence[Any]", messages):
+        if not isinstance(message, Mapping) or not _has_role(cast("Message", message)):
             raise PromptError(
-                f"the message {shown(message)} is not a dict with a role; give "
+                f"the message {shown(cast('object', message))} is not a dict with a role; give "
                 '{"role": "user", "content": "..."}'
             )
         for part in _parts(cast("Message", message)):
@@ -139,7 +139,7 @@ def _check_messages(chat: Chat) -> None:
                     f"a message has the part {shown(part)}, but a decoder reads text only; "
                     'leave it out, or give {"type": "text", "text": "..."}'
                 )
-    if not all(map(is_text, texts_in([messages, chat.options]))):
+    if not all(map(is_text, texts_in([cast("object", messages), chat.options]))):
         raise PromptError(
             "the chat has a lone surrogate (half of a character in UTF-16), which no tokenizer can "
             "read; replace it"
@@ -148,13 +148,16 @@ def _check_messages(chat: Chat) -> None:
 
 def _parts(message: Message) -> Sequence[object]:
     """The parts of a message's content, if it is given in parts."""
-    match message.get("content"):
-        case list() | tuple() as parts:
-            return cast("Sequence[object]", parts)
-        case Mapping() as part if "type" in part:
-            return [cast("object", part)]
-        case _:
-            return []
+    content: Any = message.get("content")
+    if isinstance(content, list | tuple):
+        return cast("Sequence[object]", content)
+    if isinstance(content, dict) and "type" in content:
+        return [cast("object", content)]
+    return []
+
+
+def _has_role(message: Message) -> bool:
+    return isinstance(message.get("role"), str)
 
 
 def _is_text_part(part: object) -> bool:

@@ -51,7 +51,7 @@ def plan_generation(
     Raises:
         OptionError: for a name or value that is unknown, out of range or not supported.
     """
-    check_asked(options, cast("GenerationConfig", model.generation_config))
+    check_asked(options, model.generation_config)
     with options_alone():
         config, extra = _configure(model, prompt, options)
         ids = torch.tensor([prompt], device=device_of(model))
@@ -151,7 +151,7 @@ def _configure(
     extra = {name: options[name] for name in EXTRA if options.get(name) is not None}
     # An explicit `None` is an option too: it switches off what the model has by default.
     given = {name: value for name, value in options.items() if name not in EXTRA}
-    defaults = cast("GenerationConfig", model.generation_config)
+    defaults = model.generation_config
     own = cast("GenerationConfig | None", extra.get("generation_config"))
     asked = asked_for(given, own, defaults)
     neutral = left_aside(defaults, UNSUPPORTED.keys() - asked.keys())
@@ -163,7 +163,7 @@ def _configure(
         for name in ("max_length", "min_length")
     }
     if config.max_length is None:  # switched off: transformers' own number of new ids then
-        config.max_length = cast("Any", config)._get_default_generation_params()["max_length"]
+        config.max_length = config._get_default_generation_params()["max_length"]
     cast("Any", model)._prepare_special_tokens(config, True, device=device_of(model), batch_size=1)
     cast("Any", model)._prepare_generated_length(
         generation_config=config,

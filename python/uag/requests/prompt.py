@@ -8,13 +8,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import PromptError
-from uag.limits import is_text, shown
 from uag.models.cached_lm import id_list
 from uag.models.properties import context_window, embedding_rows, position_limit
 from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
+from uag.values import is_text, shown
 
 Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
 

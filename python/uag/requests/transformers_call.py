@@ -99,7 +99,7 @@ class Prepared:
         Raises:
             OptionError: for what the caller asks for and is not supported, or is out of range.
         """
-        defaults = cast("GenerationConfig", model.generation_config)
+        defaults = model.generation_config
         named = {name: value for name, value in call.options.items() if hasattr(self.config, name)}
         asked = asked_for(named, self.config, defaults)
         refuse({name: value for name, value in asked.items() if name not in FINE})

@@ -7,7 +7,7 @@ from typing import cast
 from transformers import PreTrainedModel
 
 from uag.errors import OptionError
-from uag.limits import check_limits, shown
+from uag.limits import check_limits
 from uag.models.cached_lm import CachedLM
 from uag.models.properties import device_of, vocabulary_rows
 from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
@@ -16,6 +16,7 @@ from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens
 from uag.stats import Stats
 from uag.translation.bridge import Bridge
 from uag.translation.protocol import Translator
+from uag.values import shown
 
 COUPLED, REJECTION = "coupled", "rejection"
 

@@ -6,10 +6,10 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uag._core import Bridge as CoreBridge
 from uag._core import Translation
 from uag.errors import OptionError, UnsupportedTokenizerError
-from uag.limits import is_pair, shown
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
+from uag.values import is_pair, shown
 
 T = TypeVar("T")
 SpecialPairs = Sequence[tuple[int | str, int | str]]
@@ -81,7 +81,7 @@ class Bridge:
 
     def __reduce__(self) -> tuple[type["Bridge"], tuple[AnyTokenizer, AnyTokenizer, SpecialPairs]]:
         """Pickles as its tokenizers, from which it is built again where it is read."""
-        return Bridge, (*self._given, self.special_pairs)
+        return Bridge, (self._given.target, self._given.assistant, self.special_pairs)
 
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """Begin a generation from a prompt, given in both vocabularies.
@@ -133,7 +133,8 @@ def as_pairs(special_pairs: SpecialPairs | None) -> list[tuple[int | str, int | 
     given: Any = [] if special_pairs is None else special_pairs
     if not isinstance(given, list | tuple) or not all(map(is_pair, cast("list[Any]", given))):
         raise OptionError(
-            f"special_pairs={shown(given)}: give a list of pairs (target token, assistant token)"
+            f"special_pairs={shown(special_pairs)}: give a list of pairs (target token, assistant "
+            "token)"
         )
     return [(target, assistant) for target, assistant in cast("list[Any]", given)]
 

@@ -9,7 +9,7 @@ from transformers import (
 )
 
 from uag.errors import UnsupportedTokenizerError
-from uag.limits import is_text, shown
+from uag.values import is_text, shown
 
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
 # The core's ids have 32 bits.
@@ -133,7 +133,7 @@ def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     if isinstance(tokenizer, tokenizers.Tokenizer):
         # Whoever shares it may have switched truncation or padding on since it was taken.
         return cast("tokenizers.Tokenizer", unshortened(tokenizer)).encode(text).ids
-    encoded = tokenizer(text)
+    encoded = cast("Any", tokenizer)(text)
     read = cast("list[int]", encoded.get("attention_mask", []))
     ids = cast("list[int]", encoded["input_ids"])
     # Another thread that pads with the same tokenizer may have switched that on in the middle.
