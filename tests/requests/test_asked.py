@@ -168,6 +168,13 @@ def test_shaping_without_sampling_is_said_once(idle: dict[str, Any]) -> None:
     assert len(seen) == 1 and outs[0].seed is None
 
 
+def test_a_seed_for_a_custom_method_that_does_not_sample_is_said() -> None:
+    decoder = SpeculativeDecoder(with_defaults(), OWN)
+    with pytest.warns(UagWarning, match=r"^seed=3: .*add do_sample=True"):
+        by_transformers(decoder.model, decoder, max_new_tokens=2, seed=3)
+    by_transformers(decoder.model, decoder, max_new_tokens=2, seed=4, do_sample=False)
+
+
 @pytest.mark.parametrize("meant", [{"temperature": 0}, {"temperature": 1.0}, {"top_p": 1.0}])
 def test_shaping_that_is_greedy_anyway_is_no_warning(meant: dict[str, Any]) -> None:
     SpeculativeDecoder(with_defaults(), OWN).generate(IDS, max_new_tokens=2, **meant)
