@@ -52,8 +52,9 @@ def context_window(model: PreTrainedModel) -> int | None:
     256
     """
     config = text_config(model)
-    named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
-    return cast("int | None", next((length for length in named if length is not None), None))
+    names = ("max_position_embeddings", "max_seq_len")
+    named = [cast("int | None", getattr(config, name, None)) for name in names]
+    return next((length for length in named if length is not None and length > 0), None)
 
 
 def position_limit(model: PreTrainedModel) -> int | None:

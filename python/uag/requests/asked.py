@@ -225,10 +225,10 @@ def check_values(model: PreTrainedModel, config: GenerationConfig, asked: dict[s
 def warn_idle(options: Mapping[str, Any]) -> None:
     """Say once that options for sampling do nothing, as decoding is greedy."""
     if options:
-        named = ", ".join(f"{name}={shown(value)}" for name, value in options.items())
+        # Without the values: a new seed for each call is no new mistake.
         warn_once(
-            f"{named}: only sampling reads it, and decoding is greedy; add do_sample=True to "
-            "sample, or do_sample=False to decode greedily without this warning"
+            f"{', '.join(options)}: only sampling reads it, and decoding is greedy; add "
+            "do_sample=True to sample, or do_sample=False to decode greedily without this warning"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tokenizers
 
-from uag._core import Tokenizer, UnsupportedTokenizer
+from uag._core import Tokenizer
 from uag.errors import UagWarning, UnsupportedTokenizerError
 from uag.translation.detokenizer import OWN_TEXT
 from uag.translation.self_check import disagreement
@@ -36,7 +36,7 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
     json = backend.to_str()
     try:
         core = Tokenizer(json)
-    except UnsupportedTokenizer:
+    except ValueError:
         return _through_the_tokenizer(json)
     # Parsing the tokenizer a second time costs up to a second: use the original where possible.
     # Another thread may switch padding on meanwhile: a copy has the last word.
@@ -71,11 +71,11 @@ def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
 def _through_the_tokenizer(json: str) -> Tokenizer:
     try:
         return Tokenizer(json, _encoder(json))
-    except UnsupportedTokenizer as error:
+    except ValueError as error:  # a part that the core does not know, or cannot read at all
         reason = f"{OWN_TEXT} ({error})"
     try:
         return Tokenizer(_spelled(json), _encoder(json), reason)
-    except UnsupportedTokenizer as error:
+    except ValueError as error:
         raise UnsupportedTokenizerError(f"the tokenizer cannot be used: {error}") from error
 
 
