@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.models import random_model
+from tests.support.models import plain_ids, random_model
 from tests.support.scripted import scripted_pair
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import SpeculativeDecoder
+from uag import SpeculativeDecoder, UagWarning, UnsupportedModelError, errors
 from uag.lookahead.estimates import Estimates
 
 
@@ -46,7 +46,7 @@ def test_a_fresh_seed_comes_from_torchs_and_is_reported() -> None:
 def test_greedy_decoding_has_no_seed_and_leaves_torchs_generator() -> None:
     decoder = scripted_pair("gpt2", "llama2")
     before = torch.get_rng_state()
-    assert decoder.generate(PROMPT, seed=3, max_new_tokens=5).seed is None
+    assert decoder.generate(PROMPT, seed=3, do_sample=False, max_new_tokens=5).seed is None
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -64,3 +64,49 @@ def test_plain_decoding_computes_no_lookahead(monkeypatch: pytest.MonkeyPatch) -
         outs = decoder.generate(prompts, max_new_tokens=8)
         for out in outs if isinstance(outs, list) else [outs]:
             assert out.stats.rounds == out.stats.target_forwards == 8
+
+
+@pytest.mark.parametrize("length", [40, 8])
+def test_a_text_longer_than_the_window_goes_on_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """With a prompt that is too long already, and with one that crosses the window."""
+    monkeypatch.setattr(errors, "_warned", set[str]())
+    own = tokenizer("gpt2")
+    model = random_model("qwen2", own, max_position_embeddings=32)
+    decoder = SpeculativeDecoder(model, own, model, own, lookahead=3)
+    prompt: list[int] = (own(PROMPT)["input_ids"] * 9)[:length]
+    with pytest.warns(UagWarning, match="longer than the target's window of 32 ids") as seen:
+        outs = [decoder.generate(prompt, max_new_tokens=30) for _ in range(2)]
+    assert len(seen) == 1
+    expected = plain_ids(model, prompt, max_new_tokens=30)
+    assert [out.token_ids for out in outs] == [expected] * 2
+
+
+def test_a_text_within_the_window_is_no_warning() -> None:
+    own = tokenizer("gpt2")
+    model = random_model("qwen2", own, max_position_embeddings=32)
+    prompt: list[int] = own(PROMPT)["input_ids"][:8]
+    assert len(SpeculativeDecoder(model, own).generate(prompt, max_new_tokens=24).token_ids) == 24
+
+
+@pytest.mark.parametrize("role", ["target", "assistant"])
+def test_a_model_switched_to_train_mode_is_refused_at_the_call(role: str) -> None:
+    own = tokenizer("gpt2")
+    models = [random_model("gpt2", own, attn_pdrop=0.1) for _ in range(2)]
+    decoder = SpeculativeDecoder(models[0], own, models[1], own)
+    rows = torch.tensor([own(PROMPT)["input_ids"]])
+    changed = models[role == "assistant"]
+    changed.transformer.h[1].train()
+    for call in (
+        lambda: decoder.generate(PROMPT, max_new_tokens=3),
+        lambda: decoder.stream(PROMPT, max_new_tokens=3),
+        lambda: models[0].generate(rows, custom_generate=decoder, max_new_tokens=3),
+    ):
+        with pytest.raises(
+            UnsupportedModelError, match=rf"the {role} .* call model.eval\(\) first"
+        ):
+            call()
+    assert changed.transformer.h[1].training
+    changed.eval()
+    assert len(decoder.generate(PROMPT, max_new_tokens=3).token_ids) == 3

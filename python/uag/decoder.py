@@ -1,7 +1,7 @@
 """`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
-from typing import Any, Self, cast, overload
+from typing import Any, NoReturn, Self, cast, overload
 
 from torch import Tensor
 from transformers import (
@@ -19,23 +19,25 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side, switched_off
 from uag.engine import Engine
+from uag.errors import UagError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
 from uag.models.model_check import way_of
+from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
 from uag.requests.prompt import Prompt, several
 from uag.requests.request import RequestReader
-from uag.requests.transformers_call import check_call, check_config, generate_call
+from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
-from uag.translation.bridge import Both, Bridge, SpecialPairs
+from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.tokenizers import AnyTokenizer, unshortened
 
 DEFAULT_LOOKAHEAD = "auto"
 # How many generations are decoded at the same time by default.
@@ -111,7 +113,8 @@ class SpeculativeDecoder:
             its model, an assistant model without a tokenizer, or a special pair with an unknown
             token.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
-            `sampling`, an unknown backend, or two lookups (`assistant` and `lookup`).
+            `sampling`, an unknown backend, two lookups (`assistant` and `lookup`), or
+            `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -132,26 +135,43 @@ class SpeculativeDecoder:
         check_model(model, TARGET)
         target = ModelRunner(model, backend)
         target.new_cache()  # refuses what cannot be rolled back
-        side = draft_side(assistant, assistant_tokenizer, lookup, schedule, backend)
+        # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
+        # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
+        given = Both(tokenizer, tokenizer if assistant_tokenizer is None else assistant_tokenizer)
+        own = unshortened(tokenizer)
+        other = own if given.assistant is tokenizer else unshortened(given.assistant)
+        side = draft_side(
+            assistant, None if assistant_tokenizer is None else other, lookup, schedule, backend
+        )
         if side.drafts and not (way := way_of(model)).together:
             side = switched_off(model, way)
         self.model = model
         self.tokenizer = tokenizer
         self.assistant = side.assistant
-        # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
-        self.assistant_tokenizer = tokenizer if assistant_tokenizer is None else assistant_tokenizer
+        self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
         self.compile = compile
-        pairs = [*(special_pairs or ()), *side.end_pairs(model, tokenizer)]
-        self.bridge = Bridge(tokenizer, self.assistant_tokenizer, pairs)
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, own)]
+        self.bridge = Bridge(own, other, pairs)
         check_belongs(model, self.bridge.target, TARGET)
         side.check(model, self.bridge)
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        both = Both(tokenizer, self.assistant_tokenizer)
-        self._requests = RequestReader(model, both.target, both.assistant, self.bridge)
-        self._engine = Engine(target, side, self.bridge, both, schedule, method)
+        self._requests = RequestReader(model, own, other, self.bridge)
+        self._engine = Engine(target, side, self.bridge, given, schedule, method)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            UagError: saying what to do instead.
+        """
+        raise UagError(
+            "a decoder cannot be pickled or copied, as it would take its models along; build one "
+            "from the models where it is needed, in each process; threads may share one, and its "
+            "bridge can be pickled"
+        )
 
     @property
     def lookahead(self) -> int | str | Lookahead:
@@ -240,7 +260,7 @@ class SpeculativeDecoder:
         *,
         num_return_sequences: int | None = None,
         seed: int | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = BATCH_SIZE,
         streamer: BaseStreamer | None = None,
         trace: bool = False,
         **options: Any,
@@ -293,7 +313,7 @@ class SpeculativeDecoder:
             LogitsError: if the target's logits are NaN, or the options allow no token.
         """
         prompts = several(prompt)
-        check_limits({"batch_size": batch_size})
+        check_limits({"batch_size": batch_size, "streamer": streamer, "trace": trace})
         requests = self._requests.read(
             prompts or [cast("Prompt", prompt)],
             options,
@@ -301,7 +321,7 @@ class SpeculativeDecoder:
             seed=seed,
             trace=trace,
         )
-        outputs = self._engine.run(requests, seed, batch_size, streamer)
+        outputs = self._engine.run(requests, seed, batch_size or BATCH_SIZE, streamer)
         return outputs if prompts or num_return_sequences is not None else outputs[0]
 
     @overload
@@ -378,6 +398,7 @@ class SpeculativeDecoder:
             OptionError: see `generate`.
             LogitsError: see `generate`; raised while the stream is read.
         """
+        check_limits({"trace": trace})
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
 
@@ -429,25 +450,29 @@ class SpeculativeDecoder:
         """
         call = generate_call(input_ids)
         check_call(self.model, model, input_ids, call, streamer, model_kwargs)
-        check_config(model, generation_config)
+        mask = model_kwargs.get("attention_mask")
+        prepared = Prepared(input_ids, mask, generation_config, logits_processor)
+        prepared = prepared.supported(model, call)
+        check_limits({"seed": seed, "stop_strings": stop_strings, "streamer": streamer})
         if stop_strings is not None:
             criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
             stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
         rows = Rows(
             model,
-            input_ids,
-            model_kwargs.get("attention_mask"),
-            generation_config,
-            logits_processor,
+            prepared.input_ids,
+            prepared.attention_mask,
+            prepared.config,
+            prepared.processors,
             stopping_criteria,
         )
-        check_limits({"seed": seed})
-        callers_streamer = call.get("streamer")
+        requests = self._requests.rows(rows)
+        if requests[0].plan.sampling is None and "do_sample" not in call.options:
+            warn_idle({} if seed is None else {"seed": seed})
         outputs = self._engine.run(
-            requests := self._requests.rows(rows),
+            requests,
             seed,
             len(requests),  # all rows at the same time, as in transformers
-            streamer or callers_streamer,
-            has_prompt=callers_streamer is not None,
+            streamer or call.streamer,
+            has_prompt=call.streamer is not None,
         )
         return rows.output(outputs)

@@ -15,21 +15,24 @@ from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
+from uag.errors import UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
-from uag.models.properties import is_sharded
+from uag.models.loading import check_eval
+from uag.models.properties import context_window, embedding_rows, is_sharded
 from uag.requests.own_state import Claim
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
 from uag.sampling.method import SamplingMethod
 from uag.stats import Round, Stats
 from uag.translation.bridge import Both, Bridge
-from uag.translation.detokenizer import TextDecoder, WholeCharacters
-from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.detokenizer import WholeCharacters, text_decoder
+from uag.translation.tokenizers import AnyTokenizer, backend_of
+from uag.translation.within_rows import WithinRows
 
 
 class Engine:
@@ -56,6 +59,7 @@ class Engine:
         self._side = side
         self._bridge = bridge
         self._tokenizers = tokenizers
+        self._sizes = [backend_of(each).get_vocab_size() for each in tokenizers]
         self.schedule = schedule
 
     def start(self, request: Request, seed: int | None) -> TextStream:
@@ -98,6 +102,7 @@ class Engine:
 
     def _session(self, requests: Sequence[Request], size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
+        self._check_unchanged()
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
@@ -108,6 +113,19 @@ class Engine:
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         longest = max(request.plan.stop.max_length for request in requests)
         return Session(self.runners, self.schedule, lookahead, judge, size, longest)
+
+    def _check_unchanged(self) -> None:
+        """Check that models and tokenizers are as they were when the decoder was built."""
+        for role, runner in self.runners.items():
+            check_eval(runner.model, role)
+        for role, tokenizer, size in zip(
+            (TARGET, ASSISTANT), self._tokenizers, self._sizes, strict=True
+        ):
+            if (now := backend_of(tokenizer).get_vocab_size()) != size:
+                raise UnsupportedTokenizerError(
+                    f"the {role}'s tokenizer had {size} tokens when the decoder was built, and has "
+                    f"{now} now; build the decoder again"
+                )
 
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session
@@ -130,11 +148,13 @@ class Engine:
         target = CachedLM(self._target.model, cache=session.new_cache(TARGET))
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
+        surplus = self._bridge.target.vocab_size > (rows := embedding_rows(self._target.model))
+        translator = WithinRows(translation, rows) if surplus else translation
         if plan.sampling is None or seed is None:
-            sampling = self.sampling.greedy(translation)
+            sampling = self.sampling.greedy(translator)
         else:
             key = sequence_key(seed, request.target_ids, index)
-            sampling = self.sampling.begin(key, plan.sampling, target, translation, stats)
+            sampling = self.sampling.begin(key, plan.sampling, target, translator, stats)
         opening = Opening(
             request.assistant_ids,
             sampling.choice,
@@ -159,9 +179,10 @@ class Engine:
             plan.stop,
             drafting,
         )
-        text = TextDecoder(self._bridge.target)
+        text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)
-        counted = _counted(generation, target, stats, session, request.claim)
+        window = context_window(self._target.model)
+        counted = _counted(generation, target, stats, session, request.claim, window)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _trace(self, request: Request) -> Trace:
@@ -175,11 +196,17 @@ class Engine:
 
 
 def _counted(
-    generation: Iterator[Round], target: CachedLM, stats: Stats, session: Session, claim: Claim
+    generation: Iterator[Round],
+    target: CachedLM,
+    stats: Stats,
+    session: Session,
+    claim: Claim,
+    window: int | None,
 ) -> Iterator[Round]:
     """The same rounds; each is added to `stats` before it is yielded.
 
-    The claim is kept until the generation ends.
+    Warns once of a text that outgrows the target's `window`. The claim is kept until the generation
+    ends.
     """
     before = session.compile_seconds
     stats.engines = session.engines
@@ -187,6 +214,11 @@ def _counted(
         for done in generation:
             stats.history.append(done)
             stats.target_forwards = target.forwards
+            if window is not None and len(target.ids) > window:
+                warn_once(
+                    f"the text is longer than the target's window of {window} ids; it goes on, as "
+                    "in model.generate, but the model was not made for it"
+                )
             if (spent := session.compile_seconds - before) != stats.compile_seconds:
                 stats.compile_seconds = spent
                 stats.engines = session.engines  # a model that failed to compile runs eagerly

@@ -176,7 +176,7 @@ def test_the_assistants_settings_come_back(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ([], {}, "no prompts"),
         (["Once", ""], {}, "prompt 2 of 2: the prompt is empty"),
-        (["word " * 500], {}, "prompt 1 of 1: .*window is 256"),
+        (["\ud800"], {}, "prompt 1 of 1: .*lone surrogate"),
         (["Once"], {"runs": 0}, "runs is 0"),
         (["Once"], {"max_new_tokens": 0}, "max_new_tokens is 0"),
         (["Once"], {"num_assistant_tokens": -1}, "num_assistant_tokens is -1"),

@@ -60,3 +60,19 @@ def test_a_target_without_anything_that_drafts_is_a_mistake(
 ) -> None:
     status, _, err = run(capsys, "compare", "--target", folder)
     assert status == 2 and "--text" in err
+
+
+def test_compare_says_how_it_decodes(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["compare", "--limit", "1", "--runs", "1", "-n", "4"]
+    for options, decoding in (
+        ([], "greedy, as no temperature is given"),
+        (["--greedy"], "greedy, as no temperature is given"),
+        (["--no-do-sample"], "greedy, as no temperature is given"),
+        (["--temperature", "0.5", "--seed", "7"], "sampled at temperature 0.5, uag with seed 7"),
+    ):
+        _, out, _ = run(capsys, *asked, *options)
+        assert f"decoding: {decoding}" in out
+        _, out, _ = run(capsys, *asked, *options, "--json")
+        assert json.loads(out)["decoding"] == decoding
+    status, _, err = run(capsys, *asked, "--greedy", "--temperature", "0.5")
+    assert status == 2 and "--greedy, but --temperature samples" in err

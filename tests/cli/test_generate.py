@@ -1,9 +1,11 @@
 """`uag generate`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from transformers import GenerationConfig
 
 from tests.support.command_line import run
 from tests.support.models import STORY
@@ -44,3 +46,43 @@ def test_the_command_looks_up(
     status, _, err = run(capsys, "generate", "--target", folder, "--text", "/no/file", PROMPT)
     assert (status, err.count("\n")) == (1, 1)
     assert "cannot read a text from /no/file" in err
+
+
+@pytest.fixture
+def samples(folder: str, tmp_path: Path) -> str:
+    """A target whose own generation defaults sample."""
+    shutil.copytree(folder, tmp_path / "target")
+    config = GenerationConfig.from_pretrained(folder)
+    config.update(do_sample=True, temperature=5.0)
+    config.save_pretrained(tmp_path / "target")
+    return str(tmp_path / "target")
+
+
+def test_greedy_decoding_for_a_target_that_samples_by_default(
+    capsys: pytest.CaptureFixture[str], folder: str, samples: str
+) -> None:
+    asked = ["-n", "12", "--json", PROMPT]
+    greedy = json.loads(run(capsys, "generate", "--target", folder, *asked)[1])
+    assert greedy["seed"] is None
+    for option in ("--greedy", "--no-do-sample"):
+        status, out, _ = run(capsys, "generate", "--target", samples, option, *asked)
+        assert (status, json.loads(out)["token_ids"]) == (0, greedy["token_ids"])
+    for options in ([], ["--do-sample"], ["--seed", "3"]):
+        status, out, _ = run(capsys, "generate", "--target", samples, *options, *asked)
+        assert status == 0 and json.loads(out)["seed"] is not None
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--top-k", "--top-p", "--seed"])
+def test_greedy_and_sampled_at_once(
+    capsys: pytest.CaptureFixture[str], folder: str, option: str
+) -> None:
+    asked = ["generate", "--target", folder, "--greedy", option, "1", PROMPT]
+    status, _, err = run(capsys, *asked)
+    assert status == 2 and f"--greedy, but {option} samples" in err
+
+
+def test_a_temperature_of_zero_names_the_remedy(
+    capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    status, _, err = run(capsys, "generate", "--target", folder, "--temperature", "0", PROMPT)
+    assert status == 1 and "--greedy" in err

@@ -12,7 +12,7 @@ MISTAKES = [
     (["generate", "--target", "PAIR", "--lookahead", "0", "x"], "lookahead is 0"),
     (["generate", "--target", "PAIR", "--lookahead", "soon", "x"], "lookahead is 'soon'"),
     (["generate", "--target", "PAIR", ""], "prompt is empty"),
-    (["generate", "--target", "PAIR", "word " * 500], "window is 256"),
+    (["generate", "--target", "PAIR", "\ud800"], "lone surrogate"),
     (["generate", "--target", "PAIR", "--dtype", "float99", "x"], "float99"),
     (["generate", "--target", "PAIR", "--device-map", "nowhere", "x"], "nowhere"),
     (["compare", "--prompts", "/no/file.txt"], "cannot read prompts from /no/file.txt"),

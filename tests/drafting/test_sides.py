@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import transformers
 
 from tests.support.models import REPEATING, looping, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
@@ -78,3 +79,25 @@ def test_an_assistant_keeps_drafting_when_the_text_outgrows_its_window() -> None
     )
     assert out.token_ids == plain_ids(model, target(PROMPT * 2)["input_ids"], max_new_tokens=40)
     assert all(done.drafted for done in out.stats.history[:-1])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.CodeGenConfig(n_positions=32, n_ctx=32, n_embd=32, n_layer=2, n_head=4,
+                                   rotary_dim=4, vocab_size=420),
+        transformers.MptConfig(max_seq_len=32, d_model=32, n_heads=4, n_layers=2, vocab_size=420),
+    ],
+    ids=lambda config: config.model_type,
+)  # fmt: skip
+def test_an_assistant_drafts_beyond_its_table_of_positions(config: Any) -> None:
+    own = tokenizer("gpt2")
+    target = random_model("llama", own)
+    assistant = transformers.AutoModelForCausalLM.from_config(config).eval()
+    out = SpeculativeDecoder(target, own, assistant, own, lookahead=3).generate(
+        PROMPT, max_new_tokens=48, eos_token_id=None
+    )
+    assert out.stats.history[-4].drafted == 3 and out.stats.assistant_error == ""
+    assert out.token_ids == plain_ids(
+        target, own(PROMPT)["input_ids"], max_new_tokens=48, eos_token_id=None
+    )

@@ -1,10 +1,13 @@
 """Drafts of a model: ids that it would choose itself, up to where it ends or is told to stop."""
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.models import plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
+from uag import SpeculativeDecoder, UagWarning
 from uag.drafting.source import ModelDrafts, NoDrafts
 from uag.models.cached_lm import CachedLM
 from uag.sampling.greedy import most_likely_draft
@@ -32,3 +35,33 @@ def test_a_draft_is_what_the_model_says_up_to_an_end(k: int, asked: int, end: in
 def test_nothing_is_drafted_from_nothing() -> None:
     assert ModelDrafts(CachedLM(MODEL), frozenset(), most_likely_draft).draft(5).ids == []
     assert NoDrafts().draft(5).ids == []
+
+
+class Broken(torch.nn.Module):
+    """A head whose scores are NaN from a call on."""
+
+    def __init__(self, head: torch.nn.Module, calls: int) -> None:
+        super().__init__()
+        self.head, self.left = head, calls
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        scores = self.head(states)
+        return scores if self.left >= 0 else scores * torch.nan
+
+
+@pytest.mark.parametrize("calls", [0, 3, 8])
+@pytest.mark.parametrize("sampling", ["coupled", "rejection"])
+def test_an_assistant_whose_logits_are_nan_is_given_up(calls: int, sampling: str) -> None:
+    assistant = random_model("llama", OWN)
+    decoder = SpeculativeDecoder(MODEL, OWN, assistant, OWN, lookahead=3, sampling=sampling)
+    for options in ({}, {"do_sample": True, "seed": 1}):
+        assistant.lm_head = Broken(assistant.lm_head, calls)
+        with pytest.warns(
+            UagWarning, match="drafting failed: .* assistant's logits contain NaN"
+        ) as seen:
+            out = decoder.generate(IDS, max_new_tokens=24, **options)
+        assert len(seen) == 1 and "NaN" in out.stats.assistant_error
+        assistant.lm_head = assistant.lm_head.head
+        if not options:
+            assert out.token_ids == plain_ids(MODEL, IDS, max_new_tokens=24)

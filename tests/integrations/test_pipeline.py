@@ -72,3 +72,14 @@ def test_pipelines_of_something_else() -> None:
         uag.pipeline()
     with pytest.raises(OptionError, match="assistant_tokenizer is missing"):
         uag.pipeline(model=decoder().model, tokenizer=padded(), assistant_model=decoder().model)
+
+
+def test_options_for_loading_reach_the_models(tmp_path: Any) -> None:
+    decoder().model.save_pretrained(tmp_path)
+    padded().save_pretrained(tmp_path)
+    for options in ({"dtype": torch.bfloat16}, {"model_kwargs": {"dtype": "bfloat16"}}):
+        assert uag.pipeline(model=str(tmp_path), **options).model.dtype == torch.bfloat16
+    with pytest.raises(OptionError, match="dtype is given twice"):
+        uag.pipeline(model=str(tmp_path), dtype="auto", model_kwargs={"dtype": "auto"})
+    with pytest.raises(OptionError, match=r"dtype=torch\.bfloat16: the models are loaded already"):
+        uag.pipeline(model=decoder().model, tokenizer=padded(), dtype=torch.bfloat16)

@@ -1,5 +1,6 @@
 """Models and tokenizers by name, and those that are refused."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,45 @@ def test_larger_assistant_is_a_warning() -> None:
             random_model("llama", assistant, num_hidden_layers=4),
             assistant,
         )
+
+
+NOISES: list[tuple[str, dict[str, Any], str]] = [
+    ("gpt2", {"embd_pdrop": 0.1}, "adds noise"),
+    ("llama", {"attention_dropout": 0.1}, "adds noise"),
+    ("mixtral", {"router_jitter_noise": 0.1}, "adds noise"),
+]
+QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+
+
+@pytest.mark.parametrize(("architecture", "settings", "effect"), NOISES, ids=str)
+def test_train_mode_with_an_effect(
+    architecture: str, settings: dict[str, Any], effect: str
+) -> None:
+    quiet = QUIET if architecture == "gpt2" else {}
+    own = tokenizer("gpt2")
+    model = random_model(architecture, own, **quiet | settings)
+    ids = torch.tensor([[5, 6, 7]])
+    torch.manual_seed(0)
+    assert not torch.equal(model(ids).logits, model.train()(ids).logits)
+    with pytest.raises(UnsupportedModelError, match=rf"train mode, which {effect}.*model.eval\(\)"):
+        SpeculativeDecoder(model, own)
+    SpeculativeDecoder(model.eval(), own)
+
+
+def test_train_mode_with_gradient_checkpointing() -> None:
+    own = tokenizer("gpt2")
+    model = random_model("llama", own)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        model.gradient_checkpointing_enable()
+    SpeculativeDecoder(model, own)
+    with pytest.raises(UnsupportedModelError, match="checkpointing switches the KV cache off"):
+        SpeculativeDecoder(model.train(), own)
+
+
+def test_train_mode_without_effect() -> None:
+    own = tokenizer("gpt2")
+    for model in (random_model("llama", own), random_model("gpt2", own, **QUIET)):
+        expected = SpeculativeDecoder(model, own).generate(PROMPT, max_new_tokens=8).token_ids
+        decoder = SpeculativeDecoder(model.train(), own)
+        assert decoder.generate(PROMPT, max_new_tokens=8).token_ids == expected
+        assert model.training

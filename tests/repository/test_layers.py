@@ -11,7 +11,7 @@ PACKAGE = Path(uag.__file__).parent
 
 ORDER = [
     # the ground: values that everything may use
-    "_core", "errors", "limits", "files", "clock", "draft", "stats",
+    "_core", "errors", "values", "limits", "files", "clock", "draft", "stats",
     # a token's way
     "translation", "models", "lookahead", "sampling", "drafting", "decoding", "batching",
     "requests", "engine", "decoder",

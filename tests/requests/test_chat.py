@@ -1,6 +1,7 @@
 """Chats: each model reads its own format, and the reply is the target's own."""
 
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -23,7 +24,7 @@ from tests.support.chats import (
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import Chat, OptionError, PromptError, SpeculativeDecoder
-from uag.requests.chat import chat_ids
+from uag.requests.chat import chat_ids, plain_text
 
 # An archive of real tokenizers, each in a folder of its own.
 ARCHIVE = Path(
@@ -239,3 +240,76 @@ def test_a_chat_takes_the_arguments_of_generate() -> None:
     outs = decoder().chat(MESSAGES, num_return_sequences=2, batch_size=2, **options)
     assert [len(out.token_ids) for out in outs] == [8, 8]
     assert outs[0].token_ids == decoder().chat(MESSAGES, **options).token_ids
+
+
+NOT_TEXT: list[tuple[Any, str]] = [
+    ([{"type": "image", "url": "cat.png"}, {"type": "text", "text": "What?"}], "'cat.png'"),
+    ([{"type": "text", "text": "What?"}, {"type": "audio", "audio": [0.5]}], "'audio'"),
+    ([{"type": "image", "text": "a cat"}], "'image'"),
+    ([{"type": "hologram"}], "'hologram'"),
+    ([{"type": "text"}], "'text'"),
+    (["What?"], "'What?'"),
+    ({"type": "video", "path": "cat.mp4"}, "'video'"),
+]
+
+
+@pytest.mark.parametrize(("content", "shows"), NOT_TEXT, ids=[shows for _, shows in NOT_TEXT])
+def test_parts_that_are_no_text(content: Any, shows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = decoder()
+    monkeypatch.setattr(type(target_tokenizer()), "apply_chat_template", None)  # nothing is read
+    for messages in (
+        [{"role": "user", "content": content}],
+        [*MESSAGES, {"role": "x"} | {"content": content}],
+    ):
+        with pytest.raises(PromptError, match=f"the part .*{re.escape(shows)}.* reads text only"):
+            one.chat(messages, max_new_tokens=4)
+        with pytest.raises(PromptError, match="reads text only"):
+            one.generate([PROMPT, messages], max_new_tokens=4)
+
+
+def test_text_in_parts() -> None:
+    template = (
+        "{% for message in messages %}{% for part in message.content %}{{ part.text }}"
+        "{% endfor %}{% endfor %}"
+    )
+    parts = [{"type": "text", "text": "Once upon"}, {"text": " a time"}]
+    chat = Chat([{"role": "user", "content": parts}], chat_template=template)
+    one = decoder()
+    out = one.generate(chat, max_new_tokens=8)
+    assert out.token_ids == one.generate("Once upon a time", max_new_tokens=8).token_ids
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": "half \ud800"}],
+        [{"role": "user", "content": [{"type": "text", "text": "\udfff"}]}],
+        [{"role": "assistant", "tool_calls": [{"name": "\ud800"}]}],
+    ],
+    ids=ascii,
+)
+def test_halves_of_characters(messages: Any) -> None:
+    with pytest.raises(PromptError, match="lone surrogate"):
+        decoder().chat(messages)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([{"content": "Hi"}], "not a dict with a role"),
+        ([{"role": 5, "content": "Hi"}], "not a dict with a role"),
+        ([], "at least one"),
+        (5, "a list of messages"),
+        ("Hi", "a list of messages"),
+        (["Hi"], "not a dict with a role"),
+    ],
+    ids=str,
+)
+def test_what_is_no_chat(messages: Any, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        decoder().chat(messages)
+
+
+def test_what_a_tool_returns_may_be_any_value() -> None:
+    chat = Chat([{"role": "tool", "content": {"degrees": 21}}, {"role": "tool", "content": 5}])
+    assert '{"degrees": 21}' in plain_text(chat) and "5" in plain_text(chat)

@@ -93,3 +93,40 @@ def test_the_pipeline_takes_every_option_of_the_decoder(names: list[str]) -> Non
     decoder = pipe._forward_params["custom_generate"]
     assert decoder.lookup.texts == ["Once upon a time"]
     assert pair in decoder.bridge.special_pairs
+
+
+def test_where_the_files_are_holds_for_tokenizers_too(tmp_path: Any) -> None:
+    """The folder itself has another tokenizer, and no model."""
+    random_model("llama", tokenizer("gpt2")).save_pretrained(tmp_path / "model")
+    tokenizer("gpt2").save_pretrained(tmp_path / "model")
+    random_model("llama", tokenizer("llama2")).save_pretrained(tmp_path / "small")
+    tokenizer("llama2").save_pretrained(tmp_path / "small")
+    tokenizer("bytes").save_pretrained(tmp_path)
+    decoder = uag.SpeculativeDecoder.from_pretrained(
+        str(tmp_path), str(tmp_path), subfolder="model", assistant_options={"subfolder": "small"}
+    )
+    assert decoder.tokenizer.get_vocab() == tokenizer("gpt2").get_vocab()
+    assert decoder.assistant_tokenizer.get_vocab() == tokenizer("llama2").get_vocab()
+    pipe = uag.pipeline(model=str(tmp_path), subfolder="model")
+    assert pipe.tokenizer.get_vocab() == tokenizer("gpt2").get_vocab()
+
+
+def test_the_options_that_reach_a_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+
+    def load(name: str, **options: Any) -> Any:
+        given.append(options)
+        return tokenizer("gpt2")
+
+    monkeypatch.setattr("uag.requests.named_models.load_tokenizer", load)
+    monkeypatch.setattr(
+        "uag.requests.named_models.load_model", lambda *_, **__: random_model("llama", load(""))
+    )
+    options = {"revision": "main", "token": "x", "cache_dir": "/x", "gguf_file": "a.gguf"}
+    load_pair(
+        "one",
+        "other",
+        options=options | {"dtype": "auto", "device_map": "cpu"},
+        assistant_options={"revision": "v2"},
+    )
+    assert given[:2] == [options, options | {"revision": "v2"}]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationConfig
 
-from tests.support.models import random_model
+from tests.support.models import SMALL, random_model
 from tests.support.tokenizers import PROMPT, TEXT, tokenizer
 from tests.support.transformers_calls import (
     TARGET,
@@ -21,6 +21,7 @@ from tests.support.transformers_calls import (
     padded,
     refused,
 )
+from uag import OptionError, SpeculativeDecoder
 from uag.models.properties import cache_name
 
 CACHE = cache_name(random_model("llama", tokenizer(TARGET)))
@@ -170,3 +171,75 @@ def test_two_streamers() -> None:
 def test_embeddings_instead_of_ids() -> None:
     embedded = decoder().model.get_input_embeddings()(inputs("Once")["input_ids"])
     refused("inputs_embeds", {"inputs_embeds": embedded.detach()})
+
+
+VISION: dict[str, Any] = {
+    "depth": 1,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_heads": 2,
+    "out_hidden_size": 32,
+    "patch_size": 4,
+    "spatial_merge_size": 2,
+    "fullatt_block_indexes": [0],
+}
+
+
+@pytest.fixture(scope="module")
+def reads_images() -> SpeculativeDecoder:
+    """A target that could read images beside text: four ids more stand for these."""
+    size = len(padded())
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+    text = SMALL | {"vocab_size": size + 4, "rope_parameters": rope, "tie_word_embeddings": False}
+    config = transformers.Qwen2_5_VLConfig(
+        text_config=text | {"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0},
+        vision_config=VISION,
+        image_token_id=size,
+        video_token_id=size + 1,
+        vision_start_token_id=size + 2,
+        vision_end_token_id=size + 3,
+    )
+    torch.manual_seed(0)
+    model = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
+    model.generation_config.pad_token_id = 0
+    return SpeculativeDecoder(model, padded())
+
+
+@pytest.mark.parametrize("prompts", [["Once"], ["Once", "One day, the dog"]])
+def test_text_for_a_model_that_could_read_images(
+    reads_images: SpeculativeDecoder, prompts: list[str]
+) -> None:
+    """transformers adds positions of several axes, and an empty `mm_encoder_outputs`."""
+    rows = inputs(*prompts)
+    ours, theirs = both(reads_images, rows, max_new_tokens=12, do_sample=False)
+    assert ours.tolist() == theirs.tolist()
+    given = {"mm_encoder_outputs": {"image": None}}
+    assert both(reads_images, rows, max_new_tokens=12, **given)[0].tolist() == theirs.tolist()
+
+
+def test_an_image_is_refused_by_name(reads_images: SpeculativeDecoder) -> None:
+    image_id = len(padded())
+    rows = {"input_ids": torch.tensor([[5, image_id + 2, image_id, image_id + 3, 6]])}
+    generate: Any = reads_images.model.generate
+    pixels = torch.rand(4, 3 * 2 * 4 * 4)
+    kinds = (rows["input_ids"] == image_id).int()
+    for media, named in (
+        ({"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 2, 2]])}, "image: a decoder"),
+        ({"mm_encoder_outputs": {"video": torch.ones(2)}}, "video: a decoder"),
+        ({"mm_token_type_ids": kinds}, "mm_token_type_ids: a decoder"),
+    ):
+        with pytest.raises(OptionError, match=f"{named} reads text only, and this is an image"):
+            generate(**rows, **media, custom_generate=reads_images, max_new_tokens=4)
+
+
+def test_positions_of_several_axes_are_checked(reads_images: SpeculativeDecoder) -> None:
+    rows = inputs("Once", "One day, the dog")
+    generate: Any = reads_images.model.generate
+    usual = (rows["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    for positions, right in ((usual, True), (usual + 1, False)):
+        options = {"position_ids": positions.expand(4, *usual.shape), "max_new_tokens": 2}
+        if right:
+            generate(**rows, **options, custom_generate=reads_images)
+            continue
+        with pytest.raises(OptionError, match="position_ids: only the usual"):
+            generate(**rows, **options, custom_generate=reads_images)

@@ -86,8 +86,7 @@ def random_model(
     """A tiny model with as many ids as the tokenizer, its weights drawn from `seed`."""
     name, settings = ARCHITECTURES[architecture]
     config = getattr(transformers, name)(
-        **settings | changes,
-        vocab_size=len(tokenizer),
+        **settings | {"vocab_size": len(tokenizer)} | changes,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         tie_word_embeddings=False,

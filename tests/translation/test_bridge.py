@@ -3,6 +3,7 @@
 What it computes is checked in tests/core.
 """
 
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import tokenizers
 from tests.support.models import random_model
 from tests.support.pairs import PAIRS
 from tests.support.tokenizers import tokenizer
-from uag import Bridge, SpeculativeDecoder, UnsupportedTokenizerError
+from uag import Bridge, OptionError, SpeculativeDecoder, UnsupportedTokenizerError
 from uag.translation import bridge
 from uag.translation.core_tokenizer import core_tokenizer
 
@@ -77,3 +78,30 @@ def test_one_tokenizer_on_both_sides_is_read_once(
 def test_a_reason_names_its_part_once() -> None:
     reason = Bridge(tokenizer("odd"), tokenizer("gpt2")).reason.target
     assert reason.startswith("pre_tokenizer: ") and reason.count("pre_tokenizer") == 1
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_bridge_can_be_pickled(*, raw: bool) -> None:
+    pair: list[Any] = [tokenizer("gpt2"), tokenizer("llama2")]
+    given = [own.backend_tokenizer for own in pair] if raw else pair
+    one = Bridge(*given, special_pairs=[("<begin>", "<s>")])
+    other: Bridge = pickle.loads(pickle.dumps(one))  # noqa: S301 # its own
+    assert other.special_pairs == one.special_pairs
+    ids, draft = pair[0].encode("Once upon"), one.assistant.encode(b" a time")
+    proposals = [
+        each.start(ids, each.assistant_prompt(ids)).propose(draft).ids for each in (one, other)
+    ]
+    assert proposals[0] == proposals[1] != []
+
+
+@pytest.mark.parametrize("wrong", [5, "ab", ["ab"], [(1, 2, 3)], [5], {"a": "b"}], ids=str)
+def test_what_is_no_list_of_pairs(wrong: Any) -> None:
+    with pytest.raises(OptionError, match="give a list of pairs"):
+        Bridge(tokenizer("gpt2"), tokenizer("llama2"), wrong)
+
+
+@pytest.mark.parametrize("token", ["\ud800", "nobody", -1, 2**32, True, 5.0, None], ids=ascii)
+def test_a_special_token_that_there_is_not(token: Any) -> None:
+    for pair in ((token, 5), (5, token)):
+        with pytest.raises(UnsupportedTokenizerError, match="the tokenizer has no token"):
+            Bridge(tokenizer("gpt2"), tokenizer("llama2"), [pair])

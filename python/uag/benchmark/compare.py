@@ -134,7 +134,20 @@ def compare(
                     method.decode_once(text, forwards)
                     done += 1
                     progress(done, total)
-    return Comparison([text for text, _ in texts], [method.result() for method in methods])
+    return Comparison(
+        [text for text, _ in texts],
+        [method.result() for method in methods],
+        _decoding(decoder.model, temperature, seed),
+    )
+
+
+def _decoding(model: PreTrainedModel, temperature: float | None, seed: int) -> str:
+    """Whether the methods decode greedily or sample, and why."""
+    if temperature is not None:
+        return f"sampled at temperature {temperature:g}, uag with seed {seed}"
+    own = bool(getattr(model.generation_config, "do_sample", None))
+    though = ", though the target's own generation defaults sample" if own else ""
+    return f"greedy, as no temperature is given{though}"
 
 
 @dataclass(slots=True)

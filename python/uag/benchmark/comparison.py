@@ -92,10 +92,12 @@ class Comparison:
     Attributes:
         prompts: the prompts.
         methods: the methods with their runs, in the order in which they ran.
+        decoding: whether all of them decode greedily or sample, and why, in words.
     """
 
     prompts: list[str]
     methods: list[Method]
+    decoding: str = "greedy"
 
     def speedup(self, method: Method) -> float:
         """How many times as fast as plain decoding: the median of the ratios by repetition."""
@@ -129,6 +131,7 @@ class Comparison:
         """The numbers of each method as a dict of JSON values."""
         return {
             "prompts": len(self.prompts),
+            "decoding": self.decoding,
             "identical": self.identical,
             "methods": [self._described(method) for method in self.methods],
         }

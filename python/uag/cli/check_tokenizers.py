@@ -137,7 +137,7 @@ def _compared(name: str, file: Path, documents: Sequence[str], size: int, seed: 
     from uag.conformance.laws import Laws
     from uag.conformance.texts import random_texts
     from uag.translation.core_tokenizer import core_tokenizer
-    from uag.translation.self_check import is_failure
+    from uag.translation.tokenizers import is_failure
 
     started = time.perf_counter()
     try:

@@ -17,6 +17,7 @@ from uag.cli.options import (
     Safe,
     Texts,
     Trust,
+    check_greedy,
     check_report,
     load_decoder,
     lookup_option,
@@ -63,6 +64,12 @@ def compare(
     temperature: Annotated[
         float | None, typer.Option(help="Sample tokens at this temperature.")
     ] = None,
+    greedy: Annotated[
+        bool,
+        typer.Option(
+            "--greedy", "--no-do-sample", help="Decode greedily, as without --temperature."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed for sampling by uag.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
     dtype: DType = "auto",
@@ -81,6 +88,7 @@ def compare(
         raise typer.BadParameter("give both --target and --assistant, or neither")
     if target is not None and not (assistant or texts or lookup):
         raise typer.BadParameter("--target also needs --assistant, or --text to draft from")
+    check_greedy(False if greedy else None, {"temperature": temperature})
     be_quiet()
     check_report(report)
     import torch

@@ -17,6 +17,7 @@ from uag.cli.options import (
     Safe,
     Texts,
     Trust,
+    check_greedy,
     check_report,
     load_decoder,
     lookup_option,
@@ -51,8 +52,14 @@ def generate(
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
     do_sample: Annotated[
-        bool, typer.Option("--do-sample", help="Sample tokens; implied by the next four options.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--do-sample/--no-do-sample",
+            " /--greedy",
+            help="Sample tokens, implied by the next four options; or the likeliest ones only. "
+            "By default as the target's generation defaults say.",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="Temperature; below 1, likelier tokens more often.")
     ] = None,
@@ -77,6 +84,8 @@ def generate(
     ] = False,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
+    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -91,11 +100,12 @@ def generate(
         use_safetensors=use_safetensors,
         **placement(dtype, device_map),
     )
-    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
-    if do_sample or asked or seed is not None:
-        options |= {"do_sample": True}
+    if asked or seed is not None:
+        do_sample = True
+    if do_sample is not None:
+        options["do_sample"] = do_sample
     if stop:
         options |= {"stop_strings": stop}
     stream = decoder.stream(text, seed=seed, trace=report is not None, **options)

@@ -43,6 +43,14 @@ Trust = Annotated[bool, typer.Option(help="Run Python code that comes with the m
 Safe = Annotated[bool, typer.Option(help="Refuse weights that can run code when loaded (pickles).")]
 
 
+def check_greedy(do_sample: bool | None, sampled_by: dict[str, Any]) -> None:
+    """Refuse `--greedy` beside options that only sampling reads."""
+    named = [name for name, value in sampled_by.items() if value is not None]
+    if do_sample is False and named:
+        option = named[0].replace("_", "-")
+        raise typer.BadParameter(f"--greedy, but --{option} samples: leave one out")
+
+
 def check_report(path: Path | None) -> None:
     """Check before the work begins that the report can be written."""
     if path is not None:

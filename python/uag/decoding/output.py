@@ -6,7 +6,7 @@ from typing import Self
 
 from uag.decoding.trace import Trace
 from uag.stats import Round, Stats
-from uag.translation.detokenizer import TextDecoder
+from uag.translation.detokenizer import OwnText, TextDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class TextStream(Iterator[str]):
     def __init__(
         self,
         rounds: Iterator[Round],
-        text: TextDecoder,
+        text: TextDecoder | OwnText,
         stats: Stats,
         seed: int | None,
         prompt: list[int],
@@ -87,7 +87,7 @@ class TextStream(Iterator[str]):
         return Output("".join(self._given), self.stats.token_ids, self.seed, self.stats, self.trace)
 
 
-def _pieces(rounds: Iterator[Round], text: TextDecoder) -> Iterator[str]:
+def _pieces(rounds: Iterator[Round], text: TextDecoder | OwnText) -> Iterator[str]:
     for done in rounds:
         if piece := text.add(done.tokens):
             yield piece

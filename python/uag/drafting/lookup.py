@@ -10,6 +10,7 @@ from typing import Self
 
 from uag._core import Search, Texts
 from uag.errors import LoadError, OptionError
+from uag.values import shown
 
 LOOKUP = "lookup"
 MIN_MATCH = 1
@@ -177,7 +178,7 @@ def lookup_from(option: object) -> Lookup | None:
             return None
         case _:
             raise OptionError(
-                f"{option!r} cannot draft; give a model, 'lookup', a uag.Lookup, or None"
+                f"{shown(option)} cannot draft; give a model, 'lookup', a uag.Lookup, or None"
             )
 
 

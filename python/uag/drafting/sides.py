@@ -22,12 +22,13 @@ from uag.models.cache import ModelCache, Way
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
-from uag.models.properties import context_window, device_of, end_ids
+from uag.models.properties import context_window, device_of, embedding_rows, end_ids, position_limit
 from uag.sampling.greedy import Choice
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import turn_end
 from uag.translation.end_tokens import end_pairs
 from uag.translation.tokenizers import AnyTokenizer
+from uag.translation.within_rows import StandIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class ModelSide(DraftSide):
         self.runner.new_cache()  # refuses what cannot be rolled back
         # On a GPU, the host would have to wait for the device after each id.
         self.stops_early = device_of(model).type == "cpu"
+        self._window = position_limit(model) or context_window(model)
         self._end_ids = end_ids(model, tokenizer)
         self._turn_end = turn_end(tokenizer)
 
@@ -157,10 +159,12 @@ class ModelSide(DraftSide):
         warn_if_larger(self._model, target)
 
     def source(self, opening: Opening) -> DraftSource:
-        lm = CachedLM(self._model, context_window(self._model), opening.new_cache())
-        lm.append(opening.prompt)
+        lm = CachedLM(self._model, self._window, opening.new_cache())
+        core, rows = opening.bridge.assistant, embedding_rows(self._model)
+        readable = StandIn(core, rows) if core.vocab_size > rows else list[int]
+        lm.append(readable(opening.prompt))
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
-        return ModelDrafts(lm, frozenset(ends), opening.choice)
+        return ModelDrafts(lm, frozenset(ends), opening.choice, readable)
 
 
 class LookupBeside(DraftSide):

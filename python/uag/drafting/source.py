@@ -1,6 +1,9 @@
 """The interface of a generation's draft source, and two sources: an assistant model, or nothing."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+from torch import Tensor
 
 from uag.draft import Draft, GoesOn
 from uag.models.cached_lm import CachedLM
@@ -22,25 +25,56 @@ class DraftSource(Protocol):
 class ModelDrafts:
     """Drafts of an assistant model."""
 
-    def __init__(self, lm: CachedLM, end_ids: frozenset[int], choice: Choice) -> None:
+    def __init__(
+        self,
+        lm: CachedLM,
+        end_ids: frozenset[int],
+        choice: Choice,
+        readable: Callable[[list[int]], list[int]] = list[int],
+    ) -> None:
         """Begin a generation.
 
         Args:
             lm: the assistant, which holds the prompt.
             end_ids: a draft stops after any of these.
             choice: called for each draft; returns the function that chooses its ids.
+            readable: makes ids that the assistant has embeddings for of any.
         """
         self._lm = lm
         self._end_ids = end_ids
         self._choice = choice
+        self._readable = readable
+        self._doubtful = True  # of a draft, or before the first: whether any of it was right
+        self._before = 0  # how many ids the sequence had before the last draft
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        """See `DraftSource`.
+
+        Raises:
+            FloatingPointError: if the assistant's logits are NaN, so that it drafts nonsense.
+        """
         if not self._lm.ids or not k:
             return Draft()
-        return self._lm.draft(k, self._choice(), self._end_ids, goes_on)
+        last: list[Tensor] = []
+        choose = self._choice()
+
+        def watched(logits: Tensor) -> Tensor:
+            last[:] = [logits]
+            return choose(logits)
+
+        self._before = len(self._lm.ids)
+        draft = self._lm.draft(k, watched, self._end_ids, goes_on)
+        # Where drafts are right there is no NaN, and looking for it would wait for the device.
+        if self._doubtful and last and bool(last[0].isnan().any()):
+            raise FloatingPointError(
+                f"the assistant's logits contain NaN; its weights or their number type "
+                f"({last[0].dtype}) overflow: load it in float32 or bfloat16, or check its files"
+            )
+        return draft
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        self._lm.apply(keep, feed)
+        self._doubtful = keep <= self._before
+        self._lm.apply(keep, self._readable(feed))
 
 
 class NoDrafts:

@@ -3,6 +3,7 @@
 from uag.inspection.model_facts import ModelFacts
 from uag.inspection.pair import Advice, Pair
 from uag.inspection.speedup import best_lookahead
+from uag.translation.within_rows import belongs
 
 # Acceptance of a typical pair, for the verdict.
 USUAL = 0.7
@@ -26,7 +27,7 @@ def _obstacles(pair: Pair) -> list[str]:
     for role, side in _sides(pair):
         if not side.decoder_only:
             found.append(f"the {role} is an encoder-decoder; only decoders can be used")
-        if side.rows is not None and side.core.vocab_size > side.rows:
+        if side.rows is not None and not belongs(side.core.vocab_size, side.rows):
             found.append(
                 f"the {role}'s tokenizer has {side.core.vocab_size:,} ids but its model only "
                 f"{side.rows:,}: they do not belong together"

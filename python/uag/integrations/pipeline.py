@@ -9,9 +9,17 @@ from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
-from uag.requests.named_models import AssistantSource, ModelSource, TokenizerSource, load_pair
+from uag.requests.named_models import (
+    OF_FILES,
+    OF_WEIGHTS,
+    AssistantSource,
+    ModelSource,
+    TokenizerSource,
+    load_pair,
+)
 from uag.sampling.method import COUPLED
 from uag.translation.bridge import SpecialPairs
+from uag.values import shown
 
 
 def pipeline(
@@ -60,10 +68,12 @@ def pipeline(
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
             `device_map`, `use_safetensors` (see `SpeculativeDecoder.from_pretrained`).
-        options: passed to `transformers.pipeline`: `batch_size`, generation options, ...
+        options: these too, by themselves (`dtype=`, `revision=`); all others are passed to
+            `transformers.pipeline`: `batch_size`, generation options, ...
 
     Raises:
-        OptionError: for another task, or a loaded model without its tokenizer.
+        OptionError: for another task, a loaded model without its tokenizer, or options for loading
+            that are given twice or for models that are loaded.
         LoadError: if a model or tokenizer cannot be loaded.
         UagError: for what `SpeculativeDecoder` refuses.
     """
@@ -71,12 +81,14 @@ def pipeline(
         raise OptionError(f'task={task!r}: only "text-generation" is supported')
     if model is None:
         raise OptionError("model is missing; give a hub name, a folder or a model")
+    loading = {name: options.pop(name) for name in (*OF_FILES, *OF_WEIGHTS) if name in options}
+    _check_loading(loading, model_kwargs or {}, by_name=str in map(type, (model, assistant_model)))
     pair = load_pair(
         model,
         assistant_model,
         tokenizer=tokenizer,
         assistant_tokenizer=assistant_tokenizer,
-        options=dict(model_kwargs or {}, trust_remote_code=trust_remote_code),
+        options=dict(model_kwargs or {}, **loading, trust_remote_code=trust_remote_code),
     )
     decoder = SpeculativeDecoder(
         *pair,
@@ -94,3 +106,13 @@ def pipeline(
         custom_generate=decoder,
         **options,
     )
+
+
+def _check_loading(given: dict[str, Any], model_kwargs: dict[str, Any], *, by_name: bool) -> None:
+    for name, value in given.items():
+        if name in model_kwargs:
+            raise OptionError(f"{name} is given twice, by itself and in model_kwargs; give it once")
+        if not by_name:
+            raise OptionError(
+                f"{name}={shown(value)}: the models are loaded already; give it to from_pretrained"
+            )

@@ -7,6 +7,7 @@ from uag.errors import OptionError
 from uag.lookahead.auto import Auto
 from uag.lookahead.protocol import Lookahead, Sharing
 from uag.stats import Round
+from uag.values import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
         case _:
             pass
     raise OptionError(
-        f"lookahead is {option!r}; give the number of ids to draft (5), 'auto', 'heuristic', "
+        f"lookahead is {shown(option)}; give the number of ids to draft (5), 'auto', 'heuristic', "
         "or an object with the methods of uag.Lookahead"
     )
 

@@ -25,6 +25,7 @@ from uag.models.model_check import new_cache, way_of
 from uag.models.properties import context_window, text_config
 from uag.models.reading import reading_of
 from uag.models.regimes import regimes_of
+from uag.values import shown
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 4, 8, 16, 32)
@@ -118,7 +119,7 @@ def compile_backend(option: bool | str) -> str | None:
     known = cast("list[str]", cast("Any", torch.compiler).list_backends(exclude_tags=()))
     if option not in known:
         raise OptionError(
-            f"compile={option!r}: it must be True, False, or one of torch.compile's backends, "
+            f"compile={shown(option)}: it must be True, False, or one of torch.compile's backends, "
             f"which are {', '.join(known)}"
         )
     return option

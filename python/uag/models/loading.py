@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,10 +19,8 @@ from uag.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
-from uag.models.properties import (
-    embedding_rows,
-    parameter_count,
-)
+from uag.models.properties import embedding_rows, parameter_count
+from uag.translation.within_rows import belongs
 
 # Without the first option, transformers asks at the terminal whether to run a model's code. Without
 # the second, it also loads weights from pickles, which can run code.
@@ -34,6 +33,8 @@ PICKLED = (
     "; a model with no safetensors can run code when it is loaded: convert its weights, or pass "
     "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
 )
+
+BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def load_model(name: str, **options: Any) -> PreTrainedModel:
@@ -100,8 +101,8 @@ def check_model(model: PreTrainedModel, role: str) -> None:
         role: "target" or "assistant", for the error message.
 
     Raises:
-        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head or
-            without weights.
+        UnsupportedModelError: for an encoder-decoder, or a model without a language-model head,
+            without weights, or in train mode.
 
     >>> check_model(target, "target")
     """
@@ -122,10 +123,49 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
+    check_eval(model, role)
+
+
+def check_eval(model: PreTrainedModel, role: str) -> None:
+    """Refuse a model in train mode, if that changes what it computes.
+
+    Args:
+        model: the model.
+        role: "target" or "assistant", for the error message.
+
+    Raises:
+        UnsupportedModelError: naming what changes, and the remedy.
+
+    >>> check_eval(target, "target")
+    """
+    modules: list[torch.nn.Module] = list(cast("Any", model).modules())
+    effects = (_effect_of_training(part) for part in modules if part.training)
+    if effect := next((effect for effect in effects if effect), ""):
+        raise UnsupportedModelError(
+            f"the {role} ({type(model).__name__}) is in train mode, which {effect}: call "
+            "model.eval() first"
+        )
+
+
+def _effect_of_training(module: torch.nn.Module) -> str:
+    """What train mode does in this module itself; empty if nothing."""
+    if getattr(module, "gradient_checkpointing", False):
+        return "with gradient checkpointing switches the KV cache off"
+    if isinstance(module, BATCH_NORMS):
+        return "makes batch norm depend on the batch"
+    own: dict[str, object] = vars(module)
+    noisy = "Dropout" in type(module).__name__ and getattr(module, "p", 0) > 0
+    # Many modules have the probability as a number of their own.
+    if noisy or any(
+        isinstance(value, int | float) and value > 0 and ("drop" in name or "jitter" in name)
+        for name, value in own.items()
+    ):
+        return "adds noise (dropout)"
+    return ""
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
-    """Refuse a tokenizer with more ids than its model has embeddings.
+    """Refuse a tokenizer with many more ids than its model has embeddings.
 
     Args:
         model: the model.
@@ -135,7 +175,7 @@ def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
     Raises:
         UnsupportedTokenizerError: naming both numbers.
     """
-    if core.vocab_size > (rows := embedding_rows(model)):
+    if not belongs(core.vocab_size, rows := embedding_rows(model)):
         raise UnsupportedTokenizerError(
             f"the {role}'s tokenizer has {core.vocab_size} ids but its model only {rows} "
             "embeddings; "

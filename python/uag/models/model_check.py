@@ -31,10 +31,9 @@ from uag.models.cached_lm import CachedLM
 from uag.models.generate_cache import GenerateCache
 from uag.models.properties import (
     attention_of,
-    context_window,
     device_of,
     embedding_rows,
-    has_learned_positions,
+    position_limit,
     text_config,
 )
 from uag.models.reading import ModuleWatch, reading_of
@@ -286,7 +285,7 @@ class _Trial:
         """
         model, reading = self._model, reading_of(self._model)
         own = all(_is_known(module) for module in cast("Any", model).modules())
-        if own or not reading.takes_positions or has_learned_positions(model):
+        if own or not reading.takes_positions or position_limit(model) is not None:
             return None
         device = device_of(model)
         ids = torch.tensor([self._ids(number)[:9]], device=device)
@@ -341,9 +340,8 @@ def _prompt_length(model: PreTrainedModel) -> int:
     """How many ids the trial's prompt has: the candidates after it cross what can be crossed."""
     lengths = [length for length in named_lengths(model) if length <= LONGEST]
     prompt = max([PROMPT, *(length - 1 for length in lengths)])
-    window = context_window(model)
-    if window is not None and has_learned_positions(model):
-        prompt = min(prompt, window - CANDIDATES - WRONG - REST)
+    if limit := position_limit(model):
+        prompt = min(prompt, limit - CANDIDATES - WRONG - REST)
     return max(prompt, 3)
 
 

@@ -51,19 +51,40 @@ def context_window(model: PreTrainedModel) -> int | None:
     >>> context_window(target)
     256
     """
-    return cast("int | None", getattr(text_config(model), "max_position_embeddings", None))
+    config = text_config(model)
+    names = ("max_position_embeddings", "max_seq_len")
+    named = [cast("int | None", getattr(config, name, None)) for name in names]
+    return next((length for length in named if length is not None and length > 0), None)
 
 
-def has_learned_positions(model: PreTrainedModel) -> bool:
-    """Whether positions are embeddings in a table, so that there are none beyond the window."""
+def position_limit(model: PreTrainedModel) -> int | None:
+    """The most ids that there are positions for, where each is a row of a table; else `None`.
+
+    The table may be learned (GPT-2), computed once (GPT-J, CTRL) or made for each pass (MPT).
+
+    >>> position_limit(target) is None  # it computes positions as it goes
+    True
+    """
     window = context_window(model)
-    modules: list[tuple[str, object]] = list(cast("Any", model).named_modules())
-    return window is not None and any(
-        isinstance(module, torch.nn.Embedding)
-        and ("pos" in name or "wpe" in name)
-        and window <= module.num_embeddings <= window + 8  # some tables have a few rows of padding
-        for name, module in modules
-    )
+    if window is None:
+        return None
+    modules: list[tuple[str, torch.nn.Module]] = list(cast("Any", model).named_modules())
+    found = (_positions_in(name, module, window) for name, module in modules)
+    return next(filter(None, found), None)
+
+
+def _positions_in(name: str, module: torch.nn.Module, window: int) -> int:
+    """How many positions a module has, if it is or holds a table of about `window` rows; else 0."""
+    if hasattr(module, "build_mpt_alibi_tensor"):
+        return window
+    # A buffer that is not named after positions grows where it must (XGLM).
+    tables = [table for own, table in module.named_buffers(recurse=False) if "pos" in own]
+    if isinstance(module, torch.nn.Embedding) and ("pos" in name or "wpe" in name):
+        tables.append(module.weight)
+    # Some tables have a few rows of padding.
+    if not any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables):
+        return 0
+    return window
 
 
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:

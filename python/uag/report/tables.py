@@ -39,7 +39,7 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
             seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
             notes.append(Text(f"seconds of {method.name}: {seconds}"))
     verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
-    return Group(table, *notes, verdict)
+    return Group(table, Text(f"decoding: {comparison.decoding}"), *notes, verdict)
 
 
 def _identical(comparison: Comparison, method: Method) -> str:

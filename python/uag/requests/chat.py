@@ -5,18 +5,19 @@ know. So a chat is rendered twice, by each tokenizer's own template, and only th
 translated.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
 import tokenizers
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError, warn_once
 from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
+from uag.values import is_text, shown, texts_in
 
 # Arguments of `apply_chat_template`; any other option is a variable of a template.
 RENDERING = (
@@ -70,11 +71,13 @@ def chat_ids(
     """The prompt of a chat, up to the reply: the target's ids, and the assistant's ids.
 
     Raises:
-        PromptError: if the target has no template, its template does not support the given `tools`,
+        PromptError: for a message without role, or with something other than text; if the target
+            has no template, its template does not support the given `tools`,
             or it cannot render the messages.
         OptionError: for an option that no template knows.
     """
     chat = prompt if isinstance(prompt, Chat) else Chat(prompt)
+    _check_messages(chat)
     _check(chat, tokenizer, assistant_tokenizer)
     target = cast("Any", tokenizer)
     options = _filled(chat.messages, chat.options)
@@ -120,6 +123,51 @@ def plain_text(chat: Chat) -> str:
     return "\n\n".join(parts)
 
 
+def _check_messages(chat: Chat) -> None:
+    messages: Any = chat.messages
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise PromptError("a chat is a list of messages, and must have at least one")
+    for message in cast("Sequence[Any]", messages):
+        if not isinstance(message, Mapping) or not _has_role(cast("Message", message)):
+            raise PromptError(
+                f"the message {shown(cast('object', message))} is not a dict with a role; give "
+                '{"role": "user", "content": "..."}'
+            )
+        for part in _parts(cast("Message", message)):
+            if not _is_text_part(part):
+                raise PromptError(
+                    f"a message has the part {shown(part)}, but a decoder reads text only; "
+                    'leave it out, or give {"type": "text", "text": "..."}'
+                )
+    if not all(map(is_text, texts_in([cast("object", messages), chat.options]))):
+        raise PromptError(
+            "the chat has a lone surrogate (half of a character in UTF-16), which no tokenizer can "
+            "read; replace it"
+        )
+
+
+def _parts(message: Message) -> Sequence[object]:
+    """The parts of a message's content, if it is given in parts."""
+    content: Any = message.get("content")
+    if isinstance(content, list | tuple):
+        return cast("Sequence[object]", content)
+    if isinstance(content, dict) and "type" in content:
+        return [cast("object", content)]
+    return []
+
+
+def _has_role(message: Message) -> bool:
+    return isinstance(message.get("role"), str)
+
+
+def _is_text_part(part: object) -> bool:
+    match part:
+        case {"text": str()}:
+            return cast("Message", part).get("type", "text") == "text"
+        case _:
+            return False
+
+
 def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer) -> None:
     own = chat.options.get("chat_template") or template_of(tokenizer)
     if own is None or isinstance(tokenizer, tokenizers.Tokenizer):
@@ -133,7 +181,7 @@ def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenize
             chat.options.get("chat_template"), chat.options.get("tools")
         )
         known = _variables(named)
-    except (TemplateError, ValueError) as error:
+    except UNRENDERED as error:
         raise PromptError(f"the target's chat template cannot be read: {error}") from error
     if chat.options.get("tools") and "tools" not in known:
         raise PromptError(
@@ -198,7 +246,8 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def _content(message: Message) -> str:
-    content: Any = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content)
+    if parts := cast("Sequence[Mapping[str, str]]", _parts(message)):
+        return "".join(part["text"] for part in parts)
+    content = message.get("content") or ""
+    # What a tool returns may be any value.
+    return content if isinstance(content, str) else json.dumps(content, default=str)

@@ -16,6 +16,33 @@ TokenizerSource = str | AnyTokenizer
 AssistantSource = str | PreTrainedModel | Drafter | Lookup
 
 
+# Options of `from_pretrained` that mean the same for a model and its tokenizer.
+OF_FILES = (
+    "trust_remote_code",
+    "subfolder",
+    "revision",
+    "code_revision",
+    "token",
+    "cache_dir",
+    "gguf_file",
+    "local_files_only",
+    "force_download",
+    "proxies",
+)
+# Further ones, of a model alone.
+OF_WEIGHTS = (
+    "dtype",
+    "torch_dtype",
+    "device_map",
+    "max_memory",
+    "offload_folder",
+    "quantization_config",
+    "attn_implementation",
+    "tp_plan",
+    "use_safetensors",
+)
+
+
 class ModelPair(NamedTuple):
     """The first four arguments of `SpeculativeDecoder`: both models and their tokenizers."""
 
@@ -47,8 +74,8 @@ def load_pair(
         tokenizer: the target's tokenizer, or its name; by default the model's name is used.
         assistant_tokenizer: the assistant's tokenizer, or its name; by default the assistant's name
             is used.
-        options: passed to `from_pretrained` of models; of these, tokenizers get
-            `trust_remote_code`.
+        options: passed to `from_pretrained` of models; those that say where the files are and
+            whether they may run code (`OF_FILES`) reach tokenizers too.
         assistant_options: options of the assistant that differ from `options`, such as another
             device.
 
@@ -82,5 +109,6 @@ def _tokenizer(
         given = model
     if not isinstance(given, str):
         return given
-    trusted = bool(options.get("trust_remote_code", False))
-    return load_tokenizer(given, trust_remote_code=trusted)
+    return load_tokenizer(
+        given, **{name: value for name, value in options.items() if name in OF_FILES}
+    )

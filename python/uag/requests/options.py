@@ -1,8 +1,8 @@
 """Generation options, which have transformers' names and are interpreted by its own code."""
 
-import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,41 +18,14 @@ from transformers import (
 )
 
 from uag.decoding.stopping import Stop
-from uag.errors import OptionError, UagWarning, warn_once
-from uag.limits import check_limits
-from uag.models.properties import context_window, device_of, has_learned_positions
+from uag.errors import OptionError, UagError, UagWarning
+from uag.models.properties import context_window, device_of, position_limit
+from uag.requests.asked import EXTRA, UNSUPPORTED, asked_for, check_asked, check_values, left_aside
 from uag.sampling.coupled import DraftShape
 from uag.translation.tokenizers import AnyTokenizer
 
-# Arguments of `model.generate` that are not in its GenerationConfig.
-EXTRA = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn")
 # Arguments of `SpeculativeDecoder.generate` itself.
 OF_GENERATE = ("num_return_sequences", "seed", "batch_size", "streamer", "trace")
-# Options that are not supported: the values that are accepted, and what to do instead.
-UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "num_beams": ((None, 1), "beam search is not supported; leave it out"),
-    "num_return_sequences": ((None, 1), "give it to generate() itself"),
-    "guidance_scale": ((None, 1, 1.0), "classifier-free guidance is not supported"),
-    "penalty_alpha": ((None, 0, 0.0), "contrastive search is not supported"),
-    "dola_layers": ((None,), "DoLa decoding is not supported"),
-    "prompt_lookup_num_tokens": (
-        (None,),
-        'build the decoder with assistant="lookup", or lookup=True beside an assistant',
-    ),
-    "assistant_early_exit": ((None,), "early-exit drafts are not supported"),
-    "num_assistant_tokens": ((None,), "give lookahead= to the decoder instead"),
-    "num_assistant_tokens_schedule": ((None,), "give lookahead= to the decoder instead"),
-    "token_healing": ((None, False), "token healing is not supported"),
-    "cache_implementation": ((None, "dynamic"), "only the dynamic cache can be rolled back"),
-    "use_cache": ((None, True), "decoding needs the cache"),
-    "return_dict_in_generate": ((None, False), "the result is always an Output"),
-    "output_scores": ((None, False), "scores are not returned"),
-    "output_logits": ((None, False), "logits are not returned"),
-    "output_attentions": ((None, False), "attentions are not returned"),
-    "output_hidden_states": ((None, False), "hidden states are not returned"),
-}
-# Those that a model's own generation defaults may set: these values replace them, with a warning.
-QUIETLY_NEUTRAL: dict[str, Any] = {"num_beams": 1, "num_return_sequences": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +51,10 @@ def plan_generation(
     Raises:
         OptionError: for a name or value that is unknown, out of range or not supported.
     """
-    _check(options)
-    config, extra = _configure(model, prompt, options)
-    ids = torch.tensor([prompt], device=device_of(model))
-    try:
+    check_asked(options, model.generation_config)
+    with options_alone():
+        config, extra = _configure(model, prompt, options)
+        ids = torch.tensor([prompt], device=device_of(model))
         processors = cast("Any", model)._get_logits_processor(
             config,
             input_ids_seq_length=len(prompt),
@@ -94,8 +67,6 @@ def plan_generation(
         criteria = cast("Any", model)._get_stopping_criteria(
             config, extra.get("stopping_criteria", StoppingCriteriaList()), tokenizer
         )
-    except ValueError as error:
-        raise OptionError(str(error)) from error
     return plan_prepared(model, config, processors, criteria, len(prompt), ids.device)
 
 
@@ -163,34 +134,20 @@ def _shape(config: GenerationConfig) -> DraftShape:
     )
 
 
-def _check(options: dict[str, Any]) -> None:
-    check_limits(options)
-    known = [*GenerationConfig().to_dict(), *EXTRA]
-    for name, value in options.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = (
-                f"; did you mean {near[0]!r}?"
-                if near
-                else "; options have the names of model.generate"
-            )
-            raise OptionError(f"unknown option {name!r}{hint}")
-        refuse(name, value)
-    if (config := options.get("generation_config")) is not None:
-        check_limits(cast("GenerationConfig", config).to_dict())
-        for name in UNSUPPORTED:
-            refuse(name, getattr(config, name, None))
-
-
-def refuse(name: str, value: object) -> None:
-    """Check that an option has a supported value.
+@contextmanager
+def options_alone() -> Generator[None]:
+    """Around transformers' readers of options: whatever they raise, the options are the cause.
 
     Raises:
-        OptionError: if it does not, saying what to do instead.
+        OptionError: in place of any error.
     """
-    neutral, remedy = UNSUPPORTED.get(name, ((value,), ""))
-    if value not in neutral:
-        raise OptionError(f"{name}={value!r}: {remedy}")
+    try:
+        yield
+    except UagError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise OptionError(f"transformers cannot read the options: {kind}{error!s:.300}") from error
 
 
 def _configure(
@@ -198,33 +155,30 @@ def _configure(
 ) -> tuple[GenerationConfig, dict[str, Any]]:
     """A copy of the generation config with the options applied, and the options outside it."""
     extra = {name: options[name] for name in EXTRA if options.get(name) is not None}
-    given = {
-        name: value for name, value in options.items() if name not in EXTRA and value is not None
-    }
+    # An explicit `None` is an option too: it switches off what the model has by default.
+    given = {name: value for name, value in options.items() if name not in EXTRA}
     defaults = model.generation_config
-    for name, value in QUIETLY_NEUTRAL.items():
-        if (default := getattr(defaults, name, None)) not in (None, value):
-            warn_once(
-                f"the model's generation defaults ask for {name}={default}; going on with {value}"
-            )
     own = cast("GenerationConfig | None", extra.get("generation_config"))
+    asked = asked_for(given, own, defaults)
+    neutral = left_aside(defaults, UNSUPPORTED.keys() - asked.keys())
+    config, _ = cast("Any", model)._prepare_generation_config(own, **(given | neutral))
+    check_values(model, config, asked)
     sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
-    try:
-        config, _ = cast("Any", model)._prepare_generation_config(own, **(given | QUIETLY_NEUTRAL))
-        refuse("guidance_scale", config.guidance_scale)
-        cast("Any", model)._prepare_special_tokens(
-            config, True, device=device_of(model), batch_size=1
-        )
-        cast("Any", model)._prepare_generated_length(
-            generation_config=config,
-            has_default_max_length=all(source.get("max_length") is None for source in sources),
-            has_default_min_length=all(source.get("min_length") is None for source in sources),
-            model_input_name="input_ids",
-            input_ids_length=len(prompt),
-            inputs_tensor=torch.tensor([prompt]),
-        )
-    except ValueError as error:
-        raise error if isinstance(error, OptionError) else OptionError(str(error)) from error
+    by_default = {
+        name: getattr(config, name) is None or all(source.get(name) is None for source in sources)
+        for name in ("max_length", "min_length")
+    }
+    if config.max_length is None:  # switched off: transformers' own number of new ids then
+        config.max_length = config._get_default_generation_params()["max_length"]
+    cast("Any", model)._prepare_special_tokens(config, True, device=device_of(model), batch_size=1)
+    cast("Any", model)._prepare_generated_length(
+        generation_config=config,
+        has_default_max_length=by_default["max_length"],
+        has_default_min_length=by_default["min_length"],
+        model_input_name="input_ids",
+        input_ids_length=len(prompt),
+        inputs_tensor=torch.tensor([prompt]),
+    )
     config.max_length = _within_window(model, config.max_length)
     if config.max_length <= len(prompt):
         raise OptionError(
@@ -235,13 +189,15 @@ def _configure(
 
 
 def _within_window(model: PreTrainedModel, max_length: int) -> int:
-    """`max_length`, but no more than the window of a model with learned positions."""
+    """`max_length`, but no more than there are positions."""
     window = context_window(model)
-    if window is None or max_length <= window or not has_learned_positions(model):
+    # Look for a table of positions only where its end is near: that takes a while.
+    limit = None if window is None or max_length <= window // 2 else position_limit(model)
+    if limit is None or max_length <= limit:
         return max_length
     warnings.warn(
-        f"the target's window is {window} ids; stopping there instead of at {max_length}",
+        f"the target's window is {limit} ids; stopping there instead of at {max_length}",
         UagWarning,
         stacklevel=2,
     )
-    return window
+    return limit

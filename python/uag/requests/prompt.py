@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import PromptError
 from uag.models.cached_lm import id_list
-from uag.models.properties import context_window, embedding_rows
+from uag.models.properties import context_window, embedding_rows, position_limit
 from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids
+from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
+from uag.values import is_text, shown
 
 Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
 
@@ -46,7 +48,7 @@ def read_prompt(
     """
     if is_chat(prompt):
         ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
-        check_ids(ids, model)
+        check_ids(ids, model, tokenizer)
         return ids, others
     ids = target_ids(prompt, tokenizer, model)
     given = prompt if isinstance(prompt, str) else ids
@@ -59,8 +61,11 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
     """
-    ids = prompt_ids(tokenizer, prompt) if isinstance(prompt, str) else _given_ids(prompt)
-    check_ids(ids, model)
+    if isinstance(prompt, str):
+        ids = prompt_ids(tokenizer, _readable(prompt))
+    else:
+        ids = _given_ids(prompt)
+    check_ids(ids, model, tokenizer)
     return ids
 
 
@@ -71,8 +76,10 @@ def assistant_ids(prompt: str | list[int], tokenizer: AnyTokenizer, bridge: Brid
     return bridge.assistant_prompt(prompt)
 
 
-def check_ids(ids: list[int], model: PreTrainedModel) -> None:
-    """Check that the target can read a prompt.
+def check_ids(
+    ids: list[int], model: PreTrainedModel, tokenizer: AnyTokenizer | None = None
+) -> None:
+    """Check that the target can read a prompt; `tokenizer` is to name tokens.
 
     Raises:
         PromptError: if it is empty, too long, or has ids outside the model's vocabulary.
@@ -82,13 +89,29 @@ def check_ids(ids: list[int], model: PreTrainedModel) -> None:
             "the prompt is empty and the tokenizer adds nothing to it; give at least one token"
         )
     rows, window = embedding_rows(model), context_window(model)
-    if bad := next((id for id in ids if not 0 <= id < rows), None):
-        raise PromptError(f"the prompt has id {bad}, but the target's ids go from 0 to {rows - 1}")
-    if window is not None and len(ids) >= window:
+    if (bad := next((id for id in ids if not 0 <= id < rows), None)) is not None:
+        token = None if tokenizer is None else token_of(tokenizer, bad)
+        named = "" if token is None else f" (the token {shown(token)})"
         raise PromptError(
-            f"the prompt has {len(ids)} ids, but the target's window is {window} "
+            f"the prompt has id {shown(bad)}{named}, but the target's ids go from 0 to {rows - 1}"
+        )
+    # Look for a table of positions only where its end is near: that takes a while.
+    limit = None if window is None or len(ids) < window // 2 else position_limit(model)
+    if limit is not None and len(ids) >= limit:
+        raise PromptError(
+            f"the prompt has {len(ids)} ids, but the target's window is {limit} "
             "and must hold new ids too; shorten it"
         )
+
+
+def _readable(text: str) -> str:
+    if not is_text(text):
+        raise PromptError(
+            "the prompt has a lone surrogate (half of a character in UTF-16), which no tokenizer "
+            'can read; replace it, as text.encode("utf-16", "surrogatepass").decode("utf-16", '
+            '"replace") does'
+        )
+    return text
 
 
 def _given_ids(prompt: Prompt) -> list[int]:
@@ -97,10 +120,12 @@ def _given_ids(prompt: Prompt) -> list[int]:
             raise PromptError(
                 f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
             )
+        if prompt.is_floating_point() or prompt.is_complex() or prompt.dtype == torch.bool:
+            raise PromptError(f"the prompt is a tensor of {prompt.dtype}; give ids, as int64")
         return id_list(prompt.reshape(-1))
     given: Any = prompt
     if not isinstance(given, list | tuple) or not all(
-        isinstance(id, int) for id in cast("list[Any]", given)
+        isinstance(id, int) and not isinstance(id, bool) for id in cast("list[Any]", given)
     ):
         raise PromptError(
             f"the prompt is a {type(prompt).__name__} of something other than ids; give a text, a "

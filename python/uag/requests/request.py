@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from uag.errors import OptionError
 from uag.limits import check_limits
+from uag.requests.asked import says_whether_to_sample, warn_idle
 from uag.requests.options import Plan, plan_generation
 from uag.requests.own_state import Claim, for_text
 from uag.requests.padded_rows import Rows
@@ -63,15 +64,16 @@ class RequestReader:
         """
         check_limits({"num_return_sequences": count, "seed": seed})
         rows = [prompt for prompt in prompts for _ in range(count or 1)]
-        requests = [
-            self._request(prompt, options, row, len(rows), trace=trace)
-            for row, prompt in enumerate(rows)
-        ]
-        if requests[0].plan.sampling is None and count not in (None, 1):
-            raise OptionError(
-                f"num_return_sequences={count}, but greedy decoding gives the same text each "
-                "time; add do_sample=True"
-            )
+        requests: list[Request] = []
+        for row, prompt in enumerate(rows):
+            requests.append(self._request(prompt, options, row, len(rows), trace=trace))
+            if requests[0].plan.sampling is None and count not in (None, 1):
+                raise OptionError(
+                    f"num_return_sequences={count}, but greedy decoding gives the same text each "
+                    "time; add do_sample=True"
+                )
+        if requests[0].plan.sampling is None and not says_whether_to_sample(options):
+            warn_idle({} if seed is None else {"seed": seed})
         return requests
 
     def rows(self, rows: Rows) -> list[Request]:

@@ -4,22 +4,50 @@ transformers reads the arguments, prepares processors, criteria and the generati
 the decoder where it would otherwise call its own loop.
 """
 
+import copy
 import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
 from uag.errors import OptionError
-from uag.limits import check_limits
-from uag.requests.options import UNSUPPORTED, refuse
+from uag.limits import SHAPING, check_limits
+from uag.requests.asked import (
+    CHANGING,
+    UNSUPPORTED,
+    asked_for,
+    check_values,
+    left_aside,
+    refuse,
+)
 
 # Inputs that transformers prepares for its own loop, and that are ignored here, but for the mask
 # and the check of positions.
-PREPARED = {"attention_mask", "position_ids", "use_cache", "logits_to_keep"}
+PREPARED = {
+    "attention_mask",
+    "position_ids",
+    "use_cache",
+    "logits_to_keep",
+    "output_attentions",
+    "output_hidden_states",
+}
 CACHES = {"past_key_values", "cache_params", "cache"}
+# Parts of names of inputs that are no text.
+MEDIA = ("pixel", "image", "video", "audio", "input_features", "speech")
+NO_MEDIA = (
+    "a decoder reads text only, and this is an image, a video or audio; leave it out, or call "
+    "generate without custom_generate"
+)
+# Inputs that may be all 0, and what else they are.
+ZEROS = {
+    "token_type_ids": "only those of a single text (all 0) will do",
+    "mm_token_type_ids": NO_MEDIA,
+}
 # Options of `UNSUPPORTED` that are fine here: a prepared config has them by default, or this method
 # supports them.
 FINE = {
@@ -32,27 +60,88 @@ FINE = {
 }
 
 
-def check_config(model: PreTrainedModel, config: GenerationConfig) -> None:
-    """Check that the config asks for nothing but greedy decoding or sampling.
+@dataclass(frozen=True, slots=True)
+class GenerateCall:
+    """What the `model.generate` that calls a decoder was given itself, and does not pass on.
 
-    Raises:
-        OptionError: for an option that is out of range or not supported.
+    Attributes:
+        streamer, assistant_model: its arguments of these names.
+        options: its other keywords.
+        logits_processor, prefix_allowed_tokens_fn: from which it has prepared its processors.
     """
-    if cast("Any", config).do_sample:
-        check_limits({name: getattr(config, name, None) for name in vars(config)})
-    for name in UNSUPPORTED:
-        value = getattr(config, name, None)
-        # A model may ask for a kind of cache itself; the decoder has caches of its own anyway.
-        by_default = value == getattr(model.generation_config, name, None)
-        if name not in FINE and not (name == "cache_implementation" and by_default):
-            refuse(name, value)
+
+    streamer: BaseStreamer | None = None
+    assistant_model: object = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    logits_processor: LogitsProcessorList | None = None
+    prefix_allowed_tokens_fn: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `model.generate` has prepared for its own loop.
+
+    Attributes:
+        input_ids: `[rows, length]`.
+        attention_mask: `[rows, length]`; `None` if no row is padded.
+        config: the generation config, with the model's defaults.
+        processors: the logits processors that the config and the caller ask for.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    config: GenerationConfig
+    processors: LogitsProcessorList
+
+    def supported(self, model: PreTrainedModel, call: GenerateCall) -> "Prepared":
+        """The same without what the model's own defaults ask for and is not supported.
+
+        Raises:
+            OptionError: for what the caller asks for and is not supported, or is out of range.
+        """
+        defaults = model.generation_config
+        named = {name: value for name, value in call.options.items() if hasattr(self.config, name)}
+        asked = asked_for(named, self.config, defaults)
+        refuse({name: value for name, value in asked.items() if name not in FINE})
+        check_limits({name: value for name, value in asked.items() if name not in SHAPING})
+        check_values(model, self.config, asked)
+        by_default = UNSUPPORTED.keys() - asked.keys() - FINE
+        neutral = left_aside(self.config, by_default)
+        return self._with(neutral, model, call) if neutral.keys() & CHANGING else self
+
+    def _with(
+        self, options: Mapping[str, Any], model: PreTrainedModel, call: GenerateCall
+    ) -> "Prepared":
+        """As `generate` would have prepared it with some other options."""
+        config = copy.copy(self.config)
+        for name, value in options.items():
+            setattr(config, name, value)
+        if call.logits_processor is None:  # called by hand, with rows and processors as wanted
+            return replace(self, config=config)
+        # `generate` has repeated each prompt for its beams.
+        results = cast("Any", config).num_return_sequences or 1
+        copies = max(cast("Any", self.config).num_beams or 1, results)
+        rows = torch.arange(len(self.input_ids), device=self.input_ids.device)
+        kept = rows[rows % copies < results]
+        input_ids = self.input_ids[kept]
+        mask = None if self.attention_mask is None else self.attention_mask[kept]
+        processors = cast("Any", model)._get_logits_processor(
+            config,
+            input_ids_seq_length=input_ids.shape[1],
+            encoder_input_ids=input_ids,
+            prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
+            logits_processor=call.logits_processor,
+            device=input_ids.device,
+            model_kwargs={"attention_mask": mask},
+        )
+        return Prepared(input_ids, mask, config, processors)
 
 
 def check_call(
     target: PreTrainedModel,
     model: PreTrainedModel,
     input_ids: Tensor,
-    call: dict[str, Any],
+    call: GenerateCall,
     streamer: BaseStreamer | None,
     model_kwargs: dict[str, Any],
 ) -> None:
@@ -75,10 +164,9 @@ def check_call(
             f"for this {type(model).__name__}; use decoder.model.generate, or build a decoder for "
             "this model"
         )
-    callers_streamer = call.get("streamer")
-    if callers_streamer is not None and streamer not in (None, callers_streamer):
+    if call.streamer is not None and streamer not in (None, call.streamer):
         raise OptionError("streamer: one is given to generate and one to the decoder; give one")
-    if call.get("assistant_model") is not None:
+    if call.assistant_model is not None:
         raise OptionError(
             "assistant_model: the decoder has its assistant already; give one of the two"
         )
@@ -87,41 +175,62 @@ def check_call(
 
 def _check_inputs(input_ids: Tensor, model_kwargs: dict[str, Any]) -> None:
     for name, value in model_kwargs.items():
-        if name in CACHES:
-            if getattr(value, "_is_user_defined", False):
-                raise OptionError(f"{name}: a decoder keeps its own caches; leave it out")
-        elif name == "inputs_embeds":
-            raise OptionError("inputs_embeds: a decoder translates ids; give input_ids")
-        elif name == "token_type_ids":
-            if value is not None and bool(value.any()):
-                raise OptionError("token_type_ids: only those of a single text (all 0) will do")
-        elif name not in PREPARED and value is not None:
-            raise OptionError(f"{name} is not supported with custom_generate; leave it out")
-    positions = model_kwargs.get("position_ids")
-    if positions is not None and not torch.equal(
-        positions.to(input_ids.device).expand(input_ids.shape),
-        _usual_positions(input_ids, model_kwargs.get("attention_mask")),
+        if value is not None and (fault := _fault(name, value)):
+            raise OptionError(fault)
+    positions = cast("Tensor | None", model_kwargs.get("position_ids"))
+    if positions is not None and not _are_usual(
+        positions.to(input_ids.device), input_ids, model_kwargs.get("attention_mask")
     ):
         raise OptionError("position_ids: only the usual ones will do; leave them out")
 
 
-def generate_call(input_ids: Tensor) -> dict[str, Any]:
-    """The arguments `streamer` and `assistant_model` of the `model.generate` that made `input_ids`.
+def _fault(name: str, value: Any) -> str:
+    """Why an input of the model cannot be ignored, with the remedy; empty if it can."""
+    if name in CACHES:
+        own = getattr(value, "_is_user_defined", False)
+        return f"{name}: a decoder keeps its own caches; leave it out" if own else ""
+    if name == "inputs_embeds":
+        return "inputs_embeds: a decoder translates ids; give input_ids"
+    if name in ZEROS:
+        return f"{name}: {ZEROS[name]}" if bool(value.any()) else ""
+    if name == "mm_encoder_outputs":
+        # transformers adds it to every call of a model that could read images, often empty.
+        read = [kind for kind, output in value.items() if output is not None]
+        return f"{read[0]}: {NO_MEDIA}" if read else ""
+    if any(kind in name for kind in MEDIA):
+        return f"{name}: {NO_MEDIA}"
+    return "" if name in PREPARED else f"{name} is not supported with custom_generate; leave it out"
 
-    transformers does not pass them to a custom method (`_extract_generation_mode_kwargs`), so they
-    are read from its stack frame. Empty if `model.generate` is not on the stack.
+
+def generate_call(input_ids: Tensor) -> GenerateCall:
+    """The call of `model.generate` that made `input_ids`.
+
+    transformers does not pass all of it to a custom method (`_extract_generation_mode_kwargs`), so
+    it is read from its stack frame. All is `None` if `model.generate` is not on the stack.
     """
     code = inspect.unwrap(cast("Any", GenerationMixin).generate).__code__
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code is code and frame.f_locals.get("input_ids") is input_ids:
-            return {name: frame.f_locals[name] for name in ("streamer", "assistant_model")}
+            given = frame.f_locals
+            return GenerateCall(
+                given["streamer"],
+                given["assistant_model"],
+                given["kwargs"],
+                given["logits_processor"],
+                given["prefix_allowed_tokens_fn"],
+            )
         frame = frame.f_back
-    return {}
+    return GenerateCall()
 
 
-def _usual_positions(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    if attention_mask is None:
-        return torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
-    mask = attention_mask.to(input_ids.device).long()
-    return (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+def _are_usual(positions: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> bool:
+    """Whether positions count the ids of each row that are no padding.
+
+    `positions` is `[rows, length]`, `[1, length]`, or one of these for each of several axes: models
+    that read images count in height and width too, and all alike in a text.
+    """
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    mask = mask.to(input_ids.device).long()
+    shape = (*positions.shape[:-2], *input_ids.shape)
+    return not bool(((positions.expand(shape) != mask.cumsum(-1) - 1) & mask.bool()).any())

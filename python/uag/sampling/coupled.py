@@ -70,7 +70,8 @@ class TokenNames:
                 keys[id], moves[id] = digest(data, seen[data]), len(data)
                 seen[data] += 1
         for id, (key, length) in (named or {}).items():
-            keys[id], moves[id] = key, length
+            if id < rows:
+                keys[id], moves[id] = key, length
         lengths = torch.tensor(moves, device=device)
         return cls(torch.tensor(keys, device=device), lengths, moves)
 

@@ -16,6 +16,7 @@ from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens
 from uag.stats import Stats
 from uag.translation.bridge import Bridge
 from uag.translation.protocol import Translator
+from uag.values import shown
 
 COUPLED, REJECTION = "coupled", "rejection"
 
@@ -56,7 +57,7 @@ class SamplingMethod:
         """
         check_limits({"draft_temperature": draft_temperature})
         if sampling not in (COUPLED, REJECTION):
-            raise OptionError(f"sampling={sampling!r}: it must be {COUPLED} or {REJECTION}")
+            raise OptionError(f"sampling={shown(sampling)}: it must be {COUPLED} or {REJECTION}")
         self._bridge = bridge
         self._model = model
         self._assistant = assistant
@@ -110,15 +111,18 @@ class SamplingMethod:
         paired = {
             assistant_id: self.target_names.name(target_id)
             for target_id, assistant_id in reversed(self._bridge.special_pairs)
+            if target_id < len(self.target_names.moves)
         }
         rows = vocabulary_rows(assistant)
         return TokenNames.of(self._bridge.assistant, rows, device_of(assistant), paired)
 
     @cached_property
     def _shared(self) -> SharedTokens:
+        assistant = cast("PreTrainedModel", self._assistant)
         return SharedTokens.of(
             self._bridge.target,
             self._bridge.assistant,
             self._bridge.special_pairs,
-            device_of(cast("PreTrainedModel", self._assistant)),
+            device_of(assistant),
+            (vocabulary_rows(self._model), vocabulary_rows(assistant)),
         )

@@ -47,8 +47,12 @@ class SharedTokens:
         assistant: Tokenizer,
         pairs: list[tuple[int, int]],
         device: torch.device,
+        rows: tuple[int, int] | None = None,
     ) -> Self:
-        """Tokens with the same bytes, and the special `pairs` of (target id, assistant id)."""
+        """Tokens with the same bytes, and the special `pairs` of (target id, assistant id).
+
+        `rows`: for how many ids the target and the assistant have scores; others are left out.
+        """
         target_texts = _by_text(bridge_target)
         shared = {
             id: target_texts[text]
@@ -58,7 +62,12 @@ class SharedTokens:
         shared |= {assistant_id: target_id for target_id, assistant_id in reversed(pairs)}
         # A special token of the target may be paired with several of the assistant's.
         one_to_one = {target_id: id for id, target_id in shared.items()}
-        to_target = {id: target_id for target_id, id in one_to_one.items()}
+        targets, assistants = rows or (bridge_target.vocab_size, assistant.vocab_size)
+        to_target = {
+            id: target_id
+            for target_id, id in one_to_one.items()
+            if target_id < targets and id < assistants
+        }
         return cls(
             torch.tensor(list(to_target), device=device),
             torch.tensor(list(to_target.values()), device=device),
@@ -135,6 +144,8 @@ class RejectionSampling:
         sampled_from = self._sampled_from[place - self._start]
         support, q = (part.to(scores.device) for part in sampled_from)
         rest = chances.index_add(0, support, -q.to(chances.dtype)).clamp_(min=0)
+        # An assistant whose logits are NaN proposes nothing: the token is sampled from p itself.
+        rest = rest.where(q.isfinite().all(), chances)
         other = _sampled(rest, gumbel(step, tokens))
         # A uniform sample: the Gumbel distribution function, applied to a Gumbel sample.
         noise = gumbel(self._step("accept", place, scores.device), candidate)[0]

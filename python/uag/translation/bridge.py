@@ -1,14 +1,15 @@
 """Translation between two tokenizers, for any engine that runs the two models."""
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from uag._core import Bridge as CoreBridge
 from uag._core import Translation
-from uag.errors import UnsupportedTokenizerError
+from uag.errors import OptionError, UnsupportedTokenizerError
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
 from uag.translation.tokenizers import AnyTokenizer, prefix_ids, token_id, tokenizer_end_id
+from uag.values import is_pair, shown
 
 T = TypeVar("T")
 SpecialPairs = Sequence[tuple[int | str, int | str]]
@@ -28,8 +29,8 @@ class Both(NamedTuple, Generic[T]):
 class Bridge:
     """A target's and an assistant's tokenizer, and which of their special tokens mean the same.
 
-    Immutable; threads may share it. Each generation has its own `Translation`, for one thread at a
-    time.
+    Immutable; threads may share it, and it can be pickled. Each generation has its own
+    `Translation`, for one thread at a time.
 
     A round of speculative decoding:
 
@@ -51,6 +52,7 @@ class Bridge:
 
     Raises:
         UnsupportedTokenizerError: for a Python-only tokenizer or an unknown special token.
+        OptionError: for `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -59,12 +61,13 @@ class Bridge:
         assistant_tokenizer: AnyTokenizer,
         special_pairs: SpecialPairs | None = None,
     ) -> None:
+        self._given = Both(tokenizer, assistant_tokenizer)
         self.target = core_tokenizer(tokenizer)
         same = assistant_tokenizer is tokenizer
         self.assistant = self.target if same else core_tokenizer(assistant_tokenizer)
         pairs = [
             (token_id(tokenizer, target), token_id(assistant_tokenizer, assistant))
-            for target, assistant in special_pairs or ()
+            for target, assistant in as_pairs(special_pairs)
         ]
         ends = tokenizer_end_id(tokenizer), tokenizer_end_id(assistant_tokenizer)
         if ends[0] is not None and ends[1] is not None:
@@ -75,6 +78,10 @@ class Bridge:
             self._core = CoreBridge(self.target, self.assistant, self.special_pairs)
         except ValueError as error:
             raise UnsupportedTokenizerError(str(error)) from error
+
+    def __reduce__(self) -> tuple[type["Bridge"], tuple[AnyTokenizer, AnyTokenizer, SpecialPairs]]:
+        """Pickles as its tokenizers, from which it is built again where it is read."""
+        return Bridge, (self._given.target, self._given.assistant, self.special_pairs)
 
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """Begin a generation from a prompt, given in both vocabularies.
@@ -112,6 +119,24 @@ class Bridge:
     def reason(self) -> Both[str]:
         """For each side, why it is not `fast`; an empty string if it is."""
         return Both(self.target.reason, self.assistant.reason)
+
+
+def as_pairs(special_pairs: SpecialPairs | None) -> list[tuple[int | str, int | str]]:
+    """The option `special_pairs=` as a list.
+
+    >>> as_pairs([("<end>", 2)]), as_pairs(None)
+    ([('<end>', 2)], [])
+
+    Raises:
+        OptionError: for what is no list of pairs.
+    """
+    given: Any = [] if special_pairs is None else special_pairs
+    if not isinstance(given, list | tuple) or not all(map(is_pair, cast("list[Any]", given))):
+        raise OptionError(
+            f"special_pairs={shown(special_pairs)}: give a list of pairs (target token, assistant "
+            "token)"
+        )
+    return [(target, assistant) for target, assistant in cast("list[Any]", given)]
 
 
 def _first_of_each(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import tokenizers
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from uag.translation.tokenizers import AnyTokenizer, special_ids
 
 Message = Mapping[str, Any]
 
-# What templates raise for messages that they do not support.
-UNRENDERED = (TemplateError, TypeError, ValueError, KeyError)
+# What templates raise for messages that they do not support: a template is a program, which may
+# fail in any way.
+UNRENDERED = (Exception,)
 # A placeholder for a reply, to find out what a template puts after one.
 REPLY = "Xyzzy."
 

@@ -2,38 +2,48 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any, cast
+from json import dumps, loads
+from typing import Any
 
 import tokenizers
 
-from uag._core import Tokenizer, UnsupportedTokenizer
-from uag.errors import UagWarning
+from uag._core import Tokenizer
+from uag.errors import UagWarning, UnsupportedTokenizerError
+from uag.translation.detokenizer import OWN_TEXT
 from uag.translation.self_check import disagreement
-from uag.translation.tokenizers import AnyTokenizer, backend_of, plain_copy
+from uag.translation.tokenizers import AnyTokenizer, backend_of, is_failure, plain_copy, shortens
+
+# Kinds of models that the core has a name for.
+FAMILIES = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
 
 def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
     """Compile a tokenizer for the core, and check the result against the tokenizer itself.
 
     If the two disagree on a text, or the core does not know a part of the tokenizer, the core calls
-    the tokenizer to encode: slower, never wrong.
+    the tokenizer to encode: slower, never wrong. If it does not know the decoder, the bytes of each
+    token are what the decoder writes for it after another token, as `Tokenizer.reason` tells.
 
     >>> core = core_tokenizer(target_tokenizer)
     >>> core.fast, core.encode(b"Once") == target_tokenizer.encode("Once")
     (True, True)
 
     Raises:
-        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer, or one with ids far beyond
+            its tokens.
     """
     backend = backend_of(tokenizer)
     json = backend.to_str()
     try:
         core = Tokenizer(json)
-    except UnsupportedTokenizer:
-        return Tokenizer(json, _encoder(json))
+    except ValueError:
+        return _through_the_tokenizer(json)
     # Parsing the tokenizer a second time costs up to a second: use the original where possible.
-    plain = plain_copy(json) if _shortens(backend) else backend
-    if (text := disagreement(core, plain)) is not None:
+    # Another thread may switch padding on meanwhile: a copy has the last word.
+    text = None if shortens(backend) else disagreement(core, backend)
+    if text is not None or shortens(backend):
+        text = disagreement(core, plain_copy(json))
+    if text is not None:
         warnings.warn(
             f"the fast path disagrees with the tokenizer on {text!r}; "
             "using the tokenizer instead, which is slower",
@@ -58,9 +68,64 @@ def _encoder(json: str) -> Callable[[str], list[tuple[int, int, int]]]:
     return encode
 
 
-def _shortens(backend: tokenizers.Tokenizer) -> bool:
-    """Whether truncation or padding is switched on, which would change the length of its output."""
-    return any(
-        setting is not None
-        for setting in (cast("Any", backend).truncation, cast("Any", backend).padding)
+def _through_the_tokenizer(json: str) -> Tokenizer:
+    try:
+        return Tokenizer(json, _encoder(json))
+    except ValueError as error:  # a part that the core does not know, or cannot read at all
+        reason = f"{OWN_TEXT} ({error})"
+    try:
+        return Tokenizer(_spelled(json), _encoder(json), reason)
+    except ValueError as error:
+        raise UnsupportedTokenizerError(f"the tokenizer cannot be used: {error}") from error
+
+
+def _spelled(json: str) -> str:
+    """The tokenizer for the core, with each token spelled as its own decoder writes it.
+
+    A token is decoded after another one, as it stands in a text. Tokens without a text of their
+    own, such as a part of a character, carry none.
+    """
+    own = plain_copy(json)
+    given: dict[str, Any] = loads(json)
+    vocabulary, added = own.get_vocab(), own.get_added_tokens_decoder()
+    special = {id for id, token in added.items() if token.special}
+    special.add(vocabulary.get(str(given["model"].get("unk_token")), -1))
+    texts = _texts(own, [*vocabulary.values()])
+    tokens = [
+        {"id": id, "content": text, "special": id in special}
+        for id, text in zip(vocabulary.values(), texts, strict=True)
+    ]
+    # What joins tokens by spaces writes none at the start, as WordPiece's decoder does.
+    joins = all(text.startswith(" ") for text in texts if text)
+    kind = given["model"].get("type")
+    return dumps(
+        {
+            "added_tokens": tokens,
+            "decoder": {"type": "WordPiece" if joins else "BPEDecoder"},
+            "model": {
+                "type": kind if kind in FAMILIES else "WordLevel",
+                "vocab": [] if kind == "Unigram" else {},
+            },
+        }
     )
+
+
+def _texts(own: tokenizers.Tokenizer, ids: list[int]) -> list[str]:
+    """What the decoder writes for each token after others; nothing for any if it fails."""
+    plain = sorted(id for token, id in own.get_vocab().items() if token.isalnum())[:2]
+    # Not after itself: a decoder may drop repeated tokens (CTC).
+    before = [plain[::-1] if [id] == plain[-1:] else plain for id in ids]
+    after = [[*each, id] for each, id in zip(before, ids, strict=True)]
+    try:
+        openings, wholes = (
+            own.decode_batch(each, skip_special_tokens=False) for each in (before, after)
+        )
+    except BaseException as error:
+        if is_failure(error):
+            return [""] * len(ids)
+        raise
+    rests = (
+        whole.removeprefix(opening) if whole.startswith(opening) else ""
+        for opening, whole in zip(openings, wholes, strict=True)
+    )
+    return ["" if "\ufffd" in rest else rest for rest in rests]

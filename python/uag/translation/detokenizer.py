@@ -2,7 +2,13 @@
 
 import codecs
 
+import tokenizers
+
 from uag._core import Tokenizer
+from uag.translation.tokenizers import decoded, special_ids
+
+# How `Tokenizer.reason` begins if the core does not know the decoder.
+OWN_TEXT = "its own decoder writes the text"
 
 
 def leading_space(tokenizer: Tokenizer) -> bytes:
@@ -57,6 +63,42 @@ class TextDecoder:
     def end(self) -> str:
         """The rest after the last id: a replacement character if a character is unfinished."""
         return self._utf8.decode(b"", final=True)
+
+
+class OwnText:
+    """As `TextDecoder`, for a tokenizer whose decoder the core does not know: it decodes itself.
+
+    What it writes for some ids may change with the ids after them: only what stays is returned.
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._special = special_ids(tokenizer)
+        self._ids: list[int] = []
+        self._given = ""
+
+    def add(self, ids: list[int]) -> str:
+        """The characters that the next ids complete."""
+        self._ids += [id for id in ids if id not in self._special]
+        whole = self._decoded()
+        return "" if whole.endswith("\ufffd") else self._rest(whole)
+
+    def end(self) -> str:
+        """The rest after the last id."""
+        return self._rest(self._decoded())
+
+    def _rest(self, whole: str) -> str:
+        rest = whole[len(self._given) :] if whole.startswith(self._given) else ""
+        self._given += rest
+        return rest
+
+    def _decoded(self) -> str:
+        return decoded(self._tokenizer, self._ids)
+
+
+def text_decoder(core: Tokenizer, tokenizer: tokenizers.Tokenizer) -> TextDecoder | OwnText:
+    """What decodes ids to text: the core or, if it does not know the decoder, the tokenizer."""
+    return OwnText(tokenizer) if core.reason.startswith(OWN_TEXT) else TextDecoder(core)
 
 
 class WholeCharacters:

@@ -13,6 +13,7 @@ import tokenizers
 
 from uag._core import Bridge, IncrementalEncoder, Tokenizer
 from uag.translation.detokenizer import TextBytes
+from uag.translation.tokenizers import is_failure
 
 # Texts on which tokenizers differ: leading and repeated spaces, line ends, digits, scripts,
 # contractions, combining marks, emoji with joiners, text that looks like a byte token.
@@ -91,14 +92,6 @@ def ids_of(tokenizer: tokenizers.Tokenizer, text: str) -> list[int] | None:
         if is_failure(error):
             return None
         raise
-
-
-def is_failure(error: BaseException) -> bool:
-    """Whether the `tokenizers` library failed, rather than the program being interrupted.
-
-    A panic in its Rust code is not an `Exception`, and its class can't be imported to name it.
-    """
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def space_before(tokenizer: tokenizers.Tokenizer) -> str:

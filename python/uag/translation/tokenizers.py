@@ -1,6 +1,7 @@
 """Hugging Face tokenizers: their special tokens, and the ids of a prompt."""
 
-from typing import cast
+import copy
+from typing import Any, cast
 
 import tokenizers
 from transformers import (
@@ -8,8 +9,11 @@ from transformers import (
 )
 
 from uag.errors import UnsupportedTokenizerError
+from uag.values import is_text, shown
 
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
+# The core's ids have 32 bits.
+IDS = 2**32
 
 
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
@@ -43,6 +47,47 @@ def plain_copy(json: str) -> tokenizers.Tokenizer:
     return copy
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether the `tokenizers` library failed, rather than the program being interrupted.
+
+    A panic in its Rust code is not an `Exception`, and its class can't be imported to name it.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def decoded(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> str:
+    """The text of ids, special tokens included; empty if the decoder fails or panics."""
+    try:
+        return tokenizer.decode(ids, skip_special_tokens=False)
+    except BaseException as error:
+        if is_failure(error):
+            return ""
+        raise
+
+
+def shortens(tokenizer: tokenizers.Tokenizer) -> bool:
+    """Whether truncation or padding is switched on, which would change the length of its output."""
+    own = cast("Any", tokenizer)
+    return own.truncation is not None or own.padding is not None
+
+
+def unshortened(tokenizer: AnyTokenizer) -> AnyTokenizer:
+    """The tokenizer, or a copy of one that would truncate or pad what it encodes.
+
+    >>> unshortened(target_tokenizer) is target_tokenizer
+    True
+
+    Raises:
+        UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
+    """
+    if not shortens(backend_of(tokenizer)):
+        return tokenizer
+    own = copy.deepcopy(tokenizer)
+    backend_of(own).no_truncation()
+    backend_of(own).no_padding()
+    return own
+
+
 def special_ids(tokenizer: AnyTokenizer) -> set[int]:
     """The ids of special tokens."""
     added = backend_of(tokenizer).get_added_tokens_decoder()
@@ -63,19 +108,36 @@ def token_id(tokenizer: AnyTokenizer, token: int | str) -> int:
     Raises:
         UnsupportedTokenizerError: if the tokenizer has no such token.
     """
-    found = token if isinstance(token, int) else backend_of(tokenizer).token_to_id(token)
-    if found is None:
+    if is_text(token):
+        found = backend_of(tokenizer).token_to_id(cast("str", token))
+    else:
+        found = token if isinstance(token, int) and 0 <= token < IDS else None
+    if found is None or isinstance(found, bool):
         raise UnsupportedTokenizerError(
-            f"the tokenizer has no token {token!r}; special_pairs need existing tokens"
+            f"the tokenizer has no token {shown(token)}; special_pairs need existing tokens"
         )
     return found
+
+
+def token_of(tokenizer: AnyTokenizer, id: int) -> str | None:
+    """The content of a token; `None` if the tokenizer has no such id.
+
+    >>> token_of(target_tokenizer, 10**9) is None
+    True
+    """
+    return backend_of(tokenizer).id_to_token(id) if 0 <= id < IDS else None
 
 
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
     if isinstance(tokenizer, tokenizers.Tokenizer):
-        return tokenizer.encode(text).ids
-    return cast("list[int]", tokenizer(text)["input_ids"])
+        # Whoever shares it may have switched truncation or padding on since it was taken.
+        return cast("tokenizers.Tokenizer", unshortened(tokenizer)).encode(text).ids
+    encoded = cast("Any", tokenizer)(text)
+    read = cast("list[int]", encoded.get("attention_mask", []))
+    ids = cast("list[int]", encoded["input_ids"])
+    # Another thread that pads with the same tokenizer may have switched that on in the middle.
+    return ids if all(read) else [id for id, real in zip(ids, read, strict=True) if real]
 
 
 def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
