@@ -3,10 +3,10 @@
     python -m tests.campaigns.architectures --jobs 2 --out architectures.jsonl
     python -m tests.campaigns.architectures phi3-longrope mamba --std 0.02 --offset 0
 
-Each class of the mappings for causal language models and for images and text, and some variants whose
-rope or masks change within a text, is made with random weights. `model.generate` of a copy that has
-read nothing says what is right. A kind fails if some text is another, or if an error is raised that is
-not one of uag's.
+Each class of the mappings for causal language models and for images and text, and some variants
+whose rope or masks change within a text, is made with random weights. `model.generate` of a copy
+that has read nothing says what is right. A kind fails if some text is another, or if an error is
+raised that is not one of uag's.
 """
 
 import json
@@ -39,7 +39,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="a file for lines of JSON")] = None,
 ) -> None:
     """Check all kinds, and print a table."""
-    started, console = time.monotonic(), Console(stderr=True, highlight=False)
+    started, console = time.monotonic(), Console(stderr=True, highlight=False, soft_wrap=True)
     chosen = (kind or kinds())[:sample]
     tasks = [
         Task(each, Weights(drawn, added)) for each in chosen for drawn in std for added in offset

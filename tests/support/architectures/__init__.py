@@ -1,1 +1,1 @@
-"""Every decoder of the installed transformers, tiny: what the decoder's text is next to `generate`'s."""
+"""Every decoder of the installed transformers, tiny: its text under uag beside `generate`'s."""

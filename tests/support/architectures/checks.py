@@ -1,10 +1,10 @@
-"""What is asked of each model: its text alone, with drafts, in a batch, drawn, and as an assistant."""
+"""What is asked of each model: its text alone, with drafts, in a batch, drawn, as an assistant."""
 
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -60,22 +60,31 @@ class Subject:
         return self.decoder(Nearly(self.texts.whole, wrong), lookahead=lookahead)
 
 
-Answer = tuple[Texts, Sequence[Output | list[int]]]
+# What came after each prompt, to be compared with the true texts.
+Answer = tuple[Texts, Sequence[Output | list[int] | UagError]]
 
 
 def alone(subject: Subject) -> Answer:
-    decoder = subject.decoder()
-    return subject.texts, [decoder.generate(subject.texts.prompts[0], **greedy())]
+    return subject.texts, _each(subject.decoder(), subject.texts)
 
 
 def drafts_of_4(subject: Subject) -> Answer:
-    decoder = subject.drafting(5, 4)
-    return subject.texts, [decoder.generate(each, **greedy()) for each in subject.texts.prompts]
+    return subject.texts, _each(subject.drafting(5, 4), subject.texts)
 
 
 def drafts_of_20(subject: Subject) -> Answer:
-    decoder = subject.drafting(17, 20)
-    return subject.texts, [decoder.generate(each, **greedy()) for each in subject.texts.prompts]
+    return subject.texts, _each(subject.drafting(17, 20), subject.texts)
+
+
+def _each(decoder: SpeculativeDecoder, texts: Texts) -> list[Output | UagError]:
+    """The texts after all prompts, of which some may be refused."""
+    outs: list[Output | UagError] = []
+    for prompt in texts.prompts:
+        try:
+            outs.append(decoder.generate(prompt, **greedy()))
+        except UagError as error:
+            outs.append(error)
+    return outs
 
 
 def llama_assists(subject: Subject) -> Answer:
@@ -87,13 +96,23 @@ def llama_assists(subject: Subject) -> Answer:
 
 def assists_llama(subject: Subject) -> Answer:
     """The model as the assistant of one with another tokenizer."""
-    llama = random_model("llama", tokenizer(OTHER), 3)
-    texts = Texts.of(llama, OTHER, 1)
+    texts = llama_texts()
     assistant = speaking(fresh(subject.texts.model), words(TOKENIZER))
     decoder = SpeculativeDecoder(
-        llama, tokenizer(OTHER), assistant, tokenizer(TOKENIZER), lookahead=4, lookup=False
+        fresh(texts.model),
+        tokenizer(OTHER),
+        assistant,
+        tokenizer(TOKENIZER),
+        lookahead=4,
+        lookup=False,
     )
     return texts, [decoder.generate(texts.prompts[0], **greedy(OTHER))]
+
+
+@cache
+def llama_texts() -> Texts:
+    """What the target of `assists_llama` says by itself."""
+    return Texts.of(random_model("llama", tokenizer(OTHER), 3), OTHER, 1)
 
 
 def batch_of_3(subject: Subject) -> Answer:
@@ -139,33 +158,47 @@ def checked(subject: Subject, name: str) -> Finding:
         try:
             finding = _compared(name, *CHECKS[name](subject), caught)
         except UagError as error:
-            verdict = Verdict.RAW_ERROR if isinstance(error, LogitsError) else Verdict.REFUSED
-            finding = Finding(name, verdict, _told(error))
+            finding = Finding(name, _verdict(error), _told(error))
         except Exception as error:  # noqa: BLE001 - any is a result
             finding = Finding(name, Verdict.RAW_ERROR, f"{_told(error)} ({_place(error)})")
     return Finding(**vars(finding) | {"seconds": round(time.monotonic() - started, 2)})
 
 
 def _compared(
-    name: str, texts: Texts, answers: Sequence[Output | list[int]], caught: list[Any]
+    name: str, texts: Texts, answers: Sequence[Output | list[int] | UagError], caught: list[Any]
 ) -> Finding:
+    """The worst that there is to say of the answers."""
     outs = [each for each in answers if isinstance(each, Output)]
-    ids = [each.token_ids if isinstance(each, Output) else each for each in answers]
-    about = {
-        "drafted": sum(out.stats.candidates for out in outs),
-        "accepted": sum(out.stats.accepted for out in outs),
-    }
-    partings = [part for row, each in enumerate(ids) if (part := texts.parting(row, each))]
-    if wrong := [part for part in partings if not part.tie or name == "drawn"]:
-        return Finding(name, Verdict.WRONG, str(wrong[0]), **about)
-    if partings:
-        return Finding(name, Verdict.TIE, str(partings[0]), **about)
+    said = [(Verdict.SWITCHED_OFF, each) for each in _warnings(caught, outs)]
+    for row, answer in enumerate(answers):
+        if isinstance(answer, UagError):
+            said.append((_verdict(answer), _told(answer)))
+        elif parting := texts.parting(
+            row, answer.token_ids if isinstance(answer, Output) else answer
+        ):
+            tie = parting.tie and name != "drawn"  # which has other scores
+            said.append((Verdict.TIE if tie else Verdict.WRONG, str(parting)))
+    verdict, message = max(said, key=lambda each: each[0].badness, default=(Verdict.EXACT, ""))
+    return Finding(
+        name,
+        verdict,
+        message,
+        drafted=sum(out.stats.candidates for out in outs),
+        accepted=sum(out.stats.accepted for out in outs),
+    )
+
+
+def _warnings(caught: list[Any], outs: list[Output]) -> list[str]:
+    """What was warned of, and what ended an assistant, as one message."""
     told = [str(each.message) for each in caught if issubclass(each.category, UagWarning)]
     told = [each for each in told if SIZE not in each]
-    told += [out.stats.assistant_error for out in outs if out.stats.assistant_error and not told]
-    if told:
-        return Finding(name, Verdict.SWITCHED_OFF, "; ".join(dict.fromkeys(told)), **about)
-    return Finding(name, Verdict.EXACT, **about)
+    told = told or [out.stats.assistant_error for out in outs if out.stats.assistant_error]
+    return ["; ".join(dict.fromkeys(told))] if told else []
+
+
+def _verdict(error: UagError) -> Verdict:
+    """What could have been refused at once is; logits that are no numbers could not."""
+    return Verdict.RAW_ERROR if isinstance(error, LogitsError) else Verdict.REFUSED
 
 
 def _told(error: Exception) -> str:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -11,7 +12,7 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
-from tests.support.architectures.checks import CHECKS, Subject, checked
+from tests.support.architectures.checks import CHECKS, Subject, checked, llama_texts
 from tests.support.architectures.kinds import is_causal
 from tests.support.architectures.models import Weights, tiny_model
 from tests.support.architectures.texts import OTHER, TOKENIZER, Texts
@@ -84,7 +85,10 @@ class _Child:
         context = multiprocessing.get_context("fork")
         answers, sends = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(task, sends, memory), daemon=True)
-        process.start()
+        with warnings.catch_warnings():
+            # Of threads, from Python 3.12 on: those that there are only wait.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
         sends.close()
         return cls(task, process, answers, time.monotonic() + seconds)
 
@@ -110,10 +114,11 @@ class _Child:
 def run_all(
     tasks: Iterable[Task], jobs: int, seconds: float = 300, memory: int = 6 << 30
 ) -> Iterator[Case]:
-    """The cases as they end; `memory` is how many bytes a process may add to what it begins with."""
+    """The cases as they end; `memory`: the bytes that a process may add to those it begins with."""
     torch.set_num_threads(1)
-    for name in (TOKENIZER, OTHER):
-        words(name)  # once, before processes divide
+    for name in (TOKENIZER, OTHER):  # once, before processes divide
+        words(name)
+    llama_texts()
     waiting, running = iter(tasks), list[_Child]()
     while True:
         while len(running) < jobs and (task := next(waiting, None)):
@@ -134,5 +139,6 @@ def _work(task: Task, answers: Connection, memory: int) -> None:
     os.dup2(silence, 2)
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
     resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    warnings.simplefilter("ignore")
     answers.send(run(task).as_json())
     answers.close()

@@ -1,7 +1,7 @@
 """The prompts, what `generate` says after them, and whether two texts part at a tie."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ GAP = 16
 class Varied(LogitsProcessor):
     """Allows only some words, and none of those just said.
 
-    A random model repeats one id, and then the text is right however wrong its state is. The best of
-    the words that are left are closer to each other, so that a text shows smaller differences.
+    A random model repeats one id, and then the text is right however wrong its state is. The best
+    of the words that are left are closer to each other, so that a text shows smaller differences.
     """
 
     def __init__(self, words: list[int]) -> None:
@@ -52,9 +52,7 @@ class Texts:
     said: list[list[int]]
 
     @classmethod
-    def of(
-        cls, model: PreTrainedModel, name: str = TOKENIZER, count: int = len(PROMPTS)
-    ) -> "Texts":
+    def of(cls, model: PreTrainedModel, name: str = TOKENIZER, count: int = 3) -> Self:
         """The first `count` prompts, each read by a model that has read nothing before."""
         prompts = [tokenizer(name)(text)["input_ids"] for text in PROMPTS[:count]]
         said = [generated(fresh(model), prompt, name) for prompt in prompts]

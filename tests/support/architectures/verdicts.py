@@ -17,6 +17,11 @@ class Verdict(StrEnum):
     RAW_ERROR = "RAW ERROR"
 
     @property
+    def badness(self) -> int:
+        """Its place in that order."""
+        return list(Verdict).index(self)
+
+    @property
     def failed(self) -> bool:
         """Whether it breaks the promise."""
         return self in (Verdict.WRONG, Verdict.RAW_ERROR)
@@ -48,8 +53,8 @@ class Case:
     @property
     def worst(self) -> Verdict:
         """The verdict of its worst check."""
-        order = list(Verdict)
-        return max((each.verdict for each in self.findings), key=order.index, default=Verdict.EXACT)
+        verdicts = [each.verdict for each in self.findings]
+        return max(verdicts, key=lambda each: each.badness, default=Verdict.EXACT)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"verdict": self.worst}
