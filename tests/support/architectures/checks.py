@@ -115,7 +115,7 @@ def llama_texts() -> Texts:
     return Texts.of(random_model("llama", tokenizer(OTHER), 3), OTHER, 1)
 
 
-def batch_of_3(subject: Subject) -> Answer:
+def batch(subject: Subject) -> Answer:
     """Prompts of three lengths."""
     decoder = subject.drafting(5, 4)
     return subject.texts, decoder.generate(subject.texts.prompts, **greedy())
@@ -143,7 +143,7 @@ CHECKS: dict[str, Callable[[Subject], Answer]] = {
     "drafts of 20": drafts_of_20,
     "a Llama assists": llama_assists,
     "assists a Llama": assists_llama,
-    "batch of 3": batch_of_3,
+    "batch": batch,
     "drawn": drawn,
     "custom_generate": custom_generate,
 }

@@ -49,7 +49,9 @@ def tiny_model(kind: str, vocabulary: int, weights: Weights) -> PreTrainedModel:
     model: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
     _draw(model, weights.std)
     # Without what some classes always want: beams, forced tokens, a length.
-    model.generation_config = GenerationConfig(eos_token_id=0, pad_token_id=1)
+    model.generation_config = GenerationConfig(
+        eos_token_id=0, pad_token_id=1, decoder_start_token_id=1
+    )
     if weights.offset:
         _add(model, Raised(weights.offset))
     return model

@@ -15,7 +15,7 @@ import torch
 from tests.support.architectures.checks import CHECKS, Subject, checked, llama_texts
 from tests.support.architectures.kinds import is_causal
 from tests.support.architectures.models import Weights, tiny_model
-from tests.support.architectures.texts import OTHER, TOKENIZER, Texts
+from tests.support.architectures.texts import OTHER, PROMPTS, TOKENIZER, Texts
 from tests.support.architectures.verdicts import Case, Finding, Verdict
 from tests.support.tokenizers import tokenizer
 from tests.support.words import words
@@ -33,6 +33,7 @@ class Task:
     kind: str
     weights: Weights
     checks: tuple[str, ...] = tuple(CHECKS)
+    prompts: int = len(PROMPTS)
 
     def case(self) -> Case:
         """The case before any check."""
@@ -65,7 +66,7 @@ def _varied(task: Task) -> Texts:
     found: list[Texts] = []
     for seed in range(SEEDS):
         weights = Weights(task.weights.std, task.weights.offset, seed)
-        found.append(Texts.of(tiny_model(task.kind, vocabulary, weights)))
+        found.append(Texts.of(tiny_model(task.kind, vocabulary, weights), count=task.prompts))
         if found[-1].variety >= VARIETY:
             break
     return max(found, key=lambda texts: texts.variety)
