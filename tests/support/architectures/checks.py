@@ -81,7 +81,7 @@ def _each(decoder: SpeculativeDecoder, texts: Texts) -> list[Output | UagError]:
     outs: list[Output | UagError] = []
     for prompt in texts.prompts:
         try:
-            outs.append(decoder.generate(prompt, **greedy()))
+            outs.append(decoder.generate(prompt, **texts.options))
         except UagError as error:
             outs.append(error)
     return outs
@@ -91,7 +91,7 @@ def llama_assists(subject: Subject) -> Answer:
     """An assistant with another tokenizer."""
     llama = speaking(random_model("llama", tokenizer(OTHER), 3), words(OTHER))
     decoder = subject.decoder(llama, tokenizer(OTHER), lookahead=4)
-    return subject.texts, [decoder.generate(subject.texts.prompts[0], **greedy())]
+    return subject.texts, [decoder.generate(subject.texts.prompts[0], **subject.texts.options)]
 
 
 def assists_llama(subject: Subject) -> Answer:
@@ -106,7 +106,7 @@ def assists_llama(subject: Subject) -> Answer:
         lookahead=4,
         lookup=False,
     )
-    return texts, [decoder.generate(texts.prompts[0], **greedy(OTHER))]
+    return texts, [decoder.generate(texts.prompts[0], **texts.options)]
 
 
 @cache
@@ -118,23 +118,22 @@ def llama_texts() -> Texts:
 def batch(subject: Subject) -> Answer:
     """Prompts of three lengths."""
     decoder = subject.drafting(5, 4)
-    return subject.texts, decoder.generate(subject.texts.prompts, **greedy())
+    return subject.texts, decoder.generate(subject.texts.prompts, **subject.texts.options)
 
 
 def drawn(subject: Subject) -> Answer:
     """The text for a seed, with drafts and without."""
-    prompt, options = subject.texts.prompts[0], greedy() | DRAWN
+    prompt, options = subject.texts.prompts[0], greedy(TOKENIZER) | DRAWN
     ids = subject.decoder().generate(prompt, **options).token_ids
-    texts = Texts(subject.texts.model, [prompt], [ids])
+    texts = Texts(subject.texts.model, [prompt], options, [ids])
     decoder = subject.decoder(Nearly(texts.whole, 5), lookahead=4)
     return texts, [decoder.generate(prompt, **options)]
 
 
 def custom_generate(subject: Subject) -> Answer:
-    decoder = subject.drafting(5, 4)
-    return subject.texts, [
-        generated(subject.model, subject.texts.prompts[0], custom_generate=decoder)
-    ]
+    texts = subject.texts
+    options = texts.options | {"custom_generate": subject.drafting(5, 4)}
+    return texts, [generated(subject.model, texts.prompts[0], options)]
 
 
 CHECKS: dict[str, Callable[[Subject], Answer]] = {

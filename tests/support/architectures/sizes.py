@@ -111,7 +111,8 @@ PARTICULAR: dict[str, dict[str, Any]] = {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0},
         "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2},
     },
-    "deepseek_v2": {"topk_method": "greedy"},
+    "deepseek_v2": {"topk_method": "greedy", "num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "dots3_note_text": {
         "num_key_value_heads": HEADS,
         "swa_num_attention_heads": HEADS,
@@ -151,7 +152,9 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "nemotron_h_omni": {"vision_config": {"video_temporal_patch_size": 2}},
     "paddleocr_vl": {"text_config": {"rope_parameters": ROPE | {"mrope_section": [2, 1, 1]}}},
     "qwen2_5_vl": _QWEN_VL,
+    "qwen2_5_omni_thinker": {"vision_start_token_id": 7} | _QWEN_VL,
     "qwen2_vl": _QWEN_VL,
+    "qwen3_omni_moe_thinker": {"vision_start_token_id": 7},
     "qwen4_exp_text": {
         "indexer_n_heads": 2,
         "indexer_kv_heads": 1,
@@ -164,6 +167,7 @@ PARTICULAR: dict[str, dict[str, Any]] = {
         "heads_per_ngram": 2,
     },
     "reformer": {"axial_pos_shape": (16, 16), "axial_pos_embds_dim": (16, 16)},
+    "step3p7": {"text_config": {"sliding_window": 8}},
     "xlstm": {
         "hidden_size": 128,
         "embedding_dim": 128,

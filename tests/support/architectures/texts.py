@@ -45,18 +45,23 @@ class Varied(LogitsProcessor):
 
 @dataclass(frozen=True)
 class Texts:
-    """A model that has read nothing, prompts, and its true texts after them."""
+    """A model that has read nothing, prompts, options, and its true texts after the prompts."""
 
     model: PreTrainedModel
     prompts: list[list[int]]
+    options: dict[str, Any]
     said: list[list[int]]
 
     @classmethod
     def of(cls, model: PreTrainedModel, name: str = TOKENIZER, count: int = 3) -> Self:
         """The first `count` prompts, each read by a model that has read nothing before."""
         prompts = [tokenizer(name)(text)["input_ids"] for text in PROMPTS[:count]]
-        said = [generated(fresh(model), prompt, name) for prompt in prompts]
-        return cls(model, prompts, said)
+        options = greedy(name)
+        said = [generated(fresh(model), prompt, options) for prompt in prompts]
+        if {*said[0]} - {*words(name)}:  # a `generate` of its own forgets processors (Janus)
+            del options["logits_processor"]
+            said = [generated(fresh(model), prompt, options) for prompt in prompts]
+        return cls(model, prompts, options, said)
 
     @property
     def whole(self) -> list[list[int]]:
@@ -103,17 +108,15 @@ class Parting:
         return f"text {self.row}, place {self.place} of {LENGTH}: {pair}"
 
 
-def greedy(name: str = TOKENIZER) -> dict[str, Any]:
-    """The options that every greedy text has."""
+def greedy(name: str) -> dict[str, Any]:
+    """The options of greedy texts in the words of a tokenizer."""
     processors = LogitsProcessorList([Varied(words(name))])
     return {"max_new_tokens": LENGTH, "do_sample": False, "logits_processor": processors}
 
 
-def generated(
-    model: PreTrainedModel, prompt: list[int], name: str = TOKENIZER, **options: Any
-) -> list[int]:
+def generated(model: PreTrainedModel, prompt: list[int], options: dict[str, Any]) -> list[int]:
     """What transformers itself generates: the new ids."""
     ids = torch.tensor([prompt])
     generate: Any = model.generate
-    out = generate(ids, attention_mask=torch.ones_like(ids), **greedy(name) | options)
+    out = generate(ids, attention_mask=torch.ones_like(ids), **options)
     return out[0, len(prompt) :].tolist()
