@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.architectures.kinds import ODD, is_causal, kinds
+from tests.support.architectures.kinds import CAUSAL, MULTIMODAL, ODD, VARIANT, group_of, kinds
 from tests.support.architectures.models import Weights
 from tests.support.architectures.report import report
 from tests.support.architectures.run import Task, run_all
@@ -50,7 +50,8 @@ def test_the_sample_is_a_sample() -> None:
 
 def test_every_odd_kind_is_known() -> None:
     assert not {*ODD} - {*kinds()}
-    assert is_causal("phi3-longrope") and not is_causal("paligemma")
+    groups = [group_of(kind) for kind in ("phi3", "phi3-longrope", "paligemma")]
+    assert groups == [CAUSAL, VARIANT, MULTIMODAL]
 
 
 def finding(verdict: Verdict, message: str = "") -> Finding:
@@ -58,7 +59,7 @@ def finding(verdict: Verdict, message: str = "") -> Finding:
 
 
 def case_of(kind: str, weights: str, *findings: Finding) -> Case:
-    return Case(kind, weights, causal=True, findings=[*findings])
+    return Case(kind, weights, CAUSAL, findings=[*findings])
 
 
 def test_the_worst_check_is_the_verdict() -> None:
@@ -83,5 +84,6 @@ def test_the_report_counts_all_and_names_what_is_not_exact() -> None:
         ]
     )
     assert "| std 0.3 | 2 causal | 1 | 0 | 0 | 1 | 0 | 0 | 0 |" in told
+    assert "| the worst of all | 2 causal | 1 | 0 | 0 | 1 | 0 | 0 | 0 |" in told
     assert "| mamba | std 0.02; std 0.3 | refused | alone | one \\| at a time |" in told
     assert "llama |" not in told

@@ -36,9 +36,14 @@ def kinds() -> list[str]:
     return list(dict.fromkeys([*(kind for kind in ODD if kind in known), *newest, *VARIANTS]))
 
 
-def is_causal(kind: str) -> bool:
-    """Whether the class is one of those for text alone."""
-    return VARIANTS.get(kind, (kind,))[0] in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+CAUSAL, VARIANT, MULTIMODAL = "causal", "variant of a causal", "image-text-to-text"
+
+
+def group_of(kind: str) -> str:
+    """The class's mapping, or that it is a variant."""
+    if kind in VARIANTS:
+        return VARIANT
+    return CAUSAL if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else MULTIMODAL
 
 
 @cache

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from tests.support.architectures.configs import tiny_config
-from tests.support.architectures.kinds import is_causal
+from tests.support.architectures.kinds import MULTIMODAL, group_of
 from tests.support.architectures.variants import VARIANTS
 
 # Parameters of two dimensions that are no matrices of weights.
@@ -44,7 +44,8 @@ def tiny_model(kind: str, vocabulary: int, weights: Weights) -> PreTrainedModel:
     for part in (config, *(getattr(config, part, None) for part in config.sub_configs)):
         if hasattr(part, "is_decoder") and not getattr(config, "is_encoder_decoder", False):
             part.is_decoder = True
-    auto: Any = AutoModelForCausalLM if is_causal(kind) else AutoModelForImageTextToText
+    multimodal = group_of(kind) == MULTIMODAL
+    auto: Any = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
     torch.manual_seed(weights.seed)
     model: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
     _draw(model, weights.std)

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from tests.support.architectures.checks import CHECKS, Subject, checked, llama_texts
-from tests.support.architectures.kinds import is_causal
+from tests.support.architectures.kinds import group_of
 from tests.support.architectures.models import Weights, tiny_model
 from tests.support.architectures.texts import OTHER, PROMPTS, TOKENIZER, Texts
 from tests.support.architectures.verdicts import Case, Finding, Verdict
@@ -37,7 +37,7 @@ class Task:
 
     def case(self) -> Case:
         """The case before any check."""
-        return Case(self.kind, str(self.weights), is_causal(self.kind))
+        return Case(self.kind, str(self.weights), group_of(self.kind))
 
     def failed(self, verdict: Verdict, message: str) -> Case:
         """The case, if nothing else is known of it."""

@@ -45,7 +45,7 @@ class Case:
 
     kind: str
     weights: str
-    causal: bool
+    group: str
     architecture: str = ""
     variety: int = 0  # distinct ids in the least varied text
     findings: list[Finding] = field(default_factory=list)
