@@ -4,16 +4,20 @@
 """
 
 import os
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
+from tests.support.architectures.checks import Subject, checked
 from tests.support.architectures.kinds import CAUSAL, MULTIMODAL, ODD, VARIANT, group_of, kinds
-from tests.support.architectures.models import Weights
+from tests.support.architectures.models import Weights, tiny_model
 from tests.support.architectures.report import report
 from tests.support.architectures.run import Task, run_all
+from tests.support.architectures.texts import TOKENIZER, Texts
 from tests.support.architectures.verdicts import Case, Finding, Verdict
+from tests.support.tokenizers import tokenizer
 
 SAMPLE = kinds()[:48]
 
@@ -52,6 +56,31 @@ def test_every_odd_kind_is_known() -> None:
     assert not {*ODD} - {*kinds()}
     groups = [group_of(kind) for kind in ("phi3", "phi3-longrope", "paligemma")]
     assert groups == [CAUSAL, VARIANT, MULTIMODAL]
+
+
+def other_text(std: float) -> Finding:
+    """The check of a text of which two ids in the middle have changed places."""
+    texts = Texts.of(tiny_model("llama", len(tokenizer(TOKENIZER)), Weights(std)), count=1)
+    ids = [*texts.said[0]]
+    ids[5], ids[6] = ids[6], ids[5]
+    return checked(Subject(replace(texts, said=[ids])), "alone")
+
+
+def test_another_text_is_wrong() -> None:
+    finding = other_text(0.3)
+    assert finding.verdict is Verdict.WRONG
+    assert finding.message.startswith("text 0, place 5 of 40")
+
+
+def test_another_text_is_a_tie_where_the_model_has_no_preference() -> None:
+    assert other_text(0.0).verdict is Verdict.TIE
+
+
+def test_a_process_has_limits_and_a_kind_may_be_unknown() -> None:
+    (late,) = run_all([Task("llama", Weights())], 1, seconds=0)
+    assert late.worst is Verdict.RAW_ERROR
+    (unknown,) = run_all([Task("no such kind", Weights())], 1)
+    assert unknown.worst is Verdict.NOT_BUILT
 
 
 def finding(verdict: Verdict, message: str = "") -> Finding:

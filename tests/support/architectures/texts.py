@@ -91,7 +91,7 @@ class Texts:
         except (RuntimeError, TypeError, ValueError, AttributeError):
             return False  # the model does not run so
         rounding = 4 * torch.finfo(logits.dtype).eps * float(logits.abs().max())
-        return abs(float(logits[pair[0]] - logits[pair[1]])) < TIE * float(logits.std()) + rounding
+        return abs(float(logits[pair[0]] - logits[pair[1]])) <= TIE * float(logits.std()) + rounding
 
 
 @dataclass(frozen=True)
