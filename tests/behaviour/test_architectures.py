@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.architectures.checks import Subject, checked
 from tests.support.architectures.kinds import CAUSAL, MULTIMODAL, ODD, VARIANT, group_of, kinds
-from tests.support.architectures.models import Weights, tiny_model
+from tests.support.architectures.models import OWN, Weights, tiny_model
 from tests.support.architectures.report import report
 from tests.support.architectures.run import Task, run_all
 from tests.support.architectures.texts import TOKENIZER, Texts
@@ -22,7 +22,7 @@ from tests.support.tokenizers import tokenizer
 SAMPLE = kinds()[:48]
 
 # One for each kind, in turns.
-WEIGHTS = (Weights(0.3), Weights(0.15, -10), Weights(0.02))
+WEIGHTS = (Weights(0.3), Weights(0.15, -10), Weights(OWN))
 
 CHECKS = ("drafts of 4", "batch", "assists a Llama")
 
