@@ -63,18 +63,21 @@ class Way:
     Attributes:
         prompt_alone: whether the prompt needs a pass of its own.
         together: whether one pass over several ids gives what one pass for each gives.
+        whole: whether each pass reads the whole text, as the model keeps nothing of it (GPT-1).
         as_generate: whether only the steps of `generate` itself will do.
         reason: what fails if ids are read together; empty if nothing does.
     """
 
     prompt_alone: bool = False
     together: bool = True
+    whole: bool = False
     as_generate: bool = False
     reason: str = ""
 
 
 TOGETHER = Way()
 PROMPT_ALONE = Way(prompt_alone=True)
+WHOLE = Way(whole=True)
 ONE_BY_ONE = Way(prompt_alone=True, together=False)
 AS_GENERATE = Way(prompt_alone=True, together=False, as_generate=True)
 
@@ -140,6 +143,28 @@ class PreallocatedCache(ModelCache):
 
     def checkpoint(self) -> None:
         """Do nothing: rolling back needs no copy."""
+
+
+class WholeTextCache(PreallocatedCache):
+    """A `ModelCache` for a model that keeps nothing of a text: each pass reads all of it again."""
+
+    way = WHOLE
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        """An empty cache."""
+        super().__init__()
+        self._model = model
+        self._reading = reading_of(model)
+        self._ids = torch.zeros(0, dtype=torch.long, device=device_of(model))
+
+    @torch.no_grad()
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
+        """Run a forward pass; see `ModelCache.forward`."""
+        self._ids = torch.cat([self._ids[: self.length], ids])
+        self.length = self.width = len(self._ids)
+        places = torch.arange(self.length, device=ids.device)
+        inputs = self._reading.inputs(self._ids[None], positions=places[None], logits=positions)
+        return cast("Any", self._model)(**inputs).logits[0, -positions:]
 
 
 class RollbackCache:

@@ -280,5 +280,7 @@ def _obstacle(model: PreTrainedModel) -> str:
     if regimes_of(model).drift is not None:
         return "its dynamic rope is computed anew for each length"
     if (way := way_of(model)) != TOGETHER:
-        return way.reason or "its prompt needs a pass of its own"
+        return way.reason or (
+            "it keeps no KV cache" if way.whole else "its prompt needs a pass of its own"
+        )
     return ""

@@ -29,6 +29,7 @@ class GenerateCache:
     def __init__(self, model: PreTrainedModel) -> None:
         """An empty cache."""
         self.way = AS_GENERATE
+        self.reads_whole = False  # whether the last pass read the whole text again
         self._model: Any = model
         self._reading = reading_of(model)
         self._none = torch.zeros((1, 0), dtype=torch.long, device=device_of(model))
@@ -71,32 +72,31 @@ class GenerateCache:
 
     def _step(self, ids: Tensor) -> Tensor:
         """One pass; the logits of its last id, `[1, vocabulary]`."""
-        begins = self.length == 0
         self._ids = torch.cat([self._ids, ids[None]], dim=1)
-        if begins:
-            self.inputs = self._prepared()
-        inputs = self._model.prepare_inputs_for_generation(
-            self._ids,
-            next_sequence_length=None if begins else 1,
-            is_first_iteration=begins,
-            **self.inputs,
-        )
-        output = self._model(**inputs, return_dict=True)
+        if self.length == 0:
+            output = self._begin()
+        else:
+            inputs = self._model.prepare_inputs_for_generation(
+                self._ids, next_sequence_length=1, **self.inputs
+            )
+            read = inputs.get("input_ids")
+            self.reads_whole = read is not None and read.shape == self._ids.shape
+            output = self._model(**inputs, return_dict=True)
         self.inputs = self._model._update_model_kwargs_for_generation(output, self.inputs)
         self.length += len(ids)
         self.width = len(ids)
         # A copy: the logits of all of a prompt may be large, and the rest isn't needed.
         return output.logits[:, -1].clone()
 
-    def _prepared(self) -> dict[str, Any]:
-        """What `generate` gives its own loop for this prompt, its cache among it."""
-        prepared: dict[str, Any] = {}
+    def _begin(self) -> Any:
+        """Read the prompt, with what `generate` gives its own loop; the pass's output."""
+        outputs: list[Any] = []
 
-        def loop(model: Any, input_ids: Tensor, **options: Any) -> Tensor:
-            del model
-            for name in ("logits_processor", "stopping_criteria", "generation_config"):
+        def loop(model: Any, input_ids: Tensor, generation_config: Any, **options: Any) -> Tensor:
+            for name in ("logits_processor", "stopping_criteria"):
                 options.pop(name)
-            prepared.update(options)
+            outputs.append(model._prefill(input_ids, generation_config, options))
+            self.inputs = options
             return input_ids
 
         self._model.generate(
@@ -105,7 +105,7 @@ class GenerateCache:
             custom_generate=loop,
             generation_config=_neutral(self._model),
         )
-        return prepared
+        return outputs[0]
 
 
 def _neutral(model: Any) -> GenerationConfig:

@@ -8,6 +8,7 @@ another length is read in the middle of each, and wrong ids are rolled back.
 |---|---|
 | prompt and candidates together | yes |
 | the prompt by itself, then candidates together | yes |
+| the whole text in each pass | yes |
 | the prompt by itself, then one id a pass | no |
 | as `generate` does | no |
 
@@ -26,7 +27,17 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from uag.errors import UnsupportedModelError
-from uag.models.cache import AS_GENERATE, ONE_BY_ONE, PROMPT_ALONE, TOGETHER, RollbackCache, Way
+from uag.models.cache import (
+    AS_GENERATE,
+    ONE_BY_ONE,
+    PROMPT_ALONE,
+    TOGETHER,
+    WHOLE,
+    ModelCache,
+    RollbackCache,
+    Way,
+    WholeTextCache,
+)
 from uag.models.cached_lm import CachedLM
 from uag.models.generate_cache import GenerateCache
 from uag.models.properties import (
@@ -138,14 +149,19 @@ def _way_of_kind(model: PreTrainedModel) -> Way:
     return way
 
 
-def new_cache(model: PreTrainedModel) -> RollbackCache | GenerateCache:
+def new_cache(model: PreTrainedModel) -> ModelCache:
     """An empty cache of a model, for the way in which it can be read.
 
     >>> type(new_cache(target)).__name__
     'RollbackCache'
     """
-    way = way_of(model)
-    return GenerateCache(model) if way.as_generate else RollbackCache(model, way)
+    return _cache(model, way_of(model))
+
+
+def _cache(model: PreTrainedModel, way: Way) -> ModelCache:
+    if way.as_generate:
+        return GenerateCache(model)
+    return WholeTextCache(model) if way.whole else RollbackCache(model, way)
 
 
 class _Trial:
@@ -165,8 +181,9 @@ class _Trial:
         self._prepare()
         if not (reason := self._fault(TOGETHER)):
             return TOGETHER
-        if not self._fault(PROMPT_ALONE):
-            return PROMPT_ALONE
+        for way in (PROMPT_ALONE, WHOLE):
+            if not self._fault(way):
+                return way
         if not self._fault(ONE_BY_ONE):
             return replace(ONE_BY_ONE, reason=reason)
         if fault := self._fault(AS_GENERATE):
@@ -197,6 +214,8 @@ class _Trial:
     def _fault(self, way: Way) -> str:
         """What is wrong in all tries if the model is read in this way; empty if nothing is."""
         fault = ""
+        if way.together and loses_text(self._model):
+            return "reads only the last id again where its text outgrows the original length"
         for number in range(self._tries):
             try:
                 fault = self._fault_of(way, number)
@@ -207,19 +226,30 @@ class _Trial:
         return fault
 
     def _fault_of(self, way: Way, number: int) -> str:
-        if way.together and loses_text(self._model):
-            return "reads only the last id again where its text outgrows the original length"
         true, generated = self._truth(number)
         rows, cache = self._read(way, number, disturbed=True)
         if not self._same.logits(rows, true):
             return _UNLIKE if way.together else "gives other logits than its generate"
         if not all(self._same.state(got, want) for got, want in _common_states(cache, generated)):
             return "keeps other states than its generate"
+        if way.whole:
+            return self._looks_ahead(number, generated)
         if way.together and isinstance(cache, RollbackCache) and cache.recurrent:
             return self._forgets(number)
         if way.together and (length := self._jump(number)):
             return f"reads ids otherwise where a pass crosses length {length}"
         return ""
+
+    def _looks_ahead(self, number: int, generated: GenerateCache) -> str:
+        """Whether what the model makes of an id depends on how many ids follow (Reformer)."""
+        if not generated.reads_whole:
+            return "does not read its whole text in each pass"
+        text = torch.tensor(self._ids(number, LONGEST), device=device_of(self._model))
+        ends = range(3, LONGEST, 7)
+        whole = WholeTextCache(self._model).forward(text, LONGEST)
+        alone = [WholeTextCache(self._model).forward(text[:end], 1) for end in ends]
+        rows = whole[[end - 1 for end in ends]]
+        return "" if self._same.logits(torch.cat(alone), rows) else _UNLIKE
 
     def _truth(self, number: int) -> tuple[Tensor, GenerateCache]:
         """The logits after the prompt and after each id after it, and what `generate` keeps."""
@@ -228,16 +258,14 @@ class _Trial:
             self._truths[number] = rows, cast("GenerateCache", cache)
         return self._truths[number]
 
-    def _read(
-        self, way: Way, number: int, *, disturbed: bool
-    ) -> tuple[Tensor, RollbackCache | GenerateCache]:
+    def _read(self, way: Way, number: int, *, disturbed: bool) -> tuple[Tensor, ModelCache]:
         """Read text `number`; the logits after the prompt and after each id after it.
 
         `disturbed`: whether another text is read in the middle of it.
         """
         model, text = self._model, self._ids(number)
         end = self._prompt + CANDIDATES
-        lm = CachedLM(model, cache=self._cache(way))
+        lm = CachedLM(model, cache=_cache(model, way))
         lm.append(text[: self._prompt])
         if way.together:
             wrong = self._ids(number + TRIES)[:WRONG]
@@ -249,7 +277,7 @@ class _Trial:
                 lm.append([id])
                 rows.append(lm.logits(1).clone())
         if disturbed:
-            other = CachedLM(model, cache=self._cache(way))
+            other = CachedLM(model, cache=_cache(model, way))
             other.append(self._ids(number + 2 * TRIES)[: self._prompt - 2])
             other.logits(1)
         lm.apply(end, text[end:])
@@ -260,7 +288,7 @@ class _Trial:
             for id in text[end:]:
                 lm.append([id])
                 rows.append(lm.logits(1).clone())
-        return torch.cat(rows), cast("RollbackCache | GenerateCache", lm.cache)
+        return torch.cat(rows), lm.cache
 
     def _forgets(self, number: int) -> str:
         """Whether a pass over several ids begins from an empty state, in silence.
@@ -305,9 +333,6 @@ class _Trial:
                 return length
         return None
 
-    def _cache(self, way: Way) -> RollbackCache | GenerateCache:
-        return GenerateCache(self._model) if way.as_generate else RollbackCache(self._model, way)
-
     def _find_places(self) -> None:
         """Find where the modules keep a state of the text, if they do."""
         watch = ModuleWatch(self._model)
@@ -322,12 +347,12 @@ class _Trial:
             reading = reading_of(self._model)
             reading.places, reading.initial = places, initial
 
-    def _ids(self, number: int) -> list[int]:
+    def _ids(self, number: int, length: int | None = None) -> list[int]:
         """Text `number` of the trial: ids without a meaning of their own."""
         rows = embedding_rows(self._model)
         special = set(_numbers(cast("Any", self._model).config.to_dict(), "token"))
         usual = [id for id in range(rows // 8, max(rows // 2, rows // 8 + 1)) if id not in special]
-        length = self._prompt + CANDIDATES + REST
+        length = length or self._prompt + CANDIDATES + REST
         # Steps by the golden ratio: no two ids of a text are the same while there are others.
         at = ((0.618034 * (place + 31 * number)) % 1 for place in range(length))
         return [usual[int(each * len(usual))] for each in at]
@@ -364,11 +389,10 @@ def _is_known(module: Any) -> bool:
     return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
 
 
-def _common_states(
-    cache: RollbackCache | GenerateCache, generated: GenerateCache
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _common_states(cache: ModelCache, generated: GenerateCache) -> Iterator[tuple[Tensor, Tensor]]:
     """States that two caches of the same text both have, position by position."""
-    for one, other in zip(cache.layers, generated.layers, strict=False):
+    layers = cache.layers if isinstance(cache, RollbackCache) else ()
+    for one, other in zip(layers, generated.layers, strict=False):
         for name in ("keys", "values"):
             got, true = getattr(one, name, None), getattr(other, name, None)
             if (

@@ -22,8 +22,8 @@ from uag.errors import LogitsError, UagError, UagWarning, _warned
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 0.7, "top_k": 0, "seed": 5}
 
-# Not about what is checked: all models are about as small.
-SIZE = "an assistant larger than its target"
+# Not about what is checked: all models are about as small, and some texts outgrow a window.
+SIZE, WINDOW = "an assistant larger than its target", "longer than the target's window"
 
 
 class Nearly:
@@ -188,9 +188,9 @@ def _compared(
 
 
 def _warnings(caught: list[Any], outs: list[Output]) -> list[str]:
-    """What was warned of, and what ended an assistant, as one message."""
+    """What was switched off, and what ended an assistant, as one message."""
     told = [str(each.message) for each in caught if issubclass(each.category, UagWarning)]
-    told = [each for each in told if SIZE not in each]
+    told = [each for each in told if SIZE not in each and WINDOW not in each]
     told = told or [out.stats.assistant_error for out in outs if out.stats.assistant_error]
     return ["; ".join(dict.fromkeys(told))] if told else []
 
