@@ -11,7 +11,7 @@ class UagError(ValueError):
     """Base class of every error that a user of `uag` can cause.
 
     >>> try:
-    ...     decoder.generate("Once upon a time", temperature=-1.0)
+    ...     decoder.generate("Once upon a time", max_new_tokens=-1)
     ... except UagError as error:
     ...     print(type(error).__name__)
     OptionError

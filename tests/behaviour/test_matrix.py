@@ -11,7 +11,7 @@ from tests.support.matrix.cases import FACTORS, Case, more, refusals, refused
 from tests.support.matrix.models import trained
 from tests.support.matrix.run import counted, run, smallest
 from uag.decoding.verify import Verify, verifier
-from uag.models.cache import RollbackCache
+from uag.models.caches.rollback import RollbackCache
 
 # Those take most of the time; the command has them.
 SLOW = ("qwen3-next", "mamba", "demo", "demo-assistant")

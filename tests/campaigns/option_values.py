@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -78,7 +79,8 @@ class Trial(NamedTuple):
 @cache
 def decoder() -> SpeculativeDecoder:
     """A target whose end is in its vocabulary, and an assistant that is seldom right."""
-    own, other = tokenizer("gpt2"), tokenizer("llama2")
+    # Copies: other tests use these, and this one gives them a template.
+    own, other = deepcopy(tokenizer("gpt2")), tokenizer("llama2")
     own.chat_template = TEMPLATE
     model = random_model("llama", own)
     return SpeculativeDecoder(model, own, random_model("llama", other), other, lookahead=2)

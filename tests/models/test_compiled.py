@@ -15,8 +15,8 @@ from tests.support.models import at_once, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import OptionError, SpeculativeDecoder, compare
 from uag.errors import UagWarning
-from uag.models.cache import RollbackCache
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.rollback import RollbackCache
 from uag.models.compiled import LEAST, FixedCache, ModelRunner
 
 VOCABULARY = tokenizer("qwen2")

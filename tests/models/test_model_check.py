@@ -14,8 +14,9 @@ from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder, UagError, UagWarning
 from uag.batching.batch_cache import reads_rows
-from uag.models.cache import TOGETHER
-from uag.models.model_check import Comparison, way_of
+from uag.models.caches.protocol import TOGETHER
+from uag.models.comparison import Comparison
+from uag.models.model_check import way_of
 
 VOCABULARY = tokenizer("qwen2")
 
@@ -176,7 +177,7 @@ def test_rows_that_see_each_other_are_read_one_after_the_other() -> None:
 
 def test_a_crop_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = made(Broken)
-    monkeypatch.setattr("uag.models.cache.BufferedLayer.crop", lambda *_: None)
+    monkeypatch.setattr("uag.models.caches.layers.BufferedLayer.crop", lambda *_: None)
     assert not way_of(model).together
 
 
@@ -220,7 +221,7 @@ def test_what_is_right_passes(
 def test_models_that_are_made_alike_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = random_model("llama", VOCABULARY, max_position_embeddings=199)
     assert way_of(first) == TOGETHER
-    monkeypatch.setattr("uag.models.model_check._Trial", None)
+    monkeypatch.setattr("uag.models.model_check.Trial", None)
     assert way_of(random_model("llama", VOCABULARY, 1, max_position_embeddings=199)) == TOGETHER
     hooked = random_model("llama", VOCABULARY, 1, max_position_embeddings=199)
     hooked.register_forward_hook(lambda *_: None)

@@ -9,7 +9,7 @@ import transformers
 from tests.support.models import ARCHITECTURES, random_model
 from tests.support.tokenizers import tokenizer
 from uag import PromptError, SpeculativeDecoder, UagWarning
-from uag.models.cache import RollbackCache
+from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import (
     cache_name,
     context_window,

@@ -13,7 +13,7 @@ from uag.drafting.lookup_drafts import LookupJudge
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
-from uag.models.cache import ModelCache
+from uag.models.caches.protocol import ModelCache
 from uag.models.compiled import ModelRunner
 from uag.models.properties import is_sharded
 from uag.models.reading import reading_of

@@ -18,8 +18,8 @@ from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel
 from uag.drafting.source import DraftSource, ModelDrafts, NoDrafts
 from uag.errors import OptionError, UagWarning, UnsupportedTokenizerError
 from uag.lookahead.schedules import Schedule
-from uag.models.cache import ModelCache, Way
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.protocol import ModelCache, Way
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
 from uag.models.properties import context_window, device_of, embedding_rows, end_ids, position_limit

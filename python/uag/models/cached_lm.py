@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.models.cache import ModelCache, RollbackCache
+from uag.models.caches.protocol import ModelCache
+from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 

@@ -20,7 +20,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
-from uag.models.cache import TOGETHER, ModelCache, PreallocatedCache
+from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
 from uag.models.model_check import new_cache, way_of
 from uag.models.properties import context_window, text_config
 from uag.models.reading import reading_of

@@ -1,111 +1,20 @@
-"""The check of a model that has never been seen: in which ways it can be read.
+"""How a model can be read: each that was never seen is tried (see `trial`)."""
 
-The truth is what `generate`'s own steps give (`GenerateCache`): the prompt in one pass, then one id
-in each. The ways below are tried in turn, and the first one that gives the same is used. A text of
-another length is read in the middle of each, and wrong ids are rolled back.
-
-| way | drafts are verified |
-|---|---|
-| prompt and candidates together | yes |
-| the prompt by itself, then candidates together | yes |
-| the whole text in each pass | yes |
-| the prompt by itself, then one id a pass | no |
-| as `generate` does | no |
-
-Logits are compared by how they vary along the text, so that constants in them hide nothing; the
-states of all layers are compared as well, since logits may hardly depend on these.
-"""
-
-import re
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import torch
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from uag.errors import UnsupportedModelError
-from uag.models.cache import (
-    AS_GENERATE,
-    ONE_BY_ONE,
-    PROMPT_ALONE,
-    TOGETHER,
-    WHOLE,
+from uag.models.caches.protocol import (
     ModelCache,
-    RollbackCache,
     Way,
-    WholeTextCache,
 )
-from uag.models.cached_lm import CachedLM
-from uag.models.generate_cache import GenerateCache
 from uag.models.properties import (
     attention_of,
     device_of,
-    embedding_rows,
-    position_limit,
-    text_config,
 )
-from uag.models.reading import ModuleWatch, reading_of
-from uag.models.regimes import loses_text
-
-# Ids of the trial's prompt, right candidates after it, and ids after these.
-PROMPT, CANDIDATES, REST = 9, 2, 2
-# Wrong candidates after the right ones, which are rolled back.
-WRONG = 2
-# A length up to this that the configuration names is crossed by the candidates.
-LONGEST = 64
-NAMES_LENGTH = re.compile("window|chunk|max_position|max_target|n_positions|n_ctx|local_attention")
-# Keys of one layer: `[rows, heads, positions, head size]`.
-KEYS_DIM = 4
-# In half precision a mixture of experts may choose other experts: other texts are tried.
-TRIES = 3
-# The largest relative difference that is rounding. In float32 right models differ by 2e-5; in half
-# precision by a tenth, and where experts change by a half.
-TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.25}
-
-
-class Comparison:
-    """Compares logits and states with the true ones, up to what rounding may change.
-
-    >>> true = torch.tensor([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0]])
-    >>> same = Comparison(torch.float32)
-    >>> same.logits(true + 1e-6, true), same.logits(true.flip(0), true)
-    (True, False)
-    """
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        """For a model whose numbers are of type `dtype`."""
-        self._eps = torch.finfo(dtype).eps
-        self._tolerance = TOLERANCES.get(dtype, TOLERANCES[torch.bfloat16])
-
-    def logits(self, got: Tensor, true: Tensor) -> bool:
-        """Whether logits after several ids of a text are the same, `[ids, vocabulary]` each.
-
-        What counts is how they vary along the text: an offset, or a constant for each token, says
-        nothing. Tokens whose constant is so large that rounding it hides the rest are left out.
-        """
-        got, true = (torch.nan_to_num(each.double()) for each in (got, true))
-        spread = true - true.mean(0)
-        size = self._eps * true.abs().amax(0)
-        clear = size <= self._tolerance * spread.square().mean(0).sqrt()
-        got, true, spread = got[:, clear], true[:, clear], spread[:, clear]
-        allowed = self._tolerance * float(spread.square().sum(-1).mean().sqrt())
-        rounding = 16 * self._eps * float(true.square().sum(-1).mean().sqrt())
-        return not true.numel() or float((got - true).square().sum(-1).max().sqrt()) <= max(
-            allowed, rounding
-        )
-
-    def state(self, got: Tensor, true: Tensor) -> bool:
-        """Whether two states of a layer are the same, of any shape."""
-        got, true = (torch.nan_to_num(each.double()) for each in (got, true))
-        return _size(got - true) <= self._tolerance * _size(true)
-
-
-def _size(numbers: Tensor) -> float:
-    return float(numbers.square().sum().sqrt())
-
+from uag.models.reading import reading_of
+from uag.models.trial import Trial, is_of_transformers, make_cache
 
 _ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
 # The ways, and the attributes of modules that hold a state, of models that are made alike.
@@ -130,8 +39,8 @@ def way_of(model: PreTrainedModel) -> Way:
 def _way_of_kind(model: PreTrainedModel) -> Way:
     """The way of models that are made as this one is."""
     modules: list[tuple[str, Any]] = list(cast("Any", model).named_modules())
-    if not all(_is_known(module) for _, module in modules):
-        return _Trial(model).way()
+    if not all(is_of_transformers(module) for _, module in modules):
+        return Trial(model).way()
     settings: dict[str, Any] = cast("Any", model).config.to_dict()
     settings.pop("_name_or_path", None)
     parts = [str(cast("object", module).__class__) for _, module in modules]
@@ -143,7 +52,7 @@ def _way_of_kind(model: PreTrainedModel) -> Way:
         reading.places = [(model.get_submodule(name), attribute) for name, attribute in places]
         reading.initial = [None for _ in places] or None
         return way
-    way = _Trial(model).way()
+    way = Trial(model).way()
     names = {module: name for name, module in modules}
     _alike[kind] = way, [(names[module], attribute) for module, attribute in reading.places]
     return way
@@ -155,261 +64,4 @@ def new_cache(model: PreTrainedModel) -> ModelCache:
     >>> type(new_cache(target)).__name__
     'RollbackCache'
     """
-    return _cache(model, way_of(model))
-
-
-def _cache(model: PreTrainedModel, way: Way) -> ModelCache:
-    if way.as_generate:
-        return GenerateCache(model)
-    return WholeTextCache(model) if way.whole else RollbackCache(model, way)
-
-
-class _Trial:
-    """The trial of one model."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
-        self._name = type(model).__name__
-        self._same = Comparison(model.dtype)
-        self._tries = TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
-        self._prompt = _prompt_length(model)
-        self._truths: dict[int, tuple[Tensor, GenerateCache]] = {}
-
-    @torch.no_grad()
-    def way(self) -> Way:
-        """The first way that gives the truth."""
-        self._prepare()
-        if not (reason := self._fault(TOGETHER)):
-            return TOGETHER
-        for way in (PROMPT_ALONE, WHOLE):
-            if not self._fault(way):
-                return way
-        if not self._fault(ONE_BY_ONE):
-            return replace(ONE_BY_ONE, reason=reason)
-        if fault := self._fault(AS_GENERATE):
-            raise UnsupportedModelError(
-                f"{self._name} {fault}, also as generate reads it: it keeps something of a text "
-                "where another text changes it; use model.generate"
-            )
-        return replace(AS_GENERATE, reason=reason)
-
-    def _prepare(self) -> None:
-        """Find out what `generate` gives, and where the modules keep a state of the text."""
-        # Some have no positions beyond a length that was to be crossed.
-        fault: Exception | None = None
-        for prompt in (self._prompt, PROMPT):
-            self._prompt = prompt
-            try:
-                self._find_places()
-                self._truth(0)
-            except Exception as error:  # noqa: BLE001 - a model's code may raise anything
-                fault = error
-            else:
-                return
-        raise UnsupportedModelError(
-            f"{self._name} cannot generate from ids alone ({fault and _said(fault)}); "
-            "use a decoder-only model for text"
-        ) from fault
-
-    def _fault(self, way: Way) -> str:
-        """What is wrong in all tries if the model is read in this way; empty if nothing is."""
-        fault = ""
-        if way.together and loses_text(self._model):
-            return "reads only the last id again where its text outgrows the original length"
-        for number in range(self._tries):
-            try:
-                fault = self._fault_of(way, number)
-            except Exception as error:  # noqa: BLE001 - a model's code may raise anything
-                return f"cannot be read in this way: {_said(error)}"
-            if not fault:
-                return ""
-        return fault
-
-    def _fault_of(self, way: Way, number: int) -> str:
-        true, generated = self._truth(number)
-        rows, cache = self._read(way, number, disturbed=True)
-        if not self._same.logits(rows, true):
-            return _UNLIKE if way.together else "gives other logits than its generate"
-        if not all(self._same.state(got, want) for got, want in _common_states(cache, generated)):
-            return "keeps other states than its generate"
-        if way.whole:
-            return self._looks_ahead(number, generated)
-        if way.together and isinstance(cache, RollbackCache) and cache.recurrent:
-            return self._forgets(number)
-        if way.together and (length := self._jump(number)):
-            return f"reads ids otherwise where a pass crosses length {length}"
-        return ""
-
-    def _looks_ahead(self, number: int, generated: GenerateCache) -> str:
-        """Whether what the model makes of an id depends on how many ids follow (Reformer)."""
-        if not generated.reads_whole:
-            return "does not read its whole text in each pass"
-        text = torch.tensor(self._ids(number, LONGEST), device=device_of(self._model))
-        ends = range(3, LONGEST, 7)
-        whole = WholeTextCache(self._model).forward(text, LONGEST)
-        alone = [WholeTextCache(self._model).forward(text[:end], 1) for end in ends]
-        rows = whole[[end - 1 for end in ends]]
-        return "" if self._same.logits(torch.cat(alone), rows) else _UNLIKE
-
-    def _truth(self, number: int) -> tuple[Tensor, GenerateCache]:
-        """The logits after the prompt and after each id after it, and what `generate` keeps."""
-        if number not in self._truths:
-            rows, cache = self._read(AS_GENERATE, number, disturbed=False)
-            self._truths[number] = rows, cast("GenerateCache", cache)
-        return self._truths[number]
-
-    def _read(self, way: Way, number: int, *, disturbed: bool) -> tuple[Tensor, ModelCache]:
-        """Read text `number`; the logits after the prompt and after each id after it.
-
-        `disturbed`: whether another text is read in the middle of it.
-        """
-        model, text = self._model, self._ids(number)
-        end = self._prompt + CANDIDATES
-        lm = CachedLM(model, cache=_cache(model, way))
-        lm.append(text[: self._prompt])
-        if way.together:
-            wrong = self._ids(number + TRIES)[:WRONG]
-            lm.append([*text[self._prompt : end], *wrong])
-            rows = [lm.logits(CANDIDATES + 1 + WRONG)[: CANDIDATES + 1].clone()]
-        else:
-            rows = [lm.logits(1).clone()]
-            for id in text[self._prompt : end]:
-                lm.append([id])
-                rows.append(lm.logits(1).clone())
-        if disturbed:
-            other = CachedLM(model, cache=_cache(model, way))
-            other.append(self._ids(number + 2 * TRIES)[: self._prompt - 2])
-            other.logits(1)
-        lm.apply(end, text[end:])
-        if way.together:
-            rows.append(lm.logits(REST).clone())
-        else:
-            lm.roll_back(end)
-            for id in text[end:]:
-                lm.append([id])
-                rows.append(lm.logits(1).clone())
-        return torch.cat(rows), lm.cache
-
-    def _forgets(self, number: int) -> str:
-        """Whether a pass over several ids begins from an empty state, in silence.
-
-        The states before it are made NaN: if it reads them, its logits are NaN. So this does not
-        depend on how much the weights make of a state.
-        """
-        text = torch.tensor(self._ids(number), device=device_of(self._model))
-        for kind in ("recurrent_states", "conv_states"):
-            cache = RollbackCache(self._model)
-            cache.forward(text[: self._prompt], 1)
-            rest = text[self._prompt :]
-            if cache.spoil(kind) and not cache.forward(rest, len(rest))[0].isnan().any():
-                return "begins a pass over several ids from an empty state"
-        return ""
-
-    def _jump(self, number: int) -> int | None:
-        """A length that the configuration names, at which the model begins to read otherwise.
-
-        For classes from outside transformers, which may compute positions by any rule. No text of
-        that length is read: the positions alone say.
-        """
-        model, reading = self._model, reading_of(self._model)
-        own = all(_is_known(module) for module in cast("Any", model).modules())
-        if own or not reading.takes_positions or position_limit(model) is not None:
-            return None
-        device = device_of(model)
-        ids = torch.tensor([self._ids(number)[:9]], device=device)
-        for length in {each for each in named_lengths(model) if each > LONGEST}:
-            places = torch.arange(length - 6, length + 3, device=device)[None]
-            rows: list[Tensor] = []
-            for cut in ([3, 6], [3, 3, 3]):
-                past = DynamicCache(config=text_config(model))
-                for piece, at in zip(
-                    torch.split(ids, cut, 1), torch.split(places, cut, 1), strict=True
-                ):
-                    inputs = reading.inputs(piece, positions=at, logits=None)
-                    output = cast("Any", model)(**inputs, **{reading.cache_name: past})
-                    rows.append(output.logits[0])
-            _, crosses, _, before, after = rows
-            if not self._same.logits(torch.cat([before, after]), crosses):
-                return length
-        return None
-
-    def _find_places(self) -> None:
-        """Find where the modules keep a state of the text, if they do."""
-        watch = ModuleWatch(self._model)
-        device = device_of(self._model)
-        for number in (2 * TRIES, 0):
-            ids = torch.tensor(self._ids(number)[: self._prompt], device=device)
-            GenerateCache(self._model).forward(ids, 1)
-            if number:
-                watch.mark()
-        places, initial = watch.found()
-        if places:
-            reading = reading_of(self._model)
-            reading.places, reading.initial = places, initial
-
-    def _ids(self, number: int, length: int | None = None) -> list[int]:
-        """Text `number` of the trial: ids without a meaning of their own."""
-        rows = embedding_rows(self._model)
-        special = set(_numbers(cast("Any", self._model).config.to_dict(), "token"))
-        usual = [id for id in range(rows // 8, max(rows // 2, rows // 8 + 1)) if id not in special]
-        length = length or self._prompt + CANDIDATES + REST
-        # Steps by the golden ratio: no two ids of a text are the same while there are others.
-        at = ((0.618034 * (place + 31 * number)) % 1 for place in range(length))
-        return [usual[int(each * len(usual))] for each in at]
-
-
-_UNLIKE = "gives other logits in one pass over several ids than in one pass for each"
-
-
-def _prompt_length(model: PreTrainedModel) -> int:
-    """How many ids the trial's prompt has: the candidates after it cross what can be crossed."""
-    lengths = [length for length in named_lengths(model) if length <= LONGEST]
-    prompt = max([PROMPT, *(length - 1 for length in lengths)])
-    if limit := position_limit(model):
-        prompt = min(prompt, limit - CANDIDATES - WRONG - REST)
-    return max(prompt, 3)
-
-
-def named_lengths(model: PreTrainedModel) -> set[int]:
-    """Lengths that the model's configuration names."""
-    return set(_numbers(cast("Any", text_config(model)).to_dict(), NAMES_LENGTH.pattern))
-
-
-def _numbers(settings: dict[str, Any], name: str) -> Iterator[int]:
-    """All whole numbers above 1 whose name has the pattern, also in parts of the settings."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _numbers(cast("dict[str, Any]", value), name)
-        elif type(value) is int and value > 1 and re.search(name, str(key)):
-            yield value
-
-
-def _is_known(module: Any) -> bool:
-    own = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
-    return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
-
-
-def _common_states(cache: ModelCache, generated: GenerateCache) -> Iterator[tuple[Tensor, Tensor]]:
-    """States that two caches of the same text both have, position by position."""
-    layers = cache.layers if isinstance(cache, RollbackCache) else ()
-    for one, other in zip(layers, generated.layers, strict=False):
-        for name in ("keys", "values"):
-            got, true = getattr(one, name, None), getattr(other, name, None)
-            if (
-                isinstance(got, Tensor)
-                and isinstance(true, Tensor)
-                and got.dim() == true.dim() == KEYS_DIM
-            ):
-                count = min(got.shape[-2], true.shape[-2])
-                yield got[..., -count:, :], true[..., -count:, :]
-        for name in ("conv_states", "recurrent_states"):
-            states = cast("dict[int, Any]", getattr(one, name, {}))
-            for index, got in states.items():
-                true = getattr(other, name, {}).get(index)
-                if isinstance(got, Tensor) and isinstance(true, Tensor):
-                    count = min(got.shape[-1], true.shape[-1])
-                    yield got[..., -count:], true[..., -count:]
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    return make_cache(model, way_of(model))

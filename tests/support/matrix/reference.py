@@ -12,7 +12,7 @@ from tests.support.matrix.cases import Case
 from tests.support.matrix.models import Pair
 from tests.support.noise import top_p_edge
 from uag import SpeculativeDecoder
-from uag.models.cache import PreallocatedCache
+from uag.models.caches.protocol import PreallocatedCache
 from uag.requests.options import plan_generation
 from uag.sampling.coupled import sequence_key
 from uag.sampling.noise import gumbel, step_keys

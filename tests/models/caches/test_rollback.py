@@ -7,7 +7,7 @@ import torch
 
 from tests.support.models import ARCHITECTURES, at_once, random_model
 from tests.support.tokenizers import tokenizer
-from uag.models.cache import RollbackCache
+from uag.models.caches.rollback import RollbackCache
 
 VOCABULARY = tokenizer("qwen2")
 

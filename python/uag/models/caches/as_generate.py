@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, GenerationConfig, PreTrainedModel
 
-from uag.models.cache import AS_GENERATE
+from uag.models.caches.protocol import AS_GENERATE
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 

@@ -1,0 +1,95 @@
+"""What a KV cache of one text can do, and the ways in which a model can be read with one."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a model can be read: found by its check.
+
+    Attributes:
+        prompt_alone: whether the prompt needs a pass of its own.
+        together: whether one pass over several ids gives what one pass for each gives.
+        whole: whether each pass reads the whole text, as the model keeps nothing of it (GPT-1).
+        as_generate: whether only the steps of `generate` itself will do.
+        reason: what fails if ids are read together; empty if nothing does.
+    """
+
+    prompt_alone: bool = False
+    together: bool = True
+    whole: bool = False
+    as_generate: bool = False
+    reason: str = ""
+
+
+TOGETHER = Way()
+PROMPT_ALONE = Way(prompt_alone=True)
+WHOLE = Way(whole=True)
+ONE_BY_ONE = Way(prompt_alone=True, together=False)
+AS_GENERATE = Way(prompt_alone=True, together=False, as_generate=True)
+
+
+class ModelCache(Protocol):
+    """The KV cache of one model for one generation; its last ids can be rolled back.
+
+    Attributes:
+        length: number of ids that the cache holds.
+        width: number of ids in the last forward pass, padding included.
+        way: how passes may read ids.
+    """
+
+    length: int
+    width: int
+    way: Way
+
+    def clear(self) -> None:
+        """Remove every id."""
+        ...
+
+    def roll_back(self, length: int) -> None:
+        """Roll back to at most `length` ids. It may be fewer: `self.length` says how many."""
+        ...
+
+    def should_read_first(self, count: int) -> bool:
+        """Whether to read `count` certain ids in a pass of their own, before `checkpoint`."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Call this before a pass over ids that may be rolled back."""
+        ...
+
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
+        """Run a forward pass over `ids` and add them to the cache.
+
+        `[ids]` -> `[positions, vocabulary]`: the logits at the last `positions` of them.
+        """
+        ...
+
+
+class PreallocatedCache(ModelCache):
+    """A `ModelCache` in a preallocated buffer: rolling back only lowers `length`."""
+
+    way = TOGETHER
+
+    def __init__(self) -> None:
+        """An empty cache."""
+        self.length = self.width = 0
+
+    def clear(self) -> None:
+        """Remove every id."""
+        self.length = 0
+
+    def roll_back(self, length: int) -> None:
+        """Roll back to at most `length` ids."""
+        self.length = min(self.length, length)
+
+    def should_read_first(self, count: int) -> bool:
+        """Return `False`: this cache makes no copies."""
+        del count
+        return False
+
+    def checkpoint(self) -> None:
+        """Do nothing: rolling back needs no copy."""

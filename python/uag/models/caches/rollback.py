@@ -1,0 +1,168 @@
+"""A KV cache that can be rolled back, of any length.
+
+What cannot be cropped (see `layers`, and RecurrentGemma's states in its modules) is copied now and
+then: a copy is restored, and the cache's owner reads the ids after it again.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
+
+from uag.models.caches.layers import (
+    BufferedLayer,
+    can_crop,
+    check_layers,
+    copy_state,
+    crop_layer,
+    restore_state,
+)
+from uag.models.caches.protocol import TOGETHER, Way
+from uag.models.properties import device_of, text_config
+from uag.models.reading import ModuleState, reading_of
+
+# Copies of recurrent states: one for each of the last rounds, as an assistant's last ids change.
+CHECKPOINTS = 3
+# Replaying this many ids together with the next ones costs less than a forward pass of their own.
+REPLAY_LIMIT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A copy of the states that cannot be cropped, as they were after `length` ids.
+
+    `layers` has the attributes of each recurrent layer; `modules` what the model's modules hold.
+    """
+
+    length: int
+    layers: list[dict[str, Any]]
+    modules: ModuleState | None
+
+
+class RollbackCache:
+    """A `ModelCache` that grows as needed, for every kind of layer that can be rolled back.
+
+    >>> cache = RollbackCache(target)
+    >>> cache.forward(torch.tensor([5, 6, 7]), positions=1).shape[0], cache.length
+    (1, 3)
+    >>> cache.roll_back(2)
+    >>> cache.length
+    2
+    """
+
+    def __init__(self, model: PreTrainedModel, way: Way = TOGETHER) -> None:
+        """An empty cache; `way`: how the model can be read.
+
+        Raises:
+            UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
+        """
+        self.way = way
+        self._model = model
+        self._reading = reading_of(model)
+        self._device = device_of(model)
+        self._recurrent: list[LinearAttentionCacheLayerMixin] = []
+        self.width = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove every id."""
+        self.length = 0
+        self._modules = self._reading.initial
+        self.past = DynamicCache(config=text_config(self._model))
+        self.layers = cast("list[CacheLayerMixin]", self.past.layers)
+        check_layers(self._model, self.layers)
+        for index, layer in enumerate(self.layers):
+            if type(layer) is DynamicLayer:
+                self.layers[index] = BufferedLayer()
+        self._recurrent = [
+            layer for layer in self.layers if isinstance(layer, LinearAttentionCacheLayerMixin)
+        ]
+        self._only_buffers = all(type(layer) is BufferedLayer for layer in self.layers)
+        self._copies: deque[_State] = deque(maxlen=CHECKPOINTS)
+        for layer in self.layers:
+            if isinstance(layer, DynamicSlidingWindowLayer) and not isinstance(
+                layer, LinearAttentionCacheLayerMixin
+            ):
+                layer.activate_past_recording()
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether some of the model's state cannot be cropped."""
+        return bool(self._recurrent or self._reading.places)
+
+    def should_read_first(self, count: int) -> bool:
+        """Whether to read `count` certain ids in a pass of their own, and copy the state after it.
+
+        Otherwise they are read together with the ids after them, and replayed after a roll back.
+        """
+        return self.recurrent and (count > REPLAY_LIMIT or (count > 0 and self.length == 0))
+
+    def checkpoint(self) -> None:
+        """Copy the states that cannot be cropped; call this before a pass that may be undone."""
+        if (
+            self.recurrent
+            and self.length
+            and not (self._copies and self._copies[-1].length == self.length)
+        ):
+            self._copies.append(
+                _State(self.length, [copy_state(layer) for layer in self._recurrent], self._modules)
+            )
+
+    def spoil(self, kind: str) -> bool:
+        """Make the "recurrent_states" or "conv_states" NaN; whether there are any.
+
+        With the recurrent states go those in the model's modules.
+        """
+        states = [
+            state
+            for layer in self._recurrent
+            for state in getattr(layer, kind).values()
+            if state is not None
+        ]
+        if kind == "recurrent_states":
+            states += [state for state in self._modules or () if state is not None]
+        for state in states:
+            state.fill_(torch.nan)
+        return bool(states)
+
+    @torch.no_grad()
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
+        """Run a forward pass; see `ModelCache.forward`."""
+        end = self.length + len(ids)
+        places = torch.arange(self.length, end, device=self._device)
+        inputs = self._reading.inputs(ids[None], positions=places[None], logits=positions)
+        with self._reading.turn(self._modules):
+            output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
+            self._modules = self._reading.take()
+        self.length = end
+        self.width = len(ids)
+        return output.logits[0, -positions:]
+
+    def roll_back(self, length: int) -> None:
+        """Roll back to the newest state of at most `length` ids; `self.length` says which it is."""
+        if length > self.length or (length == self.length and self._only_buffers):
+            return
+        if self.recurrent and length < self.length:
+            while self._copies and self._copies[-1].length > length:
+                self._copies.pop()
+            if not self._copies:
+                self.clear()
+                return
+            length, self._modules = self._copies[-1].length, self._copies[-1].modules
+            for layer, state in zip(self._recurrent, self._copies[-1].layers, strict=True):
+                restore_state(layer, state)
+        if not all(can_crop(layer, length) for layer in self.layers):
+            self.clear()
+            return
+        for layer in self.layers:
+            crop_layer(layer, self.length - length)
+        self.length = length
