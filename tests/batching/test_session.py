@@ -1,5 +1,6 @@
 """Texts that are decoded together are those that each prompt gives alone."""
 
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel, StoppingCriteria
 from tests.support.models import plain_ids, random_model, with_story
 from tests.support.pairs import CASES
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import OptionError, SpeculativeDecoder
+from uag import OptionError, SpeculativeDecoder, UagWarning, errors
 from uag.batching.batch_cache import PIECE, reads_rows
 from uag.batching.session import Session
 from uag.clock import now
@@ -185,3 +186,21 @@ def test_how_models_run_is_worked_out_once_a_call(monkeypatch: pytest.MonkeyPatc
     out = decoder.generate(PROMPT, max_new_tokens=24)
     assert out.stats.rounds > 3 and len(asked) == 1
     assert out.stats.engines == {"target": "eager", "assistant": "eager"}
+
+
+def test_a_call_whose_texts_cannot_share_passes_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(errors, "_warned", set[str]())
+    vocabulary = tokenizer("gpt2")
+    decoder = SpeculativeDecoder(random_model("lfm2", vocabulary), vocabulary)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        decoder.generate("One day", max_new_tokens=2)
+        for _ in range(2):
+            decoder.generate(["One day", "Once"], max_new_tokens=2)
+    (said_once,) = [str(each.message) for each in said if each.category is UagWarning]
+    assert said_once == (
+        "Lfm2ForCausalLM keeps a LinearAttentionLayer, which has one text only: the texts of a "
+        "call are decoded one after the other"
+    )

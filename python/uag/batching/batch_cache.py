@@ -262,31 +262,41 @@ class RowCache(PreallocatedCache):
         return wait_for_pass(PassRequest(self, ids, positions))
 
 
-_in_rows: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+_faults: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 def reads_rows(model: PreTrainedModel) -> bool:
     """Whether a model gives the same logits in a batch as alone; tried once for each model."""
-    if (known := _in_rows.get(model)) is None:
+    return not rows_fault(model)
+
+
+def rows_fault(model: PreTrainedModel) -> str:
+    """Why a model cannot read several texts in one pass; empty if it can."""
+    if (known := _faults.get(model)) is None:
         try:
-            known = _may_read_rows(model) and _try_rows(model)
-        except Exception:  # noqa: BLE001 - a model's code may raise anything
-            return False  # not remembered: after a lack of memory the next try may succeed
-        _in_rows[model] = known
+            known = _obstacle(model) or _fault_in_rows(model)
+        except Exception as error:  # noqa: BLE001 - a model's code may raise anything
+            # Not remembered: after a lack of memory the next try may succeed.
+            return f"fails in a batch ({type(error).__name__})"
+        _faults[model] = known
     return known
 
 
-def _may_read_rows(model: PreTrainedModel) -> bool:
-    attention = attention_of(model) in ("sdpa", "eager")
-    layers = DynamicCache(config=text_config(model)).layers
-    known = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+def _obstacle(model: PreTrainedModel) -> str:
+    """What of a model has no place in the rows of a batch; empty if everything has."""
+    for layer in DynamicCache(config=text_config(model)).layers:
+        if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+            return f"keeps a {type(layer).__name__}, which has one text only"
+    if attention_of(model) not in ("sdpa", "eager"):
+        return f"has {attention_of(model)} attention, which takes no mask for each text"
     reading = reading_of(model)
-    in_cache = way_of(model) == TOGETHER and not reading.places
-    return attention and known and in_cache and reading.takes_positions
+    if way_of(model) != TOGETHER or reading.places or not reading.takes_positions:
+        return "can be read one text at a time only"
+    return ""
 
 
 @torch.no_grad()
-def _try_rows(model: PreTrainedModel) -> bool:
+def _fault_in_rows(model: PreTrainedModel) -> str:
     """Read two texts of different lengths in a batch, with a rollback of one id, and each alone."""
     ids = torch.arange(1, 17, device=model.device) % embedding_rows(model)
     texts = ids[:9], ids[9:]
@@ -305,10 +315,8 @@ def _try_rows(model: PreTrainedModel) -> bool:
     of_first, of_second = zip(*passes, strict=True)
     read = torch.cat(of_first), torch.cat([of_second[0], of_second[2]])
     same = Comparison(model.dtype)
-    return all(
-        same.logits(got, new_cache(model).forward(text, len(text)))
-        for text, got in zip(texts, read, strict=True)
-    )
+    alone = (new_cache(model).forward(text, len(text)) for text in texts)
+    return "" if all(map(same.logits, read, alone)) else "gives other logits in a batch than alone"
 
 
 def _slots_of_trial(model: PreTrainedModel) -> int:

@@ -5,11 +5,12 @@ from functools import partial
 
 from transformers import PreTrainedModel
 
-from uag.batching.batch_cache import Batch, RowCache, reads_rows
+from uag.batching.batch_cache import Batch, RowCache, reads_rows, rows_fault
 from uag.batching.scheduler import run_together
 from uag.decoding.output import Output, TextStream
 from uag.drafting.fallback import FaultPolicy
 from uag.drafting.lookup_drafts import LookupJudge
+from uag.errors import warn_once
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
@@ -103,9 +104,16 @@ class Session:
 
 
 def _share_passes(model: PreTrainedModel, longest: int) -> bool:
-    """Whether texts of up to `longest` ids may be read in the same passes.
+    """Whether texts of up to `longest` ids may be read in the same passes; warns if not.
 
     Where the longest text of a pass decides what all get, all must stay in the same regime.
     """
+    fault = rows_fault(model)
     regimes = reading_of(model).regimes
-    return regimes.of(longest) == regimes.of(0) and reads_rows(model)
+    if not fault and regimes.of(longest) != regimes.of(0):
+        fault = f"reads texts of more than {regimes.room(0)} ids otherwise than shorter ones"
+    if fault:
+        warn_once(
+            f"{type(model).__name__} {fault}: the texts of a call are decoded one after the other"
+        )
+    return not fault

@@ -21,8 +21,9 @@ from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
 from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
+from uag.models.comparison import Comparison
 from uag.models.model_check import new_cache, way_of
-from uag.models.properties import context_window, text_config
+from uag.models.properties import context_window, embedding_rows, text_config
 from uag.models.reading import reading_of
 from uag.models.regimes import regimes_of
 from uag.values import shown
@@ -149,6 +150,8 @@ class ModelRunner:
         self._free: list[Buffers] = []
         self._shapes: set[tuple[int, int]] = set()
         self._graphs = model.device.type == "cuda" and backend in ("inductor", "cudagraphs")
+        if not self.reason and not self._reads_blocks():
+            self._give_up("it gives other logits in a block with padding")
         if not self.reason:
             settings = {"mode": "reduce-overhead"} if backend == "inductor" and self._graphs else {}
 
@@ -214,6 +217,28 @@ class ModelRunner:
         inputs = self._reading.inputs(ids[None], positions=places, logits=logits)
         return inputs | {self._reading.cache_name: buffers.past}
 
+    def _give_up(self, reason: str) -> None:
+        """Run the model eagerly from now on, and say why."""
+        self.reason = reason
+        warnings.warn(
+            f"{type(self.model).__name__} cannot be compiled and runs eagerly: {reason}",
+            UagWarning,
+            stacklevel=3,
+        )
+
+    @torch.no_grad()
+    def _reads_blocks(self) -> bool:
+        """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
+        text = torch.arange(1, 13, device=self.model.device) % embedding_rows(self.model)
+        buffers = Buffers(len(DynamicCache(config=text_config(self.model)).layers), text.device)
+        rows: list[Tensor] = []
+        for ids in (text[:8], text[8:]):
+            inputs = self._inputs(pad(ids, (0, 8 - len(ids))), buffers, len(ids))
+            rows.append(cast("Any", self.model)(**inputs).logits[0, : len(ids)])
+            buffers.place.add_(len(ids))
+        true = new_cache(self.model).forward(text, len(text))
+        return Comparison(self.model.dtype).logits(torch.cat(rows), true)
+
     def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
         start = perf_counter()
@@ -224,12 +249,7 @@ class ModelRunner:
         except RuntimeError as error:
             # The first line of the message names the backend, the second gives its error.
             cause = " ".join(str(error).split("\n")[:2]).strip()
-            self.reason = f"{type(error).__name__}: {cause}"
-            warnings.warn(
-                f"{type(self.model).__name__} cannot be compiled and runs eagerly: {self.reason}",
-                UagWarning,
-                stacklevel=2,
-            )
+            self._give_up(f"{type(error).__name__}: {cause}")
             logits = cast("Tensor", cast("Any", self.model)(**inputs).logits)
         self._shapes.add(shape)
         self.seconds += perf_counter() - start
