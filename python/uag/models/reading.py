@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from uag.models.properties import cache_name, keeps_logits, parameters_of
+from uag.models.properties import cache_name, device_of, keeps_logits, parameters_of
 from uag.models.regimes import FreshRope, regimes_of
 
 ModuleState = list[Any]
@@ -45,7 +45,9 @@ class Reading:
         self.regimes = regimes_of(model)
         self.places: Sequence[Place] = ()
         self.initial: ModuleState | None = None
-        self.takes_positions = "position_ids" in parameters
+        first = _first_position(model) if "position_ids" in parameters else None
+        self.takes_positions = first is not None
+        self._first = first or 0
         self._keeps_logits = keeps_logits(model)
         self._rope = FreshRope(model)
         self._lock = RLock()
@@ -62,7 +64,7 @@ class Reading:
         # `generate` gives positions from 0 to every model that takes them, and some would count
         # otherwise by themselves: from 2 (RoBERTa), or from 0 in each pass (Bamba).
         if self.takes_positions:
-            inputs["position_ids"] = positions
+            inputs["position_ids"] = positions + self._first if self._first else positions
         if self._keeps_logits and logits is not None:
             inputs["logits_to_keep"] = logits
         return inputs
@@ -89,6 +91,22 @@ class Reading:
         """Make the modules hold a copy of `state`."""
         for (module, name), value in zip(self.places, state, strict=True):
             setattr(module, name, _copied(value))
+
+
+def _first_position(model: PreTrainedModel) -> int | None:
+    """What the model's own preparation makes of position 0; `None` if it gives no positions.
+
+    PaliGemma's counts from 1; Kosmos leaves positions to the model.
+    """
+    ids = torch.zeros((1, 1), dtype=torch.long, device=device_of(model))
+    try:
+        inputs = cast("Any", model).prepare_inputs_for_generation(
+            ids, position_ids=ids, use_cache=True, is_first_iteration=True
+        )
+    except Exception:  # noqa: BLE001 - it may want more: the check tells what comes of it
+        return 0
+    positions = inputs.get("position_ids")
+    return None if positions is None else int(positions.flatten()[0])
 
 
 _readings: WeakKeyDictionary[PreTrainedModel, Reading] = WeakKeyDictionary()

@@ -22,8 +22,13 @@ from uag.errors import LogitsError, UagError, UagWarning, _warned
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 0.7, "top_k": 0, "seed": 5}
 
-# Not about what is checked: all models are about as small, and some texts outgrow a window.
-SIZE, WINDOW = "an assistant larger than its target", "longer than the target's window"
+# Not about the texts: all models are about as small, some texts outgrow a window, and some models
+# cannot share passes.
+BESIDE = (
+    "an assistant larger than its target",
+    "longer than the target's window",
+    "the texts of a call are decoded one after the other",
+)
 
 
 class Nearly:
@@ -190,7 +195,7 @@ def _compared(
 def _warnings(caught: list[Any], outs: list[Output]) -> list[str]:
     """What was switched off, and what ended an assistant, as one message."""
     told = [str(each.message) for each in caught if issubclass(each.category, UagWarning)]
-    told = [each for each in told if SIZE not in each and WINDOW not in each]
+    told = [each for each in told if not any(words in each for words in BESIDE)]
     told = told or [out.stats.assistant_error for out in outs if out.stats.assistant_error]
     return ["; ".join(dict.fromkeys(told))] if told else []
 
