@@ -99,6 +99,25 @@ class ClampsSteps(Broken):
         return output
 
 
+class AddsInGenerate(Broken):
+    """Its `generate` adds what its forward alone does not (PEFT's prompt tuning does)."""
+
+    inside = False
+
+    def generate(self, *args: Any, **named: Any) -> Any:
+        self.inside = True
+        try:
+            return super().generate(*args, **named)
+        finally:
+            self.inside = False
+
+    def forward(self, input_ids: Tensor, position_ids: Any = None, **named: Any) -> Any:
+        output = super().forward(input_ids, position_ids, **named)
+        if self.inside:
+            output.logits = output.logits.roll(1, -1)
+        return output
+
+
 class SeesOtherRows(Broken):
     """Adds to the logits of a row what another row of its pass has."""
 
@@ -163,6 +182,11 @@ def test_a_rope_that_jumps_is_found_without_reading_that_far() -> None:
 def test_a_state_that_cannot_be_kept_apart_is_refused() -> None:
     with pytest.raises(UagError, match="KeepsState"):
         SpeculativeDecoder(made(KeepsState), VOCABULARY)
+
+
+def test_a_generate_that_adds_something_is_refused() -> None:
+    with pytest.raises(UagError, match="AddsInGenerate .* its generate adds something"):
+        SpeculativeDecoder(made(AddsInGenerate), VOCABULARY)
 
 
 def test_rows_that_see_each_other_are_read_one_after_the_other() -> None:

@@ -123,6 +123,7 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
+    _check_adapters(model, role)
     check_eval(model, role)
 
 
@@ -162,6 +163,20 @@ def _effect_of_training(module: torch.nn.Module) -> str:
     ):
         return "adds noise (dropout)"
     return ""
+
+
+def _check_adapters(model: PreTrainedModel, role: str) -> None:
+    """Refuse adapters of PEFT that change what is read, and not only the weights."""
+    adapters: object = getattr(model, "peft_config", None)
+    for name, settings in cast("dict[str, Any]", adapters or {}).items():
+        activated = bool(getattr(settings, "alora_invocation_tokens", None))
+        if activated or getattr(settings, "is_prompt_learning", False):
+            what = "is switched on by ids of the text" if activated else "puts ids before the text"
+            kind = "aLoRA" if activated else type(settings).__name__.removesuffix("Config")
+            raise UnsupportedModelError(
+                f"the {role}'s adapter {name!r} ({kind}) {what}, which only PEFT's own generate "
+                "does; use an adapter that changes weights, such as LoRA, or model.generate"
+            )
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:

@@ -1,6 +1,6 @@
 """The check of a model that has never been seen: in which ways it can be read.
 
-The truth is what `generate`'s own steps give (`GenerateCache`): the prompt in one pass, then one id
+The truth is what `generate` computes when its choice is forced: the prompt in one pass, then one id
 in each. The ways below are tried in turn, and the first one that gives the same is used. A text of
 another length is read in the middle of each, and wrong ids are rolled back.
 
@@ -23,11 +23,17 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import (
+    Cache,
+    DynamicCache,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+)
 
 from uag.errors import UnsupportedModelError
 from uag.models.cached_lm import CachedLM
-from uag.models.caches.as_generate import GenerateCache
+from uag.models.caches.as_generate import GenerateCache, neutral_options
 from uag.models.caches.protocol import (
     AS_GENERATE,
     ONE_BY_ONE,
@@ -69,6 +75,21 @@ def make_cache(model: PreTrainedModel, way: Way) -> ModelCache:
     return WholeTextCache(model) if way.whole else RollbackCache(model, way)
 
 
+class _Forces(LogitsProcessor):
+    """Has `generate` choose given ids, one after the other, and then any."""
+
+    def __init__(self, start: int, ids: list[int]) -> None:
+        self._start, self._ids = start, ids
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        step = input_ids.shape[1] - self._start
+        if step == len(self._ids):
+            return torch.nan_to_num(scores)
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, self._ids[step]] = 0
+        return forced
+
+
 class Trial:
     """The trial of one model."""
 
@@ -78,7 +99,7 @@ class Trial:
         self._same = Comparison(model.dtype)
         self._tries = TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
         self._prompt = _prompt_length(model)
-        self._truths: dict[int, tuple[Tensor, GenerateCache]] = {}
+        self._truths: dict[int, tuple[Tensor, Any]] = {}
 
     @torch.no_grad()
     def way(self) -> Way:
@@ -93,8 +114,9 @@ class Trial:
             return replace(ONE_BY_ONE, reason=reason)
         if fault := self._fault(AS_GENERATE):
             raise UnsupportedModelError(
-                f"{self._name} {fault}, also as generate reads it: it keeps something of a text "
-                "where another text changes it; use model.generate"
+                f"{self._name} {fault} in every way that a decoder can read it: it may keep "
+                "something of a text where another text changes it, or its generate adds "
+                "something to a text; use model.generate"
             )
         return replace(AS_GENERATE, reason=reason)
 
@@ -131,24 +153,24 @@ class Trial:
         return fault
 
     def _fault_of(self, way: Way, number: int) -> str:
-        true, generated = self._truth(number)
+        true, past = self._truth(number)
         rows, cache = self._read(way, number, disturbed=True)
         if not self._same.logits(rows, true):
             return _UNLIKE if way.together else "gives other logits than its generate"
-        if not all(self._same.state(got, want) for got, want in _common_states(cache, generated)):
+        if not all(self._same.state(got, want) for got, want in _common_states(cache, past)):
             return "keeps other states than its generate"
         if way.whole:
-            return self._looks_ahead(number, generated)
+            return self._looks_ahead(number, past)
         if way.together and isinstance(cache, RollbackCache) and cache.recurrent:
             return self._forgets(number)
         if way.together and (length := self._jump(number)):
             return f"reads ids otherwise where a pass crosses length {length}"
         return ""
 
-    def _looks_ahead(self, number: int, generated: GenerateCache) -> str:
+    def _looks_ahead(self, number: int, past: Any) -> str:
         """Whether what the model makes of an id depends on how many ids follow (Reformer)."""
-        if not generated.reads_whole:
-            return "does not read its whole text in each pass"
+        if past is not None and not (isinstance(past, Cache) and past.get_seq_length() == 0):
+            return "keeps a state of its own"
         text = torch.tensor(self._ids(number, LONGEST), device=device_of(self._model))
         ends = range(3, LONGEST, 7)
         whole = WholeTextCache(self._model).forward(text, LONGEST)
@@ -156,12 +178,35 @@ class Trial:
         rows = whole[[end - 1 for end in ends]]
         return "" if self._same.logits(torch.cat(alone), rows) else _UNLIKE
 
-    def _truth(self, number: int) -> tuple[Tensor, GenerateCache]:
-        """The logits after the prompt and after each id after it, and what `generate` keeps."""
+    def _truth(self, number: int) -> tuple[Tensor, Any]:
+        """What `generate` computes: logits after the prompt and after each id, and its cache."""
         if number not in self._truths:
-            rows, cache = self._read(AS_GENERATE, number, disturbed=False)
-            self._truths[number] = rows, cast("GenerateCache", cache)
+            text = self._ids(number)
+            found = self._generate(text[: self._prompt], text[self._prompt :])
+            if found is None:  # `generate` chose otherwise: Janus drops logits processors
+                rows, cache = self._read(AS_GENERATE, number, disturbed=False)
+                found = rows, cast("GenerateCache", cache).past
+            self._truths[number] = found
         return self._truths[number]
+
+    def _generate(self, prompt: list[int], rest: list[int]) -> tuple[Tensor, Any] | None:
+        """`generate` with its choice forced: logits `[ids of rest + 1, vocabulary]`; its cache.
+
+        `None` if it chose others.
+        """
+        ids = torch.tensor([prompt], device=device_of(self._model))
+        output = cast("Any", self._model).generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=neutral_options(self._model, len(rest) + 1),
+            logits_processor=LogitsProcessorList([_Forces(len(prompt), rest)]),
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        if output.sequences[0, len(prompt) : -1].tolist() != rest:
+            return None
+        past = getattr(output, "past_key_values", getattr(output, "cache", None))
+        return torch.cat(output.logits), past
 
     def _read(self, way: Way, number: int, *, disturbed: bool) -> tuple[Tensor, ModelCache]:
         """Read text `number`; the logits after the prompt and after each id after it.
@@ -248,12 +293,9 @@ class Trial:
     def _find_places(self) -> None:
         """Find where the modules keep a state of the text, if they do."""
         watch = ModuleWatch(self._model)
-        device = device_of(self._model)
-        for number in (2 * TRIES, 0):
-            ids = torch.tensor(self._ids(number)[: self._prompt], device=device)
-            GenerateCache(self._model).forward(ids, 1)
-            if number:
-                watch.mark()
+        self._generate(self._ids(2 * TRIES)[: self._prompt], [])
+        watch.mark()
+        self._generate(self._ids(0)[: self._prompt], [])
         places, initial = watch.found()
         if places:
             reading = reading_of(self._model)
@@ -302,10 +344,11 @@ def is_of_transformers(module: Any) -> bool:
     return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
 
 
-def _common_states(cache: ModelCache, generated: GenerateCache) -> Iterator[tuple[Tensor, Tensor]]:
+def _common_states(cache: ModelCache, past: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """States that two caches of the same text both have, position by position."""
-    layers = cache.layers if isinstance(cache, RollbackCache) else ()
-    for one, other in zip(layers, generated.layers, strict=False):
+    if not isinstance(cache, RollbackCache) or not isinstance(past, Cache):
+        return
+    for one, other in zip(cache.layers, past.layers, strict=False):
         for name in ("keys", "values"):
             got, true = getattr(one, name, None), getattr(other, name, None)
             if (

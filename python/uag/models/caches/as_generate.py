@@ -1,11 +1,10 @@
 """Reads a text exactly as `model.generate` does: for models that can be read in no other way."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache, GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from uag.models.caches.protocol import AS_GENERATE
 from uag.models.properties import device_of
@@ -29,7 +28,6 @@ class GenerateCache:
     def __init__(self, model: PreTrainedModel) -> None:
         """An empty cache."""
         self.way = AS_GENERATE
-        self.reads_whole = False  # whether the last pass read the whole text again
         self._model: Any = model
         self._reading = reading_of(model)
         self._none = torch.zeros((1, 0), dtype=torch.long, device=device_of(model))
@@ -37,10 +35,9 @@ class GenerateCache:
         self.clear()
 
     @property
-    def layers(self) -> Sequence[Any]:
-        """The layers of the model's cache; none if it is of another kind."""
-        past = self.inputs.get(self._reading.cache_name)
-        return cast("Sequence[Any]", past.layers) if isinstance(past, Cache) else ()
+    def past(self) -> object:
+        """The model's cache; `None` if it has none."""
+        return self.inputs.get(self._reading.cache_name)
 
     def clear(self) -> None:
         """Remove every id."""
@@ -79,8 +76,6 @@ class GenerateCache:
             inputs = self._model.prepare_inputs_for_generation(
                 self._ids, next_sequence_length=1, **self.inputs
             )
-            read = inputs.get("input_ids")
-            self.reads_whole = read is not None and read.shape == self._ids.shape
             output = self._model(**inputs, return_dict=True)
         self.inputs = self._model._update_model_kwargs_for_generation(output, self.inputs)
         self.length += len(ids)
@@ -103,19 +98,19 @@ class GenerateCache:
             self._ids,
             attention_mask=torch.ones_like(self._ids),
             custom_generate=loop,
-            generation_config=_neutral(self._model),
+            generation_config=neutral_options(self._model),
         )
         return outputs[0]
 
 
-def _neutral(model: Any) -> GenerationConfig:
-    """Options that nothing of the model's defaults can replace.
+def neutral_options(model: Any, count: int = 1) -> GenerationConfig:
+    """Options for `count` new ids that nothing of the model's defaults can replace.
 
     These may ask for beams or a cache of fixed size, and transformers warns of those for sampling.
     """
     own = getattr(model.generation_config, "cache_implementation", None)
     return GenerationConfig(
-        max_new_tokens=1,
+        max_new_tokens=count,
         do_sample=False,
         temperature=1.0,
         top_k=50,
