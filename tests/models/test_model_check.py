@@ -185,7 +185,7 @@ def test_a_state_that_cannot_be_kept_apart_is_refused() -> None:
 
 
 def test_a_generate_that_adds_something_is_refused() -> None:
-    with pytest.raises(UagError, match="AddsInGenerate .* its generate adds something"):
+    with pytest.raises(UagError, match=r"AddsInGenerate .* its generate adds something"):
         SpeculativeDecoder(made(AddsInGenerate), VOCABULARY)
 
 
