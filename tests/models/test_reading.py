@@ -141,8 +141,8 @@ def test_what_an_image_left_does_not_move_the_next_text() -> None:
     model = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
     model.generation_config.pad_token_id = 0
     want = plain_ids(model, prompts()[0], max_new_tokens=NEW, eos_token_id=[9999])
-    decoder = SpeculativeDecoder(model, VOCABULARY, "lookup", lookahead=4)
     model.model.rope_deltas = torch.tensor([[7]])
+    decoder = SpeculativeDecoder(model, VOCABULARY, "lookup", lookahead=4)
     out = decoder.generate(prompts()[0], max_new_tokens=NEW, eos_token_id=[9999])
     assert out.token_ids == want
     assert model.model.rope_deltas.item() == 7

@@ -157,6 +157,16 @@ class ModuleWatch:
             initial.append(self._before.get(place, (None, None))[1])
         return places, initial
 
+    def restore(self) -> None:
+        """Put back the tensors that have been replaced since the beginning.
+
+        So what an earlier call with an image left in a model (`rope_deltas`) is still there.
+        """
+        modules = {id(module): module for module in _modules(self._model)}
+        for (number, name), (_, value) in self._before.items():
+            if getattr(modules[number], name, None) is not value:
+                setattr(modules[number], name, value)
+
     def _held(self) -> Iterator[tuple[tuple[int, str], Tensor]]:
         """Tensors beside parameters. Those of rope follow from the pass (see `regimes`)."""
         for module in _modules(self._model):

@@ -104,7 +104,14 @@ class Trial:
     @torch.no_grad()
     def way(self) -> Way:
         """The first way that gives the truth."""
-        self._prepare()
+        watch = ModuleWatch(self._model)
+        try:
+            return self._found(watch)
+        finally:
+            watch.restore()
+
+    def _found(self, watch: ModuleWatch) -> Way:
+        self._prepare(watch)
         if not (reason := self._fault(TOGETHER)):
             return TOGETHER
         for way in (PROMPT_ALONE, WHOLE):
@@ -120,14 +127,14 @@ class Trial:
             )
         return replace(AS_GENERATE, reason=reason)
 
-    def _prepare(self) -> None:
+    def _prepare(self, watch: ModuleWatch) -> None:
         """Find out what `generate` gives, and where the modules keep a state of the text."""
         # Some have no positions beyond a length that was to be crossed.
         fault: Exception | None = None
         for prompt in (self._prompt, PROMPT):
             self._prompt = prompt
             try:
-                self._find_places()
+                self._find_places(watch)
                 self._truth(0)
             except Exception as error:  # noqa: BLE001 - a model's code may raise anything
                 fault = error
@@ -267,7 +274,9 @@ class Trial:
             return None
         device = device_of(model)
         ids = torch.tensor([self._ids(number)[:9]], device=device)
-        for length in {each for each in named_lengths(model) if each > LONGEST}:
+        # Where its rope is known to change, no pass crosses.
+        known = {*reading.regimes.switches, reading.regimes.drift}
+        for length in {each for each in named_lengths(model) - known if each > LONGEST}:
             places = torch.arange(length - 6, length + 3, device=device)[None]
             try:
                 crosses = self._read_at(ids, places, [3, 6])
@@ -290,9 +299,8 @@ class Trial:
             rows.append(output.logits[0])
         return torch.cat(rows)
 
-    def _find_places(self) -> None:
+    def _find_places(self, watch: ModuleWatch) -> None:
         """Find where the modules keep a state of the text, if they do."""
-        watch = ModuleWatch(self._model)
         self._generate(self._ids(2 * TRIES)[: self._prompt], [])
         watch.mark()
         self._generate(self._ids(0)[: self._prompt], [])
@@ -339,8 +347,12 @@ def _numbers(settings: dict[str, Any], name: str) -> Iterator[int]:
 
 
 def is_of_transformers(module: Any) -> bool:
-    """Whether a module runs code of torch or transformers only, without hooks."""
-    own = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
+    """Whether a module runs code of torch or transformers only, without hooks.
+
+    What accelerate puts around a module only moves its weights.
+    """
+    replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
+    own = replaced or module._forward_hooks or module._forward_pre_hooks
     return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
 
 
