@@ -136,6 +136,14 @@ class ModuleWatch:
         self._before = {place: (_stamp(value), value) for place, value in self._held()}
         self._first: dict[tuple[int, str], Tensor] = {}
 
+    @property
+    def changed(self) -> bool:
+        """Whether the modules hold anything else than at first."""
+        return any(
+            place not in self._before or self._before[place][0] != _stamp(value)
+            for place, value in self._held()
+        )
+
     def mark(self) -> None:
         """Note what the first pass has changed; the second one reads another text."""
         self._first = {

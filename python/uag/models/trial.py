@@ -134,8 +134,8 @@ class Trial:
         for prompt in (self._prompt, PROMPT):
             self._prompt = prompt
             try:
-                self._find_places(watch)
                 self._truth(0)
+                self._find_places(watch)
             except Exception as error:  # noqa: BLE001 - a model's code may raise anything
                 fault = error
             else:
@@ -300,7 +300,9 @@ class Trial:
         return torch.cat(rows)
 
     def _find_places(self, watch: ModuleWatch) -> None:
-        """Find where the modules keep a state of the text, if they do."""
+        """Find where the modules keep a state of the text, if they keep anything."""
+        if not watch.changed:
+            return
         self._generate(self._ids(2 * TRIES)[: self._prompt], [])
         watch.mark()
         self._generate(self._ids(0)[: self._prompt], [])
