@@ -19,8 +19,11 @@ class Comparison:
 
     def __init__(self, dtype: torch.dtype) -> None:
         """For a model whose numbers are of type `dtype`."""
-        self._eps = torch.finfo(dtype).eps
-        self._tolerance = TOLERANCES.get(dtype, TOLERANCES[torch.bfloat16])
+        self._of_states = _tolerance(dtype)
+        # `generate` rounds the logits of a float64 model to float32.
+        given = torch.float32 if dtype == torch.float64 else dtype
+        self._of_logits = _tolerance(given)
+        self._eps = torch.finfo(given).eps
 
     def logits(self, got: Tensor, true: Tensor) -> bool:
         """Whether logits after several ids of a text are the same, `[ids, vocabulary]` each.
@@ -31,9 +34,9 @@ class Comparison:
         got, true = (torch.nan_to_num(each.double()) for each in (got, true))
         spread = true - true.mean(0)
         size = self._eps * true.abs().amax(0)
-        clear = size <= self._tolerance * spread.square().mean(0).sqrt()
+        clear = size <= self._of_logits * spread.square().mean(0).sqrt()
         got, true, spread = got[:, clear], true[:, clear], spread[:, clear]
-        allowed = self._tolerance * float(spread.square().sum(-1).mean().sqrt())
+        allowed = self._of_logits * float(spread.square().sum(-1).mean().sqrt())
         rounding = 16 * self._eps * float(true.square().sum(-1).mean().sqrt())
         return not true.numel() or float((got - true).square().sum(-1).max().sqrt()) <= max(
             allowed, rounding
@@ -42,7 +45,11 @@ class Comparison:
     def state(self, got: Tensor, true: Tensor) -> bool:
         """Whether two states of a layer are the same, of any shape."""
         got, true = (torch.nan_to_num(each.double()) for each in (got, true))
-        return _size(got - true) <= self._tolerance * _size(true)
+        return _size(got - true) <= self._of_states * _size(true)
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    return TOLERANCES.get(dtype, TOLERANCES[torch.bfloat16])
 
 
 def _size(numbers: Tensor) -> float:
