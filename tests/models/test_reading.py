@@ -9,7 +9,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tests.support.models import SMALL, plain_ids, random_model
+from tests.support.models import SMALL, drawn, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
 from uag.models.model_check import way_of
@@ -25,13 +25,7 @@ def made(name: str, **settings: Any) -> PreTrainedModel:
     config = getattr(transformers, f"{name}Config")(
         vocab_size=len(VOCABULARY), bos_token_id=None, eos_token_id=None, **settings
     )
-    torch.manual_seed(1)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    for part, parameter in model.named_parameters():
-        if parameter.dim() > 1 and "norm" not in part and "recurrent_param" not in part:
-            torch.nn.init.normal_(parameter, std=0.3)
-    model.generation_config.pad_token_id = 0
-    return model
+    return drawn(config, seed=1)
 
 
 def recurrent_gemma() -> PreTrainedModel:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config, PreTrainedModel
+from transformers import LlamaConfig, Phi3Config, PreTrainedModel
 
-from tests.support.models import SMALL, plain_ids, random_model
+from tests.support.models import SMALL, drawn, plain_ids, random_model
 from tests.support.tokenizers import tokenizer
 from tests.support.words import words
 from uag import SpeculativeDecoder
@@ -48,12 +48,7 @@ def made(kind: str) -> PreTrainedModel:
             **settings | {"max_position_embeddings": WINDOW}, rope_parameters=DYNAMIC
         ),
     }[kind]()
-    torch.manual_seed(3)
-    model = AutoModelForCausalLM.from_config(config).eval()
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 1 and "norm" not in name:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
+    return drawn(config, seed=3)
 
 
 def nearly(model: PreTrainedModel) -> PreTrainedModel:

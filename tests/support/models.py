@@ -91,10 +91,15 @@ def random_model(
         eos_token_id=tokenizer.eos_token_id,
         tie_word_embeddings=False,
     )
+    return drawn(config, seed)
+
+
+def drawn(config: Any, seed: int) -> PreTrainedModel:
+    """A model of a configuration, its weights drawn from `seed` so that its text varies."""
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     for name, parameter in model.named_parameters():
-        if parameter.dim() > 1 and "norm" not in name:
+        if parameter.dim() > 1 and not ("norm" in name or "recurrent_param" in name):
             torch.nn.init.normal_(parameter, std=0.3)
     model.generation_config.pad_token_id = 0
     return model

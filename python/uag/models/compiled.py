@@ -25,7 +25,6 @@ from uag.models.comparison import Comparison
 from uag.models.model_check import new_cache, way_of
 from uag.models.properties import context_window, embedding_rows, text_config
 from uag.models.reading import reading_of
-from uag.models.regimes import regimes_of
 from uag.values import shown
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
@@ -181,11 +180,7 @@ class ModelRunner:
 
     def lend(self, borrower: "FixedCache") -> Buffers:
         """Lend buffers to a cache; they come back when it is garbage-collected."""
-        if self._free:
-            buffers = self._free.pop()
-        else:
-            layers = DynamicCache(config=text_config(self.model)).layers
-            buffers = Buffers(len(layers), self.model.device)
+        buffers = self._free.pop() if self._free else self._new_buffers()
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 
@@ -217,6 +212,10 @@ class ModelRunner:
         inputs = self._reading.inputs(ids[None], positions=places, logits=logits)
         return inputs | {self._reading.cache_name: buffers.past}
 
+    def _new_buffers(self) -> Buffers:
+        layers = DynamicCache(config=text_config(self.model)).layers
+        return Buffers(len(layers), self.model.device)
+
     def _give_up(self, reason: str) -> None:
         """Run the model eagerly from now on, and say why."""
         self.reason = reason
@@ -230,7 +229,7 @@ class ModelRunner:
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
         text = torch.arange(1, 13, device=self.model.device) % embedding_rows(self.model)
-        buffers = Buffers(len(DynamicCache(config=text_config(self.model)).layers), text.device)
+        buffers = self._new_buffers()
         rows: list[Tensor] = []
         for ids in (text[:8], text[8:]):
             inputs = self._inputs(pad(ids, (0, 8 - len(ids))), buffers, len(ids))
@@ -297,7 +296,7 @@ def _obstacle(model: PreTrainedModel) -> str:
     for layer in DynamicCache(config=text_config(model)).layers:
         if type(layer) is not DynamicLayer:
             return f"a {type(layer).__name__} has no buffer of fixed size that can be rolled back"
-    if regimes_of(model).drift is not None:
+    if reading_of(model).regimes.drift is not None:
         return "its dynamic rope is computed anew for each length"
     if (way := way_of(model)) != TOGETHER:
         return way.reason or (

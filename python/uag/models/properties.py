@@ -69,22 +69,20 @@ def position_limit(model: PreTrainedModel) -> int | None:
     if window is None:
         return None
     modules: list[tuple[str, torch.nn.Module]] = list(cast("Any", model).named_modules())
-    found = (_positions_in(name, module, window) for name, module in modules)
-    return next(filter(None, found), None)
+    ends = any(_has_positions(name, module, window) for name, module in modules)
+    return window if ends else None
 
 
-def _positions_in(name: str, module: torch.nn.Module, window: int) -> int:
-    """How many positions a module has, if it is or holds a table of about `window` rows; else 0."""
+def _has_positions(name: str, module: torch.nn.Module, window: int) -> bool:
+    """Whether a module is or holds a table of about `window` positions."""
     if hasattr(module, "build_mpt_alibi_tensor"):
-        return window
+        return True
     # A buffer that is not named after positions grows where it must (XGLM).
     tables = [table for own, table in module.named_buffers(recurse=False) if "pos" in own]
     if isinstance(module, torch.nn.Embedding) and ("pos" in name or "wpe" in name):
         tables.append(module.weight)
     # Some tables have a few rows of padding.
-    if not any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables):
-        return 0
-    return window
+    return any(table.dim() > 1 and window <= len(table) <= window + 8 for table in tables)
 
 
 def end_ids(model: PreTrainedModel, tokenizer: AnyTokenizer) -> list[int]:

@@ -139,18 +139,11 @@ class ModuleWatch:
     @property
     def changed(self) -> bool:
         """Whether the modules hold anything else than at first."""
-        return any(
-            place not in self._before or self._before[place][0] != _stamp(value)
-            for place, value in self._held()
-        )
+        return any(True for _ in self._changes())
 
     def mark(self) -> None:
         """Note what the first pass has changed; the second one reads another text."""
-        self._first = {
-            place: value.clone()
-            for place, value in self._held()
-            if place not in self._before or self._before[place][0] != _stamp(value)
-        }
+        self._first = {place: value.clone() for place, value in self._changes()}
 
     def found(self) -> tuple[list[Place], ModuleState]:
         """What the two passes left different, and what was there before them."""
@@ -174,6 +167,11 @@ class ModuleWatch:
         for (number, name), (_, value) in self._before.items():
             if getattr(modules[number], name, None) is not value:
                 setattr(modules[number], name, value)
+
+    def _changes(self) -> Iterator[tuple[tuple[int, str], Tensor]]:
+        for place, value in self._held():
+            if place not in self._before or self._before[place][0] != _stamp(value):
+                yield place, value
 
     def _held(self) -> Iterator[tuple[tuple[int, str], Tensor]]:
         """Tensors beside parameters. Those of rope follow from the pass (see `regimes`)."""

@@ -13,7 +13,7 @@ if all its lengths (an id's length is its position + 1) are in the same regime:
 Phi-3 also reads the whole text again where it enters the second regime.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +32,8 @@ class Regimes:
         switches: last lengths of regimes that have another one after them.
         drift: the length beyond which each length is a regime; `None` if there is none.
         rereads: whether the whole text is read again where a switch is passed.
+        loses_text: whether `generate` reads only the last id again there, with an empty cache
+            (Phi-4-multimodal of transformers 5.20 to 5.24): only its own steps give its text.
 
     >>> regimes = Regimes(switches=(16,))
     >>> regimes.of(16), regimes.of(17), regimes.room(14), regimes.room(17)
@@ -43,6 +45,7 @@ class Regimes:
     switches: tuple[int, ...] = ()
     drift: int | None = None
     rereads: bool = False
+    loses_text: bool = False
 
     def of(self, length: int) -> int:
         """The number of the regime that a length is in."""
@@ -81,26 +84,22 @@ def regimes_of(model: PreTrainedModel) -> Regimes:
     """The regimes of a model, by the kinds of rope in its modules.
 
     >>> regimes_of(target)
-    Regimes(switches=(), drift=None, rereads=False)
+    Regimes(switches=(), drift=None, rereads=False, loses_text=False)
     """
     switches: set[int] = set()
     drifts: set[int] = set()
-    for module, kind, settings in _ropes(model):
+    for module, _, kind, settings in _ropes(model):
         if "dynamic" in kind:
             drifts.add(int(module.original_max_seq_len))
         elif kind == "longrope":
             switches.add(int(settings["original_max_position_embeddings"]))
-    rereads = bool(switches) and _drops_cache(model, max(switches)) is not None
-    return Regimes(tuple(sorted(switches)), min(drifts, default=None), rereads)
-
-
-def loses_text(model: PreTrainedModel) -> bool:
-    """Whether `generate` drops the cache at a switch but reads only the last id again.
-
-    Phi-4-multimodal of transformers 5.20 to 5.24 does. Only `generate`'s own steps give its text.
-    """
-    switches = regimes_of(model).switches
-    return bool(switches) and _drops_cache(model, max(switches)) == 1
+    read_again = _drops_cache(model, max(switches)) if switches else None
+    return Regimes(
+        tuple(sorted(switches)),
+        min(drifts, default=None),
+        rereads=read_again is not None,
+        loses_text=read_again == 1,
+    )
 
 
 class FreshRope:
@@ -108,15 +107,9 @@ class FreshRope:
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Find the modules to set back."""
-        self._modules: list[tuple[Any, str]] = []
-        for module, kind, _ in _ropes(model):
-            if "dynamic" in kind:
-                by_layer = isinstance(module.rope_type, Mapping)
-                self._modules += [
-                    (module, f"{layer}_" if by_layer else "")
-                    for layer in (module.rope_type if by_layer else [""])
-                    if not by_layer or "dynamic" in module.rope_type[layer]
-                ]
+        self._modules = [
+            (module, prefix) for module, prefix, kind, _ in _ropes(model) if "dynamic" in kind
+        ]
 
     def restore(self) -> None:
         """The state that the modules have when the model is loaded."""
@@ -126,22 +119,21 @@ class FreshRope:
             setattr(module, f"{prefix}inv_freq", original.to(now.device))
             setattr(module, f"{prefix}max_seq_len_cached", module.original_max_seq_len)
 
-    def __bool__(self) -> bool:
-        """Whether the model has such modules."""
-        return bool(self._modules)
 
+def _ropes(model: PreTrainedModel) -> Iterator[tuple[Any, str, str, Mapping[str, Any]]]:
+    """The rope modules: each with the kinds of rope that it computes, and their settings.
 
-def _ropes(model: PreTrainedModel) -> Iterator[tuple[Any, str, Mapping[str, Any]]]:
-    """The rope modules: each with the kinds of rope that it computes, and their settings."""
+    Before a kind stands what its attributes' names begin with, if a module has several.
+    """
     for module in cast("Iterator[Any]", cast("Any", model).modules()):
         kinds: object = getattr(module, "rope_type", None)
         config: object = getattr(module, "config", None)
         settings = cast("dict[str, Any]", getattr(config, "rope_parameters", None) or {})
         if isinstance(kinds, str):
-            yield module, kinds, settings
+            yield module, "", kinds, settings
         elif isinstance(kinds, Mapping):
             for layer, kind in cast("Mapping[str, str]", kinds).items():
-                yield module, kind, settings.get(layer) or {}
+                yield module, f"{layer}_", kind, settings.get(layer) or {}
 
 
 class _FilledCache:
@@ -167,9 +159,3 @@ def _drops_cache(model: PreTrainedModel, length: int) -> int | None:
         return None
     read = cast("Tensor | None", inputs.get("input_ids"))
     return None if inputs.get(name) is not None or read is None else read.shape[1]
-
-
-def longest(regimes: Sequence[Regimes]) -> int | None:
-    """The length up to which none of these models leaves its first regime; `None` for any."""
-    ends = [end for each in regimes if (end := each.room(0)) is not None]
-    return min(ends, default=None)

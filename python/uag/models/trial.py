@@ -53,7 +53,6 @@ from uag.models.properties import (
     text_config,
 )
 from uag.models.reading import ModuleWatch, reading_of
-from uag.models.regimes import loses_text
 
 # Ids of the trial's prompt, right candidates after it, and ids after these.
 PROMPT, CANDIDATES, REST = 9, 2, 2
@@ -61,7 +60,7 @@ PROMPT, CANDIDATES, REST = 9, 2, 2
 WRONG = 2
 # A length up to this that the configuration names is crossed by the candidates.
 LONGEST = 64
-NAMES_LENGTH = re.compile("window|chunk|max_position|max_target|n_positions|n_ctx|local_attention")
+NAMES_LENGTH = "window|chunk|max_position|max_target|n_positions|n_ctx|local_attention"
 # Keys of one layer: `[rows, heads, positions, head size]`.
 KEYS_DIM = 4
 # In half precision a mixture of experts may choose other experts: other texts are tried.
@@ -96,6 +95,8 @@ class Trial:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._name = type(model).__name__
+        self._reading = reading_of(model)
+        self._watch = ModuleWatch(model)
         self._same = Comparison(model.dtype)
         self._tries = TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
         self._prompt = _prompt_length(model)
@@ -103,15 +104,14 @@ class Trial:
 
     @torch.no_grad()
     def way(self) -> Way:
-        """The first way that gives the truth."""
-        watch = ModuleWatch(self._model)
+        """The first way that gives the truth; the model's modules hold what they held before."""
         try:
-            return self._found(watch)
+            return self._first_way()
         finally:
-            watch.restore()
+            self._watch.restore()
 
-    def _found(self, watch: ModuleWatch) -> Way:
-        self._prepare(watch)
+    def _first_way(self) -> Way:
+        self._prepare()
         if not (reason := self._fault(TOGETHER)):
             return TOGETHER
         for way in (PROMPT_ALONE, WHOLE):
@@ -127,7 +127,7 @@ class Trial:
             )
         return replace(AS_GENERATE, reason=reason)
 
-    def _prepare(self, watch: ModuleWatch) -> None:
+    def _prepare(self) -> None:
         """Find out what `generate` gives, and where the modules keep a state of the text."""
         # Some have no positions beyond a length that was to be crossed.
         fault: Exception | None = None
@@ -135,7 +135,7 @@ class Trial:
             self._prompt = prompt
             try:
                 self._truth(0)
-                self._find_places(watch)
+                self._find_places()
             except Exception as error:  # noqa: BLE001 - a model's code may raise anything
                 fault = error
             else:
@@ -148,7 +148,7 @@ class Trial:
     def _fault(self, way: Way) -> str:
         """What is wrong in all tries if the model is read in this way; empty if nothing is."""
         fault = ""
-        if way.together and loses_text(self._model):
+        if way.together and self._reading.regimes.loses_text:
             return "reads only the last id again where its text outgrows the original length"
         for number in range(self._tries):
             try:
@@ -229,22 +229,16 @@ class Trial:
             lm.append([*text[self._prompt : end], *wrong])
             rows = [lm.logits(CANDIDATES + 1 + WRONG)[: CANDIDATES + 1].clone()]
         else:
-            rows = [lm.logits(1).clone()]
-            for id in text[self._prompt : end]:
-                lm.append([id])
-                rows.append(lm.logits(1).clone())
+            rows = [lm.logits(1).clone(), *_one_by_one(lm, text[self._prompt : end])]
         if disturbed:
             other = CachedLM(model, cache=make_cache(model, way))
             other.append(self._ids(number + 2 * TRIES)[: self._prompt - 2])
             other.logits(1)
-        lm.apply(end, text[end:])
         if way.together:
+            lm.apply(end, text[end:])
             rows.append(lm.logits(REST).clone())
         else:
-            lm.roll_back(end)
-            for id in text[end:]:
-                lm.append([id])
-                rows.append(lm.logits(1).clone())
+            rows += _one_by_one(lm, text[end:])
         return torch.cat(rows), lm.cache
 
     def _forgets(self, number: int) -> str:
@@ -268,7 +262,7 @@ class Trial:
         For classes from outside transformers, which may compute positions by any rule. No text of
         that length is read: the positions alone say.
         """
-        model, reading = self._model, reading_of(self._model)
+        model, reading = self._model, self._reading
         own = all(is_of_transformers(module) for module in cast("Any", model).modules())
         if own or not reading.takes_positions or position_limit(model) is not None:
             return None
@@ -289,7 +283,7 @@ class Trial:
 
     def _read_at(self, ids: Tensor, places: Tensor, sizes: list[int]) -> Tensor:
         """The logits of ids at any positions, in passes of these sizes."""
-        reading, past = reading_of(self._model), DynamicCache(config=text_config(self._model))
+        reading, past = self._reading, DynamicCache(config=text_config(self._model))
         rows: list[Tensor] = []
         for piece, at in zip(
             torch.split(ids, sizes, 1), torch.split(places, sizes, 1), strict=True
@@ -299,17 +293,16 @@ class Trial:
             rows.append(output.logits[0])
         return torch.cat(rows)
 
-    def _find_places(self, watch: ModuleWatch) -> None:
+    def _find_places(self) -> None:
         """Find where the modules keep a state of the text, if they keep anything."""
-        if not watch.changed:
+        if not self._watch.changed:
             return
         self._generate(self._ids(2 * TRIES)[: self._prompt], [])
-        watch.mark()
+        self._watch.mark()
         self._generate(self._ids(0)[: self._prompt], [])
-        places, initial = watch.found()
+        places, initial = self._watch.found()
         if places:
-            reading = reading_of(self._model)
-            reading.places, reading.initial = places, initial
+            self._reading.places, self._reading.initial = places, initial
 
     def _ids(self, number: int, length: int | None = None) -> list[int]:
         """Text `number` of the trial: ids without a meaning of their own."""
@@ -320,6 +313,13 @@ class Trial:
         # Steps by the golden ratio: no two ids of a text are the same while there are others.
         at = ((0.618034 * (place + 31 * number)) % 1 for place in range(length))
         return [usual[int(each * len(usual))] for each in at]
+
+
+def _one_by_one(lm: CachedLM, ids: list[int]) -> Iterator[Tensor]:
+    """The logits after each id, which is read in a pass of its own."""
+    for id in ids:
+        lm.append([id])
+        yield lm.logits(1).clone()
 
 
 _UNLIKE = "gives other logits in one pass over several ids than in one pass for each"
@@ -336,7 +336,7 @@ def _prompt_length(model: PreTrainedModel) -> int:
 
 def named_lengths(model: PreTrainedModel) -> set[int]:
     """Lengths that the model's configuration names."""
-    return set(_numbers(cast("Any", text_config(model)).to_dict(), NAMES_LENGTH.pattern))
+    return set(_numbers(cast("Any", text_config(model)).to_dict(), NAMES_LENGTH))
 
 
 def _numbers(settings: dict[str, Any], name: str) -> Iterator[int]:
