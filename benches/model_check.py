@@ -31,7 +31,7 @@ from benches.common import (
 
 def check_passes(model: PreTrainedModel) -> int:
     """The forward passes of a check of the model."""
-    from uag.models.trial import Trial
+    from uag.models.check.trial import Trial
 
     made: list[None] = []
     call = type(model).__call__
@@ -60,8 +60,8 @@ def main(
 ) -> None:
     """Load and check each model, by turns."""
     from uag.batching.batch_cache import rows_fault
+    from uag.models.check.trial import Trial
     from uag.models.loading import load_model
-    from uag.models.trial import Trial
 
     begin(threads)
     names = [name for name in pair_names(target, assistant) if name is not None]

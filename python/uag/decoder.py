@@ -23,9 +23,9 @@ from uag.errors import UagError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
+from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
-from uag.models.model_check import way_of
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.support.models import ARCHITECTURES, at_once, random_model
 from tests.support.tokenizers import tokenizer
 from uag.models.cached_lm import CachedLM
-from uag.models.model_check import new_cache
+from uag.models.check.way import new_cache
 
 VOCABULARY = tokenizer("qwen2")
 

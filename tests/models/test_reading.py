@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from tests.support.models import SMALL, drawn, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
-from uag.models.model_check import way_of
+from uag.models.check.way import way_of
 from uag.models.reading import ModuleWatch, reading_of
 
 VOCABULARY = tokenizer("gpt2")

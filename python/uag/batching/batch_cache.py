@@ -19,15 +19,15 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidi
 
 from uag.batching.scheduler import PassRequest, wait_for_pass
 from uag.models.caches.protocol import TOGETHER, PreallocatedCache
-from uag.models.comparison import Comparison
-from uag.models.model_check import new_cache, way_of
+from uag.models.check.comparison import Comparison
+from uag.models.check.trial import named_lengths
+from uag.models.check.way import new_cache, way_of
 from uag.models.properties import (
     attention_of,
     embedding_rows,
     text_config,
 )
 from uag.models.reading import reading_of
-from uag.models.trial import named_lengths
 
 # Most ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
 PIECE = 512

@@ -21,8 +21,8 @@ from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
 from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
-from uag.models.comparison import Comparison
-from uag.models.model_check import new_cache, way_of
+from uag.models.check.comparison import Comparison
+from uag.models.check.way import new_cache, way_of
 from uag.models.properties import context_window, embedding_rows, text_config
 from uag.models.reading import reading_of
 from uag.values import shown

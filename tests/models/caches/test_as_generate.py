@@ -11,7 +11,7 @@ from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
 from uag.models.caches.as_generate import GenerateCache
-from uag.models.model_check import way_of
+from uag.models.check.way import way_of
 
 VOCABULARY = tokenizer("gpt2")
 IDS = VOCABULARY(PROMPT)["input_ids"]

@@ -45,7 +45,7 @@ from uag.models.caches.protocol import (
 )
 from uag.models.caches.rollback import RollbackCache
 from uag.models.caches.whole_text import WholeTextCache
-from uag.models.comparison import Comparison
+from uag.models.check.comparison import Comparison
 from uag.models.properties import (
     device_of,
     embedding_rows,

@@ -9,12 +9,12 @@ from uag.models.caches.protocol import (
     ModelCache,
     Way,
 )
+from uag.models.check.trial import Trial, is_of_transformers, make_cache
 from uag.models.properties import (
     attention_of,
     device_of,
 )
 from uag.models.reading import reading_of
-from uag.models.trial import Trial, is_of_transformers, make_cache
 
 _ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
 # The ways, and the attributes of modules that hold a state, of models that are made alike.

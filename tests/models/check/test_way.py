@@ -15,8 +15,8 @@ from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder, UagError, UagWarning
 from uag.batching.batch_cache import reads_rows
 from uag.models.caches.protocol import TOGETHER
-from uag.models.comparison import Comparison
-from uag.models.model_check import way_of
+from uag.models.check.comparison import Comparison
+from uag.models.check.way import way_of
 
 VOCABULARY = tokenizer("qwen2")
 
@@ -247,7 +247,7 @@ def test_what_is_right_passes(
 def test_models_that_are_made_alike_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = random_model("llama", VOCABULARY, max_position_embeddings=199)
     assert way_of(first) == TOGETHER
-    monkeypatch.setattr("uag.models.model_check.Trial", None)
+    monkeypatch.setattr("uag.models.check.way.Trial", None)
     assert way_of(random_model("llama", VOCABULARY, 1, max_position_embeddings=199)) == TOGETHER
     hooked = random_model("llama", VOCABULARY, 1, max_position_embeddings=199)
     hooked.register_forward_hook(lambda *_: None)
