@@ -1,9 +1,14 @@
 """Settings of the whole suite."""
 
 import os
+import tempfile
 
-import torch
-from hypothesis import settings
+# What checks of models found is kept for the suite alone; read when huggingface_hub is imported.
+kept = tempfile.TemporaryDirectory()
+os.environ["HF_ASSETS_CACHE"] = kept.name
+
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # The models are tiny: threads would only wait for each other.
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tests.support.models import SMALL, drawn, plain_ids, random_model
+from tests.support.models import SMALL, drawn, plain_ids, random_model, recurrent_gemma
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
 from uag.models.check.way import way_of
@@ -28,20 +28,6 @@ def made(name: str, **settings: Any) -> PreTrainedModel:
     return drawn(config, seed=1)
 
 
-def recurrent_gemma() -> PreTrainedModel:
-    return made(
-        "RecurrentGemma",
-        num_hidden_layers=3,
-        hidden_size=32,
-        intermediate_size=96,
-        num_attention_heads=4,
-        num_key_value_heads=1,
-        lru_width=32,
-        attention_window_size=16,
-        block_types=["recurrent", "recurrent", "attention"],
-    )
-
-
 def prompts() -> list[list[int]]:
     return [VOCABULARY(text)["input_ids"] for text in TEXTS]
 
@@ -51,11 +37,14 @@ def wants(make: Any) -> list[list[int]]:
 
 
 def test_states_in_modules_are_found_and_belong_to_their_text() -> None:
-    model = recurrent_gemma()
+    model = recurrent_gemma(VOCABULARY)
     assert not way_of(model).together
     names = {name for _, name in reading_of(model).places}
     assert names == {"recurrent_states", "conv1d_state"}
-    decoder, expected = SpeculativeDecoder(model, VOCABULARY), wants(recurrent_gemma)
+    decoder, expected = (
+        SpeculativeDecoder(model, VOCABULARY),
+        wants(lambda: recurrent_gemma(VOCABULARY)),
+    )
     streams = [decoder.stream(prompt, max_new_tokens=NEW) for prompt in prompts()]
     running = [*streams]
     while running:
@@ -65,7 +54,7 @@ def test_states_in_modules_are_found_and_belong_to_their_text() -> None:
 
 
 def test_threads_read_one_after_the_other() -> None:
-    model, expected = recurrent_gemma(), wants(recurrent_gemma)
+    model, expected = recurrent_gemma(VOCABULARY), wants(lambda: recurrent_gemma(VOCABULARY))
     found: dict[int, list[int]] = {}
     decoders = [SpeculativeDecoder(model, VOCABULARY) for _ in TEXTS]
 
@@ -82,7 +71,9 @@ def test_threads_read_one_after_the_other() -> None:
 
 def test_such_a_model_assists() -> None:
     target = random_model("llama", VOCABULARY)
-    decoder = SpeculativeDecoder(target, VOCABULARY, recurrent_gemma(), VOCABULARY, lookahead=3)
+    decoder = SpeculativeDecoder(
+        target, VOCABULARY, recurrent_gemma(VOCABULARY), VOCABULARY, lookahead=3
+    )
     out = decoder.generate(PROMPT, max_new_tokens=NEW)
     assert out.token_ids == plain_ids(target, prompts()[0], max_new_tokens=NEW)
     assert out.stats.drafted

@@ -94,6 +94,24 @@ def random_model(
     return drawn(config, seed)
 
 
+def recurrent_gemma(tokenizer: PreTrainedTokenizerFast, seed: int = 1) -> PreTrainedModel:
+    """A tiny model that keeps the state of its text in its modules."""
+    config = transformers.RecurrentGemmaConfig(
+        vocab_size=len(tokenizer),
+        bos_token_id=None,
+        eos_token_id=None,
+        num_hidden_layers=3,
+        hidden_size=32,
+        intermediate_size=96,
+        num_attention_heads=4,
+        num_key_value_heads=1,
+        lru_width=32,
+        attention_window_size=16,
+        block_types=["recurrent", "recurrent", "attention"],
+    )
+    return drawn(config, seed)
+
+
 def drawn(config: Any, seed: int) -> PreTrainedModel:
     """A model of a configuration, its weights drawn from `seed` so that its text varies."""
     torch.manual_seed(seed)

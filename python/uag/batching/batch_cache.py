@@ -9,7 +9,6 @@ which no id attends to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,8 +19,9 @@ from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidi
 from uag.batching.scheduler import PassRequest, wait_for_pass
 from uag.models.caches.protocol import TOGETHER, PreallocatedCache
 from uag.models.check.comparison import Comparison
+from uag.models.check.records import record_of
 from uag.models.check.trial import named_lengths
-from uag.models.check.way import new_cache, way_of
+from uag.models.check.way import is_lasting, new_cache, way_of
 from uag.models.properties import (
     attention_of,
     embedding_rows,
@@ -262,24 +262,22 @@ class RowCache(PreallocatedCache):
         return wait_for_pass(PassRequest(self, ids, positions))
 
 
-_faults: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
-
-
 def reads_rows(model: PreTrainedModel) -> bool:
-    """Whether a model gives the same logits in a batch as alone; tried once for each model."""
+    """Whether a model gives the same logits in a batch as alone; tried once for each kind."""
     return not rows_fault(model)
 
 
 def rows_fault(model: PreTrainedModel) -> str:
     """Why a model cannot read several texts in one pass; empty if it can."""
-    if (known := _faults.get(model)) is None:
+    record = record_of(model)
+    if (known := record.get("rows")) is None:
         try:
             known = _obstacle(model) or _fault_in_rows(model)
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # Not remembered: after a lack of memory the next try may succeed.
             return f"fails in a batch ({type(error).__name__})"
-        _faults[model] = known
-    return known
+        record.keep("rows", known, lasting=is_lasting(model, passed=not known))
+    return cast("str", known)
 
 
 def _obstacle(model: PreTrainedModel) -> str:

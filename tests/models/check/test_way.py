@@ -244,17 +244,6 @@ def test_what_is_right_passes(
     assert way_of(model).together is (architecture != "mamba")
 
 
-def test_models_that_are_made_alike_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = random_model("llama", VOCABULARY, max_position_embeddings=199)
-    assert way_of(first) == TOGETHER
-    monkeypatch.setattr("uag.models.check.way.Trial", None)
-    assert way_of(random_model("llama", VOCABULARY, 1, max_position_embeddings=199)) == TOGETHER
-    hooked = random_model("llama", VOCABULARY, 1, max_position_embeddings=199)
-    hooked.register_forward_hook(lambda *_: None)
-    with pytest.raises(TypeError):
-        way_of(hooked)
-
-
 def test_constants_say_nothing_and_variation_says_all() -> None:
     random = torch.Generator().manual_seed(0)
     true = torch.randn((5, 50), generator=random)

@@ -46,6 +46,7 @@ from uag.models.caches.protocol import (
 from uag.models.caches.rollback import RollbackCache
 from uag.models.caches.whole_text import WholeTextCache
 from uag.models.check.comparison import Comparison
+from uag.models.check.records import is_of_transformers
 from uag.models.properties import (
     device_of,
     embedding_rows,
@@ -346,16 +347,6 @@ def _numbers(settings: dict[str, Any], name: str) -> Iterator[int]:
             yield from _numbers(cast("dict[str, Any]", value), name)
         elif type(value) is int and value > 1 and re.search(name, str(key)):
             yield value
-
-
-def is_of_transformers(module: Any) -> bool:
-    """Whether a module runs code of torch or transformers only, without hooks.
-
-    What accelerate puts around a module only moves its weights.
-    """
-    replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
-    own = replaced or module._forward_hooks or module._forward_pre_hooks
-    return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
 
 
 def _common_states(cache: ModelCache, past: Any) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,28 +1,22 @@
-"""How a model can be read: each that was never seen is tried (see `trial`)."""
+"""How a model can be read: each kind that was never seen is tried (see `trial`)."""
 
+from dataclasses import asdict
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+import torch
 from transformers import PreTrainedModel
 
-from uag.models.caches.protocol import (
-    ModelCache,
-    Way,
-)
-from uag.models.check.trial import Trial, is_of_transformers, make_cache
-from uag.models.properties import (
-    attention_of,
-    device_of,
-)
+from uag.models.caches.protocol import ModelCache, Way
+from uag.models.check.records import record_of
+from uag.models.check.trial import Trial, make_cache
 from uag.models.reading import reading_of
 
 _ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
-# The ways, and the attributes of modules that hold a state, of models that are made alike.
-_alike: dict[str, tuple[Way, list[tuple[str, str]]]] = {}
 
 
 def way_of(model: PreTrainedModel) -> Way:
-    """How a model can be read; tried once for each model, and for each class and configuration.
+    """How a model can be read; tried once for each class and configuration (see `records`).
 
     Raises:
         UnsupportedModelError: for a model that cannot be read at all, or whose state of a text
@@ -32,30 +26,8 @@ def way_of(model: PreTrainedModel) -> Way:
     True
     """
     if (known := _ways.get(model)) is None:
-        known = _ways[model] = _way_of_kind(model)
+        known = _ways[model] = _recalled(model) or _tried(model)
     return known
-
-
-def _way_of_kind(model: PreTrainedModel) -> Way:
-    """The way of models that are made as this one is."""
-    modules: list[tuple[str, Any]] = list(cast("Any", model).named_modules())
-    if not all(is_of_transformers(module) for _, module in modules):
-        return Trial(model).way()
-    settings: dict[str, Any] = cast("Any", model).config.to_dict()
-    settings.pop("_name_or_path", None)
-    parts = [str(cast("object", module).__class__) for _, module in modules]
-    traits = model.dtype, device_of(model), attention_of(model)
-    kind = f"{parts} {settings} {traits}"
-    reading = reading_of(model)
-    if kind in _alike:
-        way, places = _alike[kind]
-        reading.places = [(model.get_submodule(name), attribute) for name, attribute in places]
-        reading.initial = [None for _ in places] or None
-        return way
-    way = Trial(model).way()
-    names = {module: name for name, module in modules}
-    _alike[kind] = way, [(names[module], attribute) for module, attribute in reading.places]
-    return way
 
 
 def new_cache(model: PreTrainedModel) -> ModelCache:
@@ -65,3 +37,32 @@ def new_cache(model: PreTrainedModel) -> ModelCache:
     'RollbackCache'
     """
     return make_cache(model, way_of(model))
+
+
+def is_lasting(model: PreTrainedModel, *, passed: bool) -> bool:
+    """Whether what a check of a model found holds for later processes as well.
+
+    What fails in half precision may do so by rounding: other weights are tried again.
+    """
+    return passed or model.dtype in (torch.float32, torch.float64)
+
+
+def _tried(model: PreTrainedModel) -> Way:
+    """The way that the model's trial finds, kept for models that are made alike."""
+    way = Trial(model).way()
+    modules: list[tuple[str, Any]] = list(cast("Any", model).named_modules())
+    names = {module: name for name, module in modules}
+    places = [(names[module], attribute) for module, attribute in reading_of(model).places]
+    found = {"way": asdict(way), "places": places}
+    record_of(model).keep("way", found, lasting=is_lasting(model, passed=way.together))
+    return way
+
+
+def _recalled(model: PreTrainedModel) -> Way | None:
+    """The way that an earlier trial found of a model that is made alike, if there was one."""
+    if (found := record_of(model).get("way")) is None:
+        return None
+    reading = reading_of(model)
+    reading.places = [(model.get_submodule(name), place) for name, place in found["places"]]
+    reading.initial = [None for _ in reading.places] or None
+    return Way(**found["way"])
