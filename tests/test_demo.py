@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from tests.support.stories import OPENINGS, check_identical
-from uag.cli.demo import LENGTH, OPENING
+from uag.cli.commands.demo import LENGTH, OPENING
 from uag.demo import demo_decoder
 
 

@@ -1,6 +1,7 @@
 """`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Self, cast, overload
 
 from torch import Tensor
@@ -28,7 +29,7 @@ from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
-from uag.requests.named_models import load_pair
+from uag.requests.named_models import TokenizerSource, load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
 from uag.requests.prompt import Prompt, several
@@ -185,9 +186,11 @@ class SpeculativeDecoder:
     @classmethod
     def from_pretrained(
         cls,
-        target: str,
-        assistant: str | Lookup | None,
+        target: str | Path,
+        assistant: str | Path | Lookup | None = None,
         *,
+        tokenizer: TokenizerSource | None = None,
+        assistant_tokenizer: TokenizerSource | None = None,
         lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
         special_pairs: SpecialPairs | None = None,
@@ -209,7 +212,9 @@ class SpeculativeDecoder:
         Args:
             target: hub name or folder of the target.
             assistant: hub name or folder of the assistant; "lookup" or a `Lookup` (see the class);
-                `None` to decode without drafts.
+                `None` (default) to decode without drafts.
+            tokenizer: the target's tokenizer or its name, if it is in another place.
+            assistant_tokenizer: the same for the assistant.
             lookup: see the class.
             lookahead: see the class.
             special_pairs: see the class.
@@ -217,20 +222,30 @@ class SpeculativeDecoder:
             sampling: see the class.
             compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
-            assistant_options: options of the assistant that differ from `options`, such as another
-                device.
-            options: passed to `from_pretrained` of both models, such as `dtype` and `device_map`.
+            assistant_options: further options of the assistant, or other ones than the target's,
+                such as its own `revision`, `dtype` or `device_map`.
+            options: passed to `from_pretrained` of both models, such as `dtype` and `device_map`;
+                those of files, such as `token` and `cache_dir`, also to that of both tokenizers.
+                `revision`, `code_revision`, `subfolder`, `gguf_file` and `variant` name something
+                in the target's repository: they reach the target and its tokenizer alone.
                 Weights that are not in safetensors format can run code when they are loaded, so
                 they are refused unless `use_safetensors` is `False` or `None` (`None` is
                 transformers' default: either format).
 
         Raises:
-            LoadError: if a model or tokenizer cannot be loaded.
+            LoadError: if a model or tokenizer cannot be loaded; it names what is absent or damaged.
             UagError: for what the class itself refuses.
         """
         Schedule(lookahead)  # raises for a wrong value before gigabytes are loaded
         options["trust_remote_code"] = trust_remote_code
-        pair = load_pair(target, assistant, options=options, assistant_options=assistant_options)
+        pair = load_pair(
+            target,
+            assistant,
+            tokenizer=tokenizer,
+            assistant_tokenizer=assistant_tokenizer,
+            options=options,
+            assistant_options=assistant_options,
+        )
         return cls(
             *pair,
             lookup=lookup,

@@ -8,7 +8,7 @@ import pytest
 from tests.support.command_line import run
 
 MISTAKES = [
-    (["generate", "--target", "/no/folder", "x"], "cannot load"),
+    (["generate", "--target", "/no/folder", "x"], "there is no folder"),
     (["generate", "--target", "PAIR", "--lookahead", "0", "x"], "lookahead is 0"),
     (["generate", "--target", "PAIR", "--lookahead", "soon", "x"], "lookahead is 'soon'"),
     (["generate", "--target", "PAIR", ""], "prompt is empty"),
@@ -17,7 +17,7 @@ MISTAKES = [
     (["generate", "--target", "PAIR", "--device-map", "nowhere", "x"], "nowhere"),
     (["compare", "--prompts", "/no/file.txt"], "cannot read prompts from /no/file.txt"),
     (["compare", "--prompts", "/no/prompts.csv"], "end with .txt or .jsonl"),
-    (["compare", "--target", "/no/folder", "--assistant", "PAIR"], "cannot load"),
+    (["compare", "--target", "/no/folder", "--assistant", "PAIR"], "there is no folder"),
 ]
 
 
@@ -31,7 +31,9 @@ def test_a_mistake_is_one_line(
         capsys, *[pair[1] if argument == "PAIR" else argument for argument in arguments]
     )
     assert (status, out) == (1, "")
-    assert err.startswith("uag: ") and err.count("\n") == 1 and message in err
+    *loading, mistake = err.splitlines()
+    assert all(line.startswith("uag: loading the ") for line in loading)
+    assert mistake.startswith("uag: ") and message in mistake
 
 
 def test_wrong_usage_has_status_two(capsys: pytest.CaptureFixture[str]) -> None:

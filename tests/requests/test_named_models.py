@@ -1,5 +1,6 @@
 """Both models by name or as objects: one way to get them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,4 +130,45 @@ def test_the_options_that_reach_a_tokenizer(monkeypatch: pytest.MonkeyPatch) -> 
         options=options | {"dtype": "auto", "device_map": "cpu"},
         assistant_options={"revision": "v2"},
     )
-    assert given[:2] == [options, options | {"revision": "v2"}]
+    # Another repository has other revisions and files.
+    assert given[:2] == [options, {"token": "x", "cache_dir": "/x", "revision": "v2"}]
+
+
+def test_a_pair_from_one_repository_has_two_folders(tmp_path: Path) -> None:
+    """What names something in the target's repository is not the assistant's."""
+    for role, name in (("", "llama2"), ("inner", "gpt2")):
+        random_model("llama", tokenizer(name)).save_pretrained(tmp_path / role)
+        tokenizer(name).save_pretrained(tmp_path / role)
+    decoder = uag.SpeculativeDecoder.from_pretrained(tmp_path, tmp_path, subfolder="inner")
+    assert decoder.tokenizer.get_vocab() == tokenizer("gpt2").get_vocab()
+    assert decoder.assistant_tokenizer.get_vocab() == tokenizer("llama2").get_vocab()
+
+
+def test_paths_are_names(names: list[str]) -> None:
+    folders = [Path(name) for name in names]
+    decoder = uag.SpeculativeDecoder.from_pretrained(*folders)
+    out = decoder.generate(PROMPT, max_new_tokens=8)
+    others: dict[str, Any] = {"tokenizer": folders[0], "assistant_tokenizer": folders[1]}
+    same = uag.SpeculativeDecoder.from_pretrained(*folders, **others)
+    assert same.generate(PROMPT, max_new_tokens=8).token_ids == out.token_ids
+    pipe: Any = uag.pipeline(model=folders[0], assistant_model=folders[1], **others)
+    (piped,) = pipe(PROMPT, max_new_tokens=8, do_sample=False, return_full_text=False)
+    assert piped["generated_text"] == out.text
+    pair = uag.inspect_pair(*folders)
+    assert not pair.obstacles
+
+
+def test_a_tokenizer_from_another_place_has_no_revision_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "uag.requests.named_models.load_tokenizer",
+        lambda _name, **options: given.append(options) or tokenizer("gpt2"),
+    )
+    monkeypatch.setattr(
+        "uag.requests.named_models.load_model",
+        lambda *_, **__: random_model("llama", tokenizer("gpt2")),
+    )
+    load_pair("one", None, tokenizer="other", options={"revision": "v2", "token": "x"})
+    assert given == [{"token": "x"}]

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from uag.cli import check_tokenizers, compare, demo, generate, inspect, plot
+from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot
 from uag.cli.terminal import fail
 from uag.errors import UagError
 

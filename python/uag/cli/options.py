@@ -10,7 +10,6 @@ from uag.cli.terminal import printable
 
 if TYPE_CHECKING:
     from uag.benchmark.comparison import Comparison
-    from uag.decoder import SpeculativeDecoder
     from uag.decoding.output import Output
     from uag.drafting.lookup import Lookup
 
@@ -23,8 +22,6 @@ LookaheadOption = Annotated[
         "--lookahead", "-k", help="Tokens to draft in a round: a number, 'auto' or 'heuristic'."
     ),
 ]
-DType = Annotated[str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")]
-DeviceMap = Annotated[str | None, typer.Option(help="Device of the models: auto, cuda, cpu ...")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
 ]
@@ -39,8 +36,6 @@ LookUp = Annotated[
 Texts = Annotated[
     list[Path] | None, typer.Option("--text", help="A file to copy drafts from; may be repeated.")
 ]
-Trust = Annotated[bool, typer.Option(help="Run Python code that comes with the models.")]
-Safe = Annotated[bool, typer.Option(help="Refuse weights that can run code when loaded (pickles).")]
 
 
 def check_greedy(do_sample: bool | None, sampled_by: dict[str, Any]) -> None:
@@ -82,23 +77,3 @@ def lookup_option(
     from uag.files import read_bytes
 
     return Lookup(read_bytes(file, "a text") for file in files or ())
-
-
-def load_decoder(
-    target: str, assistant: str | None, lookahead: str, **options: Any
-) -> "SpeculativeDecoder":
-    """The decoder for a command line; `options` are those of `from_pretrained`."""
-    from uag.decoder import SpeculativeDecoder
-    from uag.lookahead.schedules import parse_lookahead
-
-    return SpeculativeDecoder.from_pretrained(
-        target,
-        None if assistant == "lookup" else assistant,
-        lookahead=parse_lookahead(lookahead),
-        **options,
-    )
-
-
-def placement(dtype: str, device_map: str | None) -> dict[str, Any]:
-    """The options of `from_pretrained` for number type and devices."""
-    return {"dtype": dtype} | ({} if device_map is None else {"device_map": device_map})

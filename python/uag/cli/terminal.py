@@ -62,6 +62,14 @@ def be_quiet() -> None:
     warnings.showwarning = show
 
 
+def show_progress() -> None:
+    """Show the bars of downloads and weights, if standard error is a terminal."""
+    import transformers
+
+    if sys.stderr.isatty():
+        transformers.logging.enable_progress_bar()
+
+
 @contextmanager
 def progress_bar(doing: str = "timing") -> Generator[Callable[[int, int], None]]:
     """A progress bar, shown only on a terminal; yields a function of (steps done, all steps)."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -10,6 +11,7 @@ from uag.inspection.advice import advise
 from uag.inspection.model_facts import ModelFacts, Source, read_facts
 from uag.inspection.pair import Pair
 from uag.inspection.spelling import own_text, sample, sample_texts, strings_of
+from uag.models.loading_options import for_assistant
 
 
 def inspect_pair(
@@ -19,7 +21,8 @@ def inspect_pair(
     config: PreTrainedConfig | None = None,
     assistant_config: PreTrainedConfig | None = None,
     text: str | Path | None = None,
-    trust_remote_code: bool = False,
+    assistant_options: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Pair:
     """Compare a target and an assistant: does the pair work, and what speed-up can it give?
 
@@ -38,7 +41,10 @@ def inspect_pair(
         assistant_config: the same for the assistant.
         text: a text to compare the tokenizers on, or the `Path` of one; by default, texts of many
             kinds that come with the package.
-        trust_remote_code: whether to run Python code that comes with the models.
+        assistant_options: further options of the assistant, such as its `revision`.
+        options: passed to `from_pretrained` of tokenizers and configurations given by name:
+            `trust_remote_code`, `revision`, `token`, ... (`revision` and `subfolder` hold for the
+            target alone).
 
     Raises:
         LoadError: if a tokenizer cannot be loaded.
@@ -46,10 +52,8 @@ def inspect_pair(
         FileError: if the file `text` cannot be read or is empty.
     """
     texts = _texts(text)
-    first, second = (
-        read_facts(source, own, trust_remote_code=trust_remote_code)
-        for source, own in ((target, config), (assistant, assistant_config))
-    )
+    first = read_facts(target, config, **options)
+    second = read_facts(assistant, assistant_config, **for_assistant(options, assistant_options))
     return _pair(first, second, texts)
 
 
@@ -58,7 +62,8 @@ def rank_assistants(
     assistants: Sequence[Source],
     *,
     text: str | Path | None = None,
-    trust_remote_code: bool = False,
+    assistant_options: dict[str, Any] | None = None,
+    **options: Any,
 ) -> list[Pair]:
     """Compare a target with several assistants; returns the pairs, the most promising first.
 
@@ -70,8 +75,8 @@ def rank_assistants(
     True
     """
     texts = _texts(text)
-    first = read_facts(target, trust_remote_code=trust_remote_code)
-    sides = [read_facts(source, trust_remote_code=trust_remote_code) for source in assistants]
+    first, others = read_facts(target, **options), for_assistant(options, assistant_options)
+    sides = [read_facts(source, **others) for source in assistants]
     return sorted((_pair(first, side, texts) for side in sides), key=_rank, reverse=True)
 
 

@@ -95,9 +95,11 @@ class ModelFacts:
 
 
 def read_facts(
-    source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
+    source: Source, config: PreTrainedConfig | None = None, **options: Any
 ) -> ModelFacts:
     """The facts about a model, given by hub name, folder, tokenizer file or loaded tokenizer.
+
+    `options` are those of `from_pretrained`.
 
     >>> facts = read_facts(target_tokenizer, target.config)
     >>> facts.decoder_only, facts.rows == target.config.vocab_size
@@ -110,10 +112,10 @@ def read_facts(
     defaults: GenerationConfig | None = None
     if isinstance(source, str | Path):
         name = str(source)
-        tokenizer = _tokenizer(name, trust_remote_code=trust_remote_code)
+        tokenizer = _tokenizer(source, options)
         if not Path(name).is_file():
-            config = config or _config(name, trust_remote_code=trust_remote_code)
-            defaults = _generation_defaults(name)
+            config = config or _config(name, options)
+            defaults = _generation_defaults(name, options)
     else:
         tokenizer = source
         name = str(getattr(source, "name_or_path", "")) or type(source).__name__
@@ -130,39 +132,37 @@ def read_facts(
         decoder_only=config is None or not config.is_encoder_decoder,
         rows=getattr(text, "vocab_size", None),
         window=getattr(text, "max_position_embeddings", None),
-        size=None if config is None else _size(config, trust_remote_code=trust_remote_code),
+        size=None if config is None else _size(config, options),
     )
 
 
-def _tokenizer(name: str, *, trust_remote_code: bool) -> AnyTokenizer:
-    if not Path(name).is_file():
-        return load_tokenizer(name, trust_remote_code=trust_remote_code)
+def _tokenizer(source: str | Path, options: dict[str, Any]) -> AnyTokenizer:
+    if not Path(source).is_file():
+        return load_tokenizer(source, **options)
     try:
-        return tokenizers.Tokenizer.from_file(name)
+        return tokenizers.Tokenizer.from_file(str(source))
     except Exception as error:  # the library raises no more specific class
-        raise LoadError(f"{name} is no tokenizer.json: {error}") from error
+        raise LoadError(f"{source} is no tokenizer.json: {error}") from error
 
 
-def _config(name: str, *, trust_remote_code: bool) -> PreTrainedConfig | None:
+def _config(name: str, options: dict[str, Any]) -> PreTrainedConfig | None:
     try:
-        return cast(
-            "PreTrainedConfig",
-            cast("Any", AutoConfig).from_pretrained(name, trust_remote_code=trust_remote_code),
-        )
+        return cast("Any", AutoConfig).from_pretrained(name, **options)
     except (OSError, ValueError, KeyError):
         return None  # the tokenizer alone is enough for a comparison
 
 
-def _generation_defaults(name: str) -> GenerationConfig | None:
+def _generation_defaults(name: str, options: dict[str, Any]) -> GenerationConfig | None:
     try:
-        return cast("GenerationConfig", cast("Any", GenerationConfig).from_pretrained(name))
+        return cast("Any", GenerationConfig).from_pretrained(name, **options)
     except (OSError, ValueError):
         return None
 
 
-def _size(config: PreTrainedConfig, *, trust_remote_code: bool) -> Size | None:
+def _size(config: PreTrainedConfig, options: dict[str, Any]) -> Size | None:
+    trusted = bool(options.get("trust_remote_code"))
     try:
-        return size_of(config, trust_remote_code=trust_remote_code)
+        return size_of(config, trust_remote_code=trusted)
     except (ValueError, AttributeError, ImportError, OSError, TypeError):
         return None  # an architecture that transformers does not know; all but the size is known
 

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
+from uag.models.loading_options import OF_FILES, OF_WEIGHTS, of_access
 from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
 from uag.sampling.method import COUPLED
 
@@ -67,11 +68,16 @@ class AssistedLM(HFLM):
             sampling: see `SpeculativeDecoder`.
             compile: see `SpeculativeDecoder`.
             trust_remote_code: whether to run Python code that comes with the models.
-            options: passed to `HFLM`: `dtype`, `batch_size`, `parallelize`, ...
+            options: passed to `HFLM`: `dtype`, `batch_size`, `revision`, `token`, ... Those that
+                hold for any repository (`token`, `cache_dir`) reach the assistant too; its own ones
+                begin with "assistant_": `assistant_revision`, `assistant_dtype`, ...
 
         Raises:
             LoadError: if the assistant cannot be loaded.
         """
+        names = {f"assistant_{name}": name for name in (*OF_FILES, *OF_WEIGHTS)}
+        own = {names[name]: options.pop(name) for name in [*options] if name in names}
+        shared = of_access(options) | {"trust_remote_code": trust_remote_code}
         given = pretrained if isinstance(pretrained, SpeculativeDecoder) else None
         if given is not None:
             options["tokenizer"] = given.tokenizer
@@ -84,7 +90,8 @@ class AssistedLM(HFLM):
         self.decoder = given or self._built(
             assistant,
             assistant_tokenizer,
-            trust_remote_code,
+            shared,
+            own,
             {
                 "lookup": lookup,
                 "lookahead": parse_lookahead(lookahead),
@@ -98,7 +105,8 @@ class AssistedLM(HFLM):
         self,
         assistant: AssistantSource | None,
         tokenizer: TokenizerSource | None,
-        trust_remote_code: bool,
+        shared: dict[str, Any],
+        own: dict[str, Any],
         options: dict[str, Any],
     ) -> SpeculativeDecoder:
         harness = cast("Any", self)
@@ -107,9 +115,11 @@ class AssistedLM(HFLM):
             assistant,
             tokenizer=harness.tokenizer,
             assistant_tokenizer=tokenizer,
-            options={"trust_remote_code": trust_remote_code, "dtype": harness.model.dtype},
+            options=shared | {"dtype": harness.model.dtype},
+            assistant_options=own,
         )
-        if isinstance(assistant, str) and isinstance(pair.assistant, PreTrainedModel):
+        placed = "device_map" in own or pair.assistant is assistant
+        if isinstance(pair.assistant, PreTrainedModel) and not placed:
             pair.assistant.to(harness.model.device)
         return SpeculativeDecoder(*pair, **options)
 

@@ -1,5 +1,6 @@
 """transformers' text-generation pipeline, decoded by a `SpeculativeDecoder`."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import transformers
@@ -9,9 +10,8 @@ from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
+from uag.models.loading_options import OF_FILES, OF_WEIGHTS
 from uag.requests.named_models import (
-    OF_FILES,
-    OF_WEIGHTS,
     AssistantSource,
     ModelSource,
     TokenizerSource,
@@ -37,6 +37,7 @@ def pipeline(
     compile: bool | str = False,
     trust_remote_code: bool = False,
     model_kwargs: dict[str, Any] | None = None,
+    assistant_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> TextGenerationPipeline:
     """`transformers.pipeline("text-generation")` with an assistant that may have another tokenizer.
@@ -68,6 +69,7 @@ def pipeline(
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
             `device_map`, `use_safetensors` (see `SpeculativeDecoder.from_pretrained`).
+        assistant_options: see `SpeculativeDecoder.from_pretrained`.
         options: these too, by themselves (`dtype=`, `revision=`); all others are passed to
             `transformers.pipeline`: `batch_size`, generation options, ...
 
@@ -82,13 +84,15 @@ def pipeline(
     if model is None:
         raise OptionError("model is missing; give a hub name, a folder or a model")
     loading = {name: options.pop(name) for name in (*OF_FILES, *OF_WEIGHTS) if name in options}
-    _check_loading(loading, model_kwargs or {}, by_name=str in map(type, (model, assistant_model)))
+    by_name = any(isinstance(each, str | Path) for each in (model, assistant_model))
+    _check_loading(loading, model_kwargs or {}, by_name=by_name)
     pair = load_pair(
         model,
         assistant_model,
         tokenizer=tokenizer,
         assistant_tokenizer=assistant_tokenizer,
         options=dict(model_kwargs or {}, **loading, trust_remote_code=trust_remote_code),
+        assistant_options=assistant_options,
     )
     decoder = SpeculativeDecoder(
         *pair,

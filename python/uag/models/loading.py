@@ -10,7 +10,13 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.utils import hub
 
 from uag._core import Tokenizer
 from uag.errors import (
@@ -19,7 +25,9 @@ from uag.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
+from uag.models.diagnosis import AGAIN, damage, located
 from uag.models.properties import embedding_rows, parameter_count
+from uag.translation.tokenizers import is_fast
 from uag.translation.within_rows import belongs
 
 # Without the first option, transformers asks at the terminal whether to run a model's code. Without
@@ -34,52 +42,114 @@ PICKLED = (
     "use_safetensors=False (--no-use-safetensors) if you trust where they come from"
 )
 
+# Kinds of models that are encoders unless their configuration has `is_decoder`.
+ENCODERS = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES} & {*MODEL_FOR_MASKED_LM_MAPPING_NAMES}
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
-def load_model(name: str, **options: Any) -> PreTrainedModel:
+def load_model(name: str | Path, **options: Any) -> PreTrainedModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
 
     Nothing that comes with a model runs unless you allow it: its own code with
     `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
 
     Raises:
-        LoadError: if there is no such model, or it has no safetensors.
+        LoadError: if there is no such model, a file of it is damaged, it has no safetensors, lacks
+            weights or has others than its configuration says, or is an encoder.
     """
-    options = SAFE | options
+    name, options = located(name), SAFE | options
+    # transformers would go on without it, and then not know where a text ends.
+    if fault := damage(name, options, "generation_config.json"):
+        raise LoadError(f"cannot load a causal language model from {name!r}: {fault}")
+    replaces = bool(options.get("ignore_mismatched_sizes"))
+    told = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        return cast(
-            "PreTrainedModel",
-            cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
-        )
-    except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
+        loaded = cast("Any", AutoModelForCausalLM).from_pretrained(name, **told)
+    except Exception as error:  # damaged files and a model's own code may raise anything
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
             f"cannot load a causal language model from {name!r}: "
-            f"{_first_line(error)}{PICKLED if pickled else _code_remedy(error)}"
+            f"{damage(name, options) or _first_line(error)}"
+            f"{PICKLED if pickled else _code_remedy(error)}"
         ) from error
+    model, info = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
+    if reason := _unread(model, info, replaces=replaces) or _encodes(model):
+        raise LoadError(f"cannot load a causal language model from {name!r}: {reason}")
+    return model.eval()
 
 
-def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
+def _unread(model: PreTrainedModel, info: dict[str, Any], *, replaces: bool) -> str:
+    """What of a model's weights is not in its files, in a sentence; empty if all is.
+
+    transformers draws such weights at random. `replaces`: whether the caller has allowed that for
+    weights of another shape.
+    """
+    own = {parameter for parameter, _ in model.named_parameters()}
+    other = [] if replaces else sorted(info["mismatched_keys"])
+    if other:
+        weight, there, wanted = other[0]
+        return (
+            f"{weight} has the shape {list(there)} and by config.json {list(wanted)} "
+            f"({len(other)} weights differ so); the files do not belong together: {AGAIN}"
+        )
+    if missing := sorted(own & set(info["missing_keys"])):
+        return (
+            f"its files lack {len(missing)} of the {len(own)} weights of {type(model).__name__}, "
+            f"the first {missing[0]}, which would be random; the checkpoint is of another kind of "
+            f"model, or incomplete: {AGAIN}, or load the model yourself and pass it"
+        )
+    return ""
+
+
+def _encodes(model: PreTrainedModel) -> str:
+    """Why a model that was made to read text both ways cannot continue one; empty for others."""
+    config: Any = model.config
+    if getattr(config, "is_decoder", True) or config.model_type not in ENCODERS:
+        return ""
+    return (
+        f"{type(model).__name__} is an encoder here, as its config.json has no is_decoder: true; "
+        "use a decoder-only model, or pass is_decoder=True if it was trained as one"
+    )
+
+
+def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     """Load a tokenizer with `AutoTokenizer.from_pretrained(name, **options)`.
 
-    A tokenizer's own code runs only with `trust_remote_code=True`.
+    If that is no fast one, though there is a `tokenizer.json`, the fast one is loaded from this
+    file, with a warning. A tokenizer's own code runs only with `trust_remote_code=True`.
 
     Raises:
-        LoadError: if there is no such tokenizer.
+        LoadError: if there is no such tokenizer, or a file of it is damaged.
     """
+    name, options = located(name), {"trust_remote_code": False} | options
     try:
-        return cast(
-            "PreTrainedTokenizerBase",
-            cast("Any", AutoTokenizer).from_pretrained(
-                name, **{"trust_remote_code": False} | options
-            ),
-        )
-    except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
+        loaded: Any = cast("Any", AutoTokenizer).from_pretrained(name, **options)
+    except Exception as error:  # damaged files and a tokenizer's own code may raise anything
         raise LoadError(
-            f"cannot load a tokenizer from {name!r} (it needs a tokenizer.json): "
-            f"{_first_line(error)}{_code_remedy(error)}"
+            f"cannot load a tokenizer from {name!r}: "
+            + (
+                damage(name, options, "*.json")
+                or f"it needs a tokenizer.json ({_first_line(error)}){_code_remedy(error)}"
+            )
         ) from error
+    return loaded if is_fast(loaded) else _fast(name, options) or loaded
+
+
+def _fast(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of the `tokenizer.json` that a slow one has beside it, if there is one."""
+    files = {each: value for each, value in options.items() if each != "trust_remote_code"}
+    try:
+        if cast("Any", hub).cached_file(name, "tokenizer.json", **files) is None:
+            return None
+        loaded = cast("Any", PreTrainedTokenizerFast).from_pretrained(name, **files)
+    except Exception:  # noqa: BLE001 - then there is none
+        return None
+    warnings.warn(
+        f"AutoTokenizer gives no fast tokenizer for {name!r}; its tokenizer.json is used instead",
+        UagWarning,
+        stacklevel=4,
+    )
+    return loaded
 
 
 def _code_remedy(error: Exception) -> str:
@@ -200,7 +270,10 @@ def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """What an error says, in a line; with its kind if it is none that speaks to people."""
+    line = str(error).strip().split("\n")[0]
+    said = isinstance(error, OSError | ValueError | ImportError | RuntimeError) and line
+    return line if said else f"{type(error).__name__}: {line}".removesuffix(": ")
 
 
 def warn_if_larger(assistant: PreTrainedModel, target: PreTrainedModel) -> None:

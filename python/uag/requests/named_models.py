@@ -1,5 +1,7 @@
 """Loads a target and an assistant that are given by name, or takes them as loaded objects."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from transformers import PreTrainedModel
@@ -8,39 +10,13 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
 from uag.models.loading import load_model, load_tokenizer
+from uag.models.loading_options import for_assistant, of_access, of_files
 from uag.translation.tokenizers import AnyTokenizer
 
 # How a caller may give a target, a tokenizer and an assistant.
-ModelSource = str | PreTrainedModel
-TokenizerSource = str | AnyTokenizer
-AssistantSource = str | PreTrainedModel | Drafter | Lookup
-
-
-# Options of `from_pretrained` that mean the same for a model and its tokenizer.
-OF_FILES = (
-    "trust_remote_code",
-    "subfolder",
-    "revision",
-    "code_revision",
-    "token",
-    "cache_dir",
-    "gguf_file",
-    "local_files_only",
-    "force_download",
-    "proxies",
-)
-# Further ones, of a model alone.
-OF_WEIGHTS = (
-    "dtype",
-    "torch_dtype",
-    "device_map",
-    "max_memory",
-    "offload_folder",
-    "quantization_config",
-    "attn_implementation",
-    "tp_plan",
-    "use_safetensors",
-)
+ModelSource = str | Path | PreTrainedModel
+TokenizerSource = str | Path | AnyTokenizer
+AssistantSource = str | Path | PreTrainedModel | Drafter | Lookup
 
 
 class ModelPair(NamedTuple):
@@ -60,6 +36,7 @@ def load_pair(
     assistant_tokenizer: TokenizerSource | None = None,
     options: dict[str, Any] | None = None,
     assistant_options: dict[str, Any] | None = None,
+    loading: Callable[[str, str], None] = lambda _role, _name: None,
 ) -> ModelPair:
     """Load models and tokenizers that are given by name; return loaded ones unchanged.
 
@@ -74,18 +51,18 @@ def load_pair(
         tokenizer: the target's tokenizer, or its name; by default the model's name is used.
         assistant_tokenizer: the assistant's tokenizer, or its name; by default the assistant's name
             is used.
-        options: passed to `from_pretrained` of models; those that say where the files are and
-            whether they may run code (`OF_FILES`) reach tokenizers too.
-        assistant_options: options of the assistant that differ from `options`, such as another
-            device.
+        options: passed to `from_pretrained` of models; those of files (`OF_FILES`) reach tokenizers
+            too, and those of a repository (`OF_REPOSITORY`) the target's alone.
+        assistant_options: further options of the assistant, or other ones, such as another device.
+        loading: called with the role and name of each model whose weights are loaded next.
 
     Raises:
         OptionError: for a loaded model without its tokenizer.
         LoadError: if a model or tokenizer cannot be loaded.
     """
     options = options or {}
-    others = options | (assistant_options or {})
-    by_name = isinstance(assistant, str) and assistant != LOOKUP
+    others = for_assistant(options, assistant_options)
+    by_name = isinstance(assistant, str | Path) and assistant != LOOKUP
     # Tokenizers first: a mistake in a name then shows before gigabytes are loaded.
     own = _tokenizer("tokenizer", tokenizer, model, options)
     other = None
@@ -94,21 +71,25 @@ def load_pair(
         other = _tokenizer("assistant_tokenizer", assistant_tokenizer, source, others)
     elif assistant_tokenizer is not None:
         other = _tokenizer("assistant_tokenizer", assistant_tokenizer, "", others)
-    target = load_model(model, **options) if isinstance(model, str) else model
+    target = model
+    if not isinstance(target, PreTrainedModel):
+        loading("target", str(target))
+        target = load_model(target, **options)
     if by_name:
-        return ModelPair(target, own, load_model(cast("str", assistant), **others), other)
-    return ModelPair(target, own, assistant, other)
+        loading("assistant", str(assistant))
+        assistant = load_model(cast("str | Path", assistant), **others)
+    return ModelPair(target, own, cast("Any", assistant), other)
 
 
 def _tokenizer(
     name: str, given: TokenizerSource | None, model: ModelSource, options: dict[str, Any]
 ) -> AnyTokenizer:
     if given is None:
-        if not isinstance(model, str):
+        if not isinstance(model, str | Path):
             raise OptionError(f"{name} is missing; a loaded model needs its tokenizer too")
         given = model
-    if not isinstance(given, str):
+    if not isinstance(given, str | Path):
         return given
-    return load_tokenizer(
-        given, **{name: value for name, value in options.items() if name in OF_FILES}
-    )
+    # A tokenizer from another place than the model has other branches and folders.
+    same = str(given) == str(model)
+    return load_tokenizer(given, **(of_files(options) if same else of_access(options)))

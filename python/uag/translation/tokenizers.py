@@ -16,6 +16,16 @@ AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
 IDS = 2**32
 
 
+def is_fast(tokenizer: AnyTokenizer) -> bool:
+    """Whether there is a Rust tokenizer inside.
+
+    >>> is_fast(target_tokenizer)
+    True
+    """
+    own = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    return isinstance(own, tokenizers.Tokenizer)
+
+
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
     """The Rust tokenizer inside a fast tokenizer.
 
@@ -24,13 +34,12 @@ def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
     """
     if isinstance(tokenizer, tokenizers.Tokenizer):
         return tokenizer
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, tokenizers.Tokenizer):
+    if not is_fast(tokenizer):
         raise UnsupportedTokenizerError(
-            f"{type(tokenizer).__name__} is a slow (Python-only) tokenizer; "
-            "load or convert it to a fast one (a tokenizer.json)"
+            f"{type(tokenizer).__name__} is a slow (Python-only) tokenizer; load the fast one of "
+            "its tokenizer.json, PreTrainedTokenizerFast.from_pretrained(...), or convert it"
         )
-    return backend
+    return cast("Any", tokenizer).backend_tokenizer
 
 
 def plain_copy(json: str) -> tokenizers.Tokenizer:

@@ -42,7 +42,7 @@ def test_the_command_ranks_assistants_and_reads_files(
 
 
 MISTAKES = [
-    (["/no/folder", "FOLDER"], "cannot load"),
+    (["/no/folder", "FOLDER"], "there is no folder"),
     (["FOLDER", "CONFIG"], "no tokenizer.json"),
     (["FOLDER", "FOLDER", "--text", "/no/text.txt"], "cannot read a text from /no/text.txt"),
     (["FOLDER", "FOLDER", "--text", "/dev/null"], "has no text"),

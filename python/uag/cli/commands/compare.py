@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Compile,
-    DeviceMap,
-    DType,
     Length,
     LookaheadOption,
     LookUp,
     Report,
-    Safe,
     Texts,
-    Trust,
     check_greedy,
     check_report,
-    load_decoder,
     lookup_option,
-    placement,
     write_report,
 )
 from uag.cli.terminal import be_quiet, printable, progress_bar
@@ -39,6 +34,7 @@ EXAMPLES = """Examples:
 """
 
 
+@loads_weights
 def compare(
     target: Annotated[
         str | None, typer.Option(help="Hub name or folder of the target; default: the demo pair.")
@@ -72,16 +68,14 @@ def compare(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed for sampling by uag.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
-    dtype: DType = "auto",
-    device_map: DeviceMap = None,
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")] = None,
-    trust_remote_code: Trust = False,
-    use_safetensors: Safe = True,
     report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Time plain decoding, transformers' assisted generation and uag on the same prompts."""
     if target is None and assistant is not None:
@@ -103,14 +97,13 @@ def compare(
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
-    options = placement(dtype, device_map) | {"compile": compile, "lookup": where}
+    options = {"lookahead": parse_lookahead(lookahead), "compile": compile, "lookup": where}
     if target is None:
         from uag.demo import demo_decoder
 
-        decoder = demo_decoder(lookahead=parse_lookahead(lookahead), **options)
+        decoder = demo_decoder(**options, **loading.options)
     else:
-        trust = {"trust_remote_code": trust_remote_code, "use_safetensors": use_safetensors}
-        decoder = load_decoder(target, assistant, lookahead, **options, **trust)
+        decoder = loading.decoder(target, assistant, **options)
     with progress_bar() as progress:
         comparison = measure.compare(
             decoder,

@@ -6,22 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
+from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Compile,
-    DeviceMap,
-    DType,
     Length,
     LookaheadOption,
     LookUp,
     Report,
-    Safe,
     Texts,
-    Trust,
     check_greedy,
     check_report,
-    load_decoder,
     lookup_option,
-    placement,
     write_report,
 )
 from uag.cli.terminal import be_quiet, printable
@@ -38,6 +33,7 @@ EXAMPLES = """Examples:
 """
 
 
+@loads_weights
 def generate(
     prompt: Annotated[
         str, typer.Argument(help="Text to continue; - reads it from standard input.")
@@ -73,32 +69,25 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
     ] = None,
-    dtype: DType = "auto",
-    device_map: DeviceMap = None,
     compile: Compile = False,
-    trust_remote_code: Trust = False,
-    use_safetensors: Safe = True,
     report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
+    from uag.lookahead.schedules import parse_lookahead
+
     text = sys.stdin.read() if prompt == "-" else prompt
     where = lookup_option(assistant, lookup, texts)
-    decoder = load_decoder(
-        target,
-        assistant,
-        lookahead,
-        lookup=where,
-        compile=compile,
-        trust_remote_code=trust_remote_code,
-        use_safetensors=use_safetensors,
-        **placement(dtype, device_map),
+    decoder = loading.decoder(
+        target, assistant, lookahead=parse_lookahead(lookahead), lookup=where, compile=compile
     )
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked

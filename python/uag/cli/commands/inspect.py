@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from uag.cli.loading import Loading, loads_files
 from uag.cli.terminal import be_quiet, printable
 
 EXAMPLES = """Examples:
@@ -18,6 +19,7 @@ EXAMPLES = """Examples:
 """
 
 
+@loads_files
 def inspect(
     target: Annotated[
         str, typer.Argument(help="Hub name or folder of the target, or its tokenizer.json.")
@@ -29,12 +31,11 @@ def inspect(
         Path | None,
         typer.Option(help="File of text to compare the tokenizers on; default: samples."),
     ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the models.")
-    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
     ] = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Check whether an assistant suits a target, and estimate the speed-up; reads no weights."""
     be_quiet()
@@ -43,7 +44,13 @@ def inspect(
     from uag.inspection.inspect import rank_assistants
     from uag.report.pair_tables import pair_table, ranking_table
 
-    pairs = rank_assistants(target, assistants, text=text, trust_remote_code=trust_remote_code)
+    pairs = rank_assistants(
+        target,
+        assistants,
+        text=text,
+        assistant_options=loading.assistant_options,
+        **loading.options,
+    )
     if as_json:
         # For one assistant the object is the pair; for several it has a list of pairs.
         found = [pair.as_dict() for pair in pairs]

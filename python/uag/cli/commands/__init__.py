@@ -1,0 +1,1 @@
+"""The commands of `uag`, each in its own module."""

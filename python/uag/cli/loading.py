@@ -1,0 +1,170 @@
+"""Options of every command that loads models: which files, what may run, where the weights go."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uag.cli.terminal import printable, show_progress
+
+if TYPE_CHECKING:
+    from uag.decoder import SpeculativeDecoder
+
+PANEL = "Loading"
+
+
+def _text(help: str) -> Any:
+    return Annotated[str | None, typer.Option(help=help, rich_help_panel=PANEL)]
+
+
+def _flag(name: str, help: str) -> Any:
+    return Annotated[bool, typer.Option(f"--{name}", help=help, rich_help_panel=PANEL)]
+
+
+# By the name of the option of `from_pretrained`: the kind of a value, and the default.
+FILES: dict[str, tuple[Any, Any]] = {
+    "revision": (_text("Branch, tag or commit of the target."), None),
+    "subfolder": (_text("Folder of the target inside its repository."), None),
+    "token": (_text("Access token of the hub; by default the one you logged in with."), None),
+    "cache_dir": (
+        Annotated[
+            Path | None,
+            typer.Option(help="Folder for downloaded files.", rich_help_panel=PANEL),
+        ],
+        None,
+    ),
+    "local_files_only": (_flag("local-files-only", "Download nothing."), False),
+    "trust_remote_code": (
+        Annotated[
+            bool,
+            typer.Option(help="Run Python code that comes with the models.", rich_help_panel=PANEL),
+        ],
+        False,
+    ),
+}
+WEIGHTS: dict[str, tuple[Any, Any]] = {
+    "gguf_file": (_text("GGUF file of the target inside its folder."), None),
+    "dtype": (
+        Annotated[
+            str,
+            typer.Option(
+                help="Number type of the weights: auto, float32, bfloat16 ...",
+                rich_help_panel=PANEL,
+            ),
+        ],
+        "auto",
+    ),
+    "device_map": (_text("Device of the models: auto, cuda, cpu ..."), None),
+    "use_safetensors": (
+        Annotated[
+            bool,
+            typer.Option(
+                help="Refuse weights that can run code when loaded (pickles).",
+                rich_help_panel=PANEL,
+            ),
+        ],
+        True,
+    ),
+}
+# The assistant's own, where they differ: `--assistant-revision` and so on.
+OWN_FILES = ("revision", "subfolder")
+OWN_WEIGHTS = ("gguf_file", "dtype", "device_map")
+OF_ASSISTANT = {
+    "revision": "Branch, tag or commit of the assistant.",
+    "subfolder": "Folder of the assistant inside its repository.",
+    "gguf_file": "GGUF file of the assistant inside its folder.",
+    "dtype": "Number type of the assistant's weights, if another.",
+    "device_map": "Device of the assistant, if another.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What a command line says about loading.
+
+    Attributes:
+        options: of `from_pretrained`, for both models.
+        assistant_options: further ones of the assistant.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    assistant_options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def decoder(self, target: str, assistant: str | None, **options: Any) -> "SpeculativeDecoder":
+        """The decoder of two models; `options` are those of `SpeculativeDecoder`."""
+        from uag.decoder import SpeculativeDecoder
+        from uag.lookahead.schedules import Schedule
+        from uag.requests.named_models import load_pair
+
+        Schedule(options["lookahead"])  # raises for a wrong value before gigabytes are loaded
+        show_progress()
+        return SpeculativeDecoder(
+            *load_pair(
+                target,
+                None if assistant == "lookup" else assistant,
+                options=self.options,
+                assistant_options=self.assistant_options,
+                loading=_say,
+            ),
+            **options,
+        )
+
+
+def _say(role: str, name: str) -> None:
+    print(f"uag: loading the {role} from {printable(name)}", file=sys.stderr)
+
+
+def loads_weights(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of loading; it gets them as `loading`."""
+    return _with_options(command, FILES | WEIGHTS, (*OWN_FILES, *OWN_WEIGHTS))
+
+
+def loads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that reads no weights its options of loading; it gets them as `loading`."""
+    return _with_options(command, FILES, OWN_FILES)
+
+
+def _with_options(
+    command: Callable[..., None], shared: dict[str, tuple[Any, Any]], own: Iterable[str]
+) -> Callable[..., None]:
+    kinds = {name: kind for name, (kind, _) in shared.items()}
+    defaults = {name: default for name, (_, default) in shared.items()}
+    for name in own:
+        kinds[f"assistant_{name}"], defaults[f"assistant_{name}"] = _text(OF_ASSISTANT[name]), None
+
+    def run(**given: Any) -> None:
+        loading = {name: given.pop(name) for name in kinds}
+        wanted = {name: value for name, value in loading.items() if value is not None}
+        command(
+            **given,
+            loading=Loading(
+                {name: value for name, value in wanted.items() if name in shared},
+                {
+                    name: wanted[f"assistant_{name}"]
+                    for name in own
+                    if f"assistant_{name}" in wanted
+                },
+            ),
+        )
+
+    signature = inspect.signature(command)
+    others = [each for each in signature.parameters.values() if each.name != "loading"]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind
+        )
+        for name, kind in kinds.items()
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {
+        name: kind for name, kind in command.__annotations__.items() if name != "loading"
+    } | kinds
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*(each.replace(kind=keyword) for each in others), *added]
+    )
+    return run

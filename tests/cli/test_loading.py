@@ -1,0 +1,95 @@
+"""Options of loading reach the models, tokenizers and configurations that they are meant for."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import run
+from uag.cli.loading import FILES, OF_ASSISTANT, WEIGHTS
+
+GIVEN = {
+    "revision": "v2",
+    "subfolder": "inner",
+    "token": "secret",
+    "cache_dir": "/kept",
+    "gguf_file": "a.gguf",
+    "dtype": "float64",
+    "device_map": "cpu",
+}
+
+
+class Reached(Exception):  # noqa: N818 - says that the work would begin now
+    pass
+
+
+def words(options: dict[str, str], prefix: str = "--") -> list[str]:
+    return [
+        word for name, value in options.items() for word in (prefix + name.replace("_", "-"), value)
+    ]
+
+
+@pytest.mark.parametrize("command", ["generate", "compare"])
+def test_options_of_both_models(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[dict[str, Any]] = []
+
+    def load(*_: Any, **named: Any) -> None:
+        reached.append(named)
+        raise Reached
+
+    monkeypatch.setattr("uag.requests.named_models.load_pair", load)
+    own = {name: f"own-{name}" for name in OF_ASSISTANT}
+    line = [command, "--target", "a/b", "--assistant", "c/d", "--local-files-only"]
+    line += [*words(GIVEN), *words(own, "--assistant-"), "--no-use-safetensors"]
+    with pytest.raises(Reached):
+        run(capsys, *line, *(["Once"] if command == "generate" else []))
+    [named] = reached
+    flags = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": False}
+    options = {name: str(value) for name, value in named["options"].items() if name in GIVEN}
+    assert options == GIVEN
+    assert named["options"].items() >= flags.items()
+    assert named["assistant_options"] == own
+
+
+def test_a_command_that_reads_no_weights(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[tuple[str, dict[str, Any]]] = []
+
+    def load(name: str, **options: Any) -> Any:
+        reached.append((name, options))
+        if name == "c/d":
+            raise Reached
+        from tests.support.tokenizers import tokenizer
+
+        return tokenizer("gpt2")
+
+    monkeypatch.setattr("uag.inspection.model_facts.load_tokenizer", load)
+    monkeypatch.setattr("uag.inspection.model_facts._config", lambda *_: None)
+    monkeypatch.setattr("uag.inspection.model_facts._generation_defaults", lambda *_: None)
+    files = {name: value for name, value in GIVEN.items() if name in FILES}
+    with pytest.raises(Reached):
+        run(capsys, "inspect", "a/b", "c/d", *words(files), "--assistant-revision", "w")
+    (_, target), (_, assistant) = reached
+    assert {name: str(target[name]) for name in files} == files
+    assert assistant["revision"] == "w" and "subfolder" not in assistant
+    assert assistant["token"] == GIVEN["token"] and not assistant["trust_remote_code"]
+
+
+def test_each_option_is_of_a_panel_and_has_its_own_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, shown, _ = run(capsys, "generate", "--help")
+    assert "Loading" in shown
+    names = [*FILES, *WEIGHTS, *(f"assistant-{name}" for name in OF_ASSISTANT)]
+    for name in names:
+        assert f"--{name.replace('_', '-')}"[:18] in shown
+
+
+def test_what_is_loaded_is_said(capsys: pytest.CaptureFixture[str], pair: list[str]) -> None:
+    _, _, err = run(capsys, "generate", *pair, "-n", "4", "Once")
+    assert err.splitlines()[:2] == [
+        f"uag: loading the {role} from {name}"
+        for role, name in (("target", pair[1]), ("assistant", pair[3]))
+    ]
