@@ -157,6 +157,26 @@ def offset(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def lowered(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with all logits lower by a constant, which rounds them to thousandths."""
+    rows = model.get_output_embeddings().weight.shape[0]
+    model.lm_head.bias = torch.nn.Parameter(torch.full((rows,), -1e4))
+    return model
+
+
+@pytest.mark.parametrize("kind", [RestartsPositions, CutsMask, RopeJumps, IgnoresCache])
+def test_an_offset_hides_nothing(kind: type[PreTrainedModel]) -> None:
+    assert way_of(lowered(made(Broken))) == TOGETHER
+    assert not way_of(lowered(made(kind))).together
+
+
+def test_a_cache_that_is_ignored_is_found_whatever_the_logits_say() -> None:
+    model = lowered(made(IgnoresCache))
+    with torch.no_grad():
+        model.lm_head.weight *= 1e-9
+    assert "keeps nothing of a text in the cache" in way_of(model).reason
+
+
 @pytest.mark.parametrize(
     "kind", [RestartsPositions, CutsMask, RopeJumps, IgnoresCache, ClampsSteps]
 )
@@ -250,7 +270,7 @@ def test_constants_say_nothing_and_variation_says_all() -> None:
     same = Comparison(torch.float32)
     noise = torch.randn((5, 50), generator=random)
     constant = torch.where(torch.arange(50) < 40, -1e4, 0.0)
-    for add in (0.0, -50.0, constant):
+    for add in (0.0, -50.0, -1e4, constant):
         assert same.logits(true + add + 1e-6 * noise, true + add)
         assert not same.logits(true + add + 0.01 * noise, true + add)
 

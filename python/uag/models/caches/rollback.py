@@ -99,6 +99,14 @@ class RollbackCache:
         """Whether some of the model's state cannot be cropped."""
         return bool(self._recurrent or self._reading.places)
 
+    @property
+    def holds_text(self) -> bool:
+        """Whether passes have left anything here: some models ignore the cache that they get."""
+        held: list[Any] = [value for layer in self.layers for value in vars(layer).values()]
+        for states in [cast("dict[int, Any]", each) for each in held if isinstance(each, dict)]:
+            held += states.values()
+        return any(isinstance(value, Tensor) for value in [*held, *(self._modules or ())])
+
     def should_read_first(self, count: int) -> bool:
         """Whether to read `count` certain ids in a pass of their own, and copy the state after it.
 

@@ -163,6 +163,8 @@ class Trial:
     def _fault_of(self, way: Way, number: int) -> str:
         true, past = self._truth(number)
         rows, cache = self._read(way, number, disturbed=True)
+        if isinstance(cache, RollbackCache) and not cache.holds_text:
+            return "keeps nothing of a text in the cache that it is given"
         if not self._same.logits(rows, true):
             return _UNLIKE if way.together else "gives other logits than its generate"
         if not all(self._same.state(got, want) for got, want in _common_states(cache, past)):
