@@ -163,18 +163,27 @@ class Trial:
     def _fault_of(self, way: Way, number: int) -> str:
         true, past = self._truth(number)
         rows, cache = self._read(way, number, disturbed=True)
-        if isinstance(cache, RollbackCache) and not cache.holds_text:
-            return "keeps nothing of a text in the cache that it is given"
-        if not self._same.logits(rows, true):
-            return _UNLIKE if way.together else "gives other logits than its generate"
-        if not all(self._same.state(got, want) for got, want in _common_states(cache, past)):
-            return "keeps other states than its generate"
+        if fault := self._difference(way, (rows, cache), (true, past)):
+            return fault
         if way.whole:
             return self._looks_ahead(number, past)
         if way.together and isinstance(cache, RollbackCache) and cache.recurrent:
             return self._forgets(number)
         if way.together and (length := self._jump(number)):
             return f"reads ids otherwise where a pass crosses length {length}"
+        return ""
+
+    def _difference(
+        self, way: Way, read: tuple[Tensor, ModelCache], truth: tuple[Tensor, Any]
+    ) -> str:
+        """How logits and states that were read differ from the true ones; empty if they do not."""
+        (rows, cache), (true, past) = read, truth
+        if isinstance(cache, RollbackCache) and not cache.holds_text:
+            return "keeps nothing of a text in the cache that it is given"
+        if not self._same.logits(rows, true):
+            return _UNLIKE if way.together else "gives other logits than its generate"
+        if not all(self._same.state(got, want) for got, want in _common_states(cache, past)):
+            return "keeps other states than its generate"
         return ""
 
     def _looks_ahead(self, number: int, past: Any) -> str:
