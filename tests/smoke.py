@@ -37,7 +37,7 @@ def ran(*command: str | Path, folder: str) -> str:
 def try_command_line(folder: str) -> None:
     """`uag --version` and `uag demo`, as a user has them."""
     program = BIN / "uag"
-    assert ran(program, "--version", folder=folder).split()[-1] == version("uag")
+    assert ran(program, "--version", folder=folder).split()[-1] == version("uag-decoding")
     ran(program, "demo", "--runs", "1", "--report", "report.html", folder=folder)
     assert Path(folder, "report.html").read_text("utf-8").startswith("<!doctype html>")
 

@@ -85,7 +85,7 @@ __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] # the name
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module("importlib.metadata").version("uag")
+        return import_module("importlib.metadata").version("uag-decoding")
     if name in _HOMES:
         return getattr(import_module(f"uag.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'uag' has no attribute {name!r}")
