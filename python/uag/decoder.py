@@ -9,12 +9,12 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedModel,
     StoppingCriteriaList,
-    StopStringCriteria,
 )
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.session import TARGET
 from uag.decoding.output import Output, TextStream
+from uag.decoding.stop_strings import StopStrings
 from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side, switched_off
@@ -455,8 +455,8 @@ class SpeculativeDecoder:
         prepared = prepared.supported(model, call)
         check_limits({"seed": seed, "stop_strings": stop_strings, "streamer": streamer})
         if stop_strings is not None:
-            criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
-            stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
+            strings = StopStrings(self._requests.tokenizer, stop_strings)
+            stopping_criteria = StoppingCriteriaList([*stopping_criteria, strings])
         rows = Rows(
             model,
             prepared.input_ids,

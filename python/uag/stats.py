@@ -7,6 +7,24 @@ PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a generation ended.
+
+    >>> decoder.generate("Once upon a time", max_new_tokens=8).stats.history[-1].ending
+    Ending(reason='length', by=None)
+
+    Attributes:
+        reason: "eos" (an end-of-text id), "length", "stop_string" or "criterion" (one of
+            `stopping_criteria`, or `max_time`). Of several at once, the first in this order, with
+            "length" last.
+        by: the id, the string, or the name of the criterion's class; `None` for the length.
+    """
+
+    reason: str
+    by: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round: a draft, its translation, one forward pass of the target, the tokens accepted.
 
@@ -28,6 +46,7 @@ class Round:
             `Draft`.
         draft_seconds: for each id that the assistant drafted, how long it took.
         searched: whether a lookup was tried, even if it found nothing.
+        ending: why the generation ends with this round; `None` if it goes on.
     """
 
     tokens: list[int]
@@ -41,6 +60,7 @@ class Round:
     confidences: list[float] = field(default_factory=list[float])
     draft_seconds: list[float] = field(default_factory=list[float])
     searched: bool = False
+    ending: Ending | None = None
 
     @property
     def judged(self) -> int:
