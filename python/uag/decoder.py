@@ -17,7 +17,7 @@ from uag.decoding.output import Output, TextStream
 from uag.decoding.stop_strings import StopStrings
 from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
-from uag.drafting.sides import draft_side, switched_off
+from uag.drafting.sides import draft_side, model_name, switched_off
 from uag.engine import Engine
 from uag.errors import UagError
 from uag.limits import check_limits
@@ -160,6 +160,14 @@ class SpeculativeDecoder:
         self.sampling = method.name
         self._requests = RequestReader(model, own, other, self.bridge)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
+
+    def __repr__(self) -> str:
+        drafts = [] if self.assistant is None else [model_name(self.assistant)]
+        drafts += [] if self.lookup is None else [repr(self.lookup)]
+        return (
+            f"{type(self).__name__}({model_name(self.model)} <- {' + '.join(drafts) or 'no drafts'}"
+            f", lookahead={self.lookahead!r}, sampling={self.sampling!r})"
+        )
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied.

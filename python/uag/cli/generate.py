@@ -24,13 +24,15 @@ from uag.cli.options import (
     placement,
     write_report,
 )
-from uag.cli.terminal import be_quiet, printable
+from uag.cli.terminal import be_quiet, one_line, printable
 
 EXAMPLES = """Examples:
 
     uag generate --target google/gemma-2-9b --assistant double7/vicuna-68m "Alice and Bob"
 
     uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
+
+    uag generate --target ./target --assistant ./assistant --stats "Once"
 
     echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
 
@@ -82,12 +84,18 @@ def generate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="Also print counts and speed, on a line of standard error."),
+    ] = False,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
+    from uag.benchmark.conditions import conditions
+
     text = sys.stdin.read() if prompt == "-" else prompt
     where = lookup_option(assistant, lookup, texts)
     decoder = load_decoder(
@@ -111,12 +119,14 @@ def generate(
     stream = decoder.stream(text, seed=seed, trace=report is not None, **options)
     if as_json:
         out = stream.finish()
-        described = {"text": out.text, "token_ids": out.token_ids, "seed": out.seed}
-        print(json.dumps(described | {"stats": out.stats.as_dict()}))
+        names = {"target": target, "assistant": assistant}
+        print(json.dumps(out.as_dict() | names | conditions(decoder)))
     else:
         for piece in stream:
             sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
             sys.stdout.flush()
         sys.stdout.write("\n")
         out = stream.finish()
+    if stats:
+        print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
     write_report(report, [out])

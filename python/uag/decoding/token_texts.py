@@ -23,7 +23,7 @@ class TokenTexts(dict[int, bytes | None]):
 
     >>> texts = TokenTexts(target_tokenizer)
     >>> [texts[id] for id in target_tokenizer.encode(" it's")], texts[0], texts[10**9]
-    ([b' it', b"'s"], b'<end>', None)
+    ([b' ', b'it', b"'s"], b'<end>', None)
 
     Attributes:
         has_bytes: whether there are tokens for single bytes.
