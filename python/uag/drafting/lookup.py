@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from uag._core import Search, Texts
-from uag.errors import LoadError, OptionError
+from uag.errors import FileError, OptionError
+from uag.files import write_bytes
 from uag.values import shown
 
 LOOKUP = "lookup"
@@ -116,36 +117,30 @@ class Lookup:
         """Write texts and settings to a file; if that fails, no file is written or changed.
 
         Raises:
-            OSError: if it cannot be written.
+            FileError: if it cannot be written.
         """
         texts = self._texts.texts
         sizes = [self.min_match, self.max_bytes, len(texts), *map(len, texts)]
         content = zlib.compress(struct.pack(f"<{len(sizes)}Q", *sizes) + b"".join(texts), 1)
-        path = Path(path)
-        # Written to the same folder, so that a rename puts it in place in one step.
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        data = MAGIC + hashlib.sha256(content).digest() + content
+        write_bytes(Path(path), data, "the lookup")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read texts and settings from a file that `save` wrote.
 
         Raises:
-            LoadError: if the file cannot be read, is another kind of file, or is damaged.
+            FileError: if the file cannot be read, is another kind of file, or is damaged.
         """
         try:
             data = Path(path).read_bytes()
         except OSError as error:
-            raise LoadError(f"cannot read {path}: {error.strerror}") from error
+            raise FileError(f"cannot read {path}: {error.strerror}") from error
         if not data.startswith(MAGIC):
-            raise LoadError(f"{path} is no file written by this version of Lookup.save")
+            raise FileError(f"{path} is no file written by this version of Lookup.save")
         content = data[len(MAGIC) + DIGEST_SIZE :]
         if hashlib.sha256(content).digest() != data[len(MAGIC) :][:DIGEST_SIZE]:
-            raise LoadError(f"{path} is damaged: its checksum does not match; save it again")
+            raise FileError(f"{path} is damaged: its checksum does not match; save it again")
         content = zlib.decompress(content)
         min_match, max_bytes, count = struct.unpack_from("<3Q", content)
         lengths = struct.unpack_from(f"<{count}Q", content, 24)
