@@ -1,6 +1,7 @@
 """`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Self, cast, overload
 
 from torch import Tensor
@@ -193,8 +194,8 @@ class SpeculativeDecoder:
     @classmethod
     def from_pretrained(
         cls,
-        target: str,
-        assistant: str | Lookup | None,
+        target: str | Path,
+        assistant: str | Path | Lookup | None,
         *,
         lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
@@ -290,9 +291,10 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: a `str`; target ids, as a list or as a tensor of shape `[length]` or
-                `[1, length]`; the messages of a chat, or a `Chat`. A list of several of these gives
-                a list of outputs.
+            prompt: a `str`, or the `Path` of a text; target ids, as a list, or as a tensor or array
+                of shape `[length]` or `[1, length]`; what a tokenizer returns; the messages of a
+                chat, or a `Chat`. A list of several of these gives a list of outputs, and so do
+                ids of shape `[rows, length]`, padded on the left.
             num_return_sequences: how many continuations to sample of each prompt (default: one).
                 If given, the result is a list, in the order of the prompts, with the continuations
                 of each prompt one after the other. More than one needs `do_sample=True`.

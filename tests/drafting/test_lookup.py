@@ -80,6 +80,14 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
         Lookup.load(tmp_path)
 
 
+def test_a_text_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "old.py"
+    path.write_text(STORY, encoding="utf-8")
+    assert Lookup([path]).texts == [STORY]
+    with pytest.raises(FileError, match="cannot read a text from"):
+        Lookup([tmp_path / "none.py"])
+
+
 def test_the_oldest_texts_leave() -> None:
     lookup = Lookup(["first text", "second text"], max_bytes=30)
     lookup.remember("third text")
@@ -117,7 +125,7 @@ def test_threads_share_a_store() -> None:
 
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: Lookup("one text"), "give a list"),
-    (lambda: Lookup([cast("Any", 3)]), "a text is a int; give str or bytes"),
+    (lambda: Lookup([cast("Any", 3)]), "a text is of type int; give str, bytes or a Path"),
     (lambda: Lookup(min_match=0), "min_match is 0"),
     (lambda: Lookup(max_bytes=0), "max_bytes is 0"),
     (lambda: Lookup(max_bytes=Texts.LIMIT + 1), f"from 1 to {Texts.LIMIT}"),

@@ -1,5 +1,6 @@
 """Both models by name or as objects: one way to get them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,12 @@ def test_names_and_objects_give_the_same_pair(names: list[str]) -> None:
     )
     for one, other in ((mixed.tokenizer, "gpt2"), (mixed.assistant_tokenizer, "llama2")):
         assert one.get_vocab() == tokenizer(other).get_vocab()
+
+
+def test_folders_may_be_paths(names: list[str]) -> None:
+    target, assistant = map(Path, names)
+    pair = load_pair(target, assistant, tokenizer=target, assistant_tokenizer=assistant)
+    assert pair.model.name_or_path == names[0] and pair.assistant.name_or_path == names[1]
 
 
 @pytest.mark.parametrize("assistant", ["lookup", Lookup(), None])

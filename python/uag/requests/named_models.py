@@ -1,5 +1,6 @@
 """Loads a target and an assistant that are given by name, or takes them as loaded objects."""
 
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from transformers import PreTrainedModel
@@ -11,9 +12,9 @@ from uag.models.loading import load_model, load_tokenizer
 from uag.translation.tokenizers import AnyTokenizer
 
 # How a caller may give a target, a tokenizer and an assistant.
-ModelSource = str | PreTrainedModel
-TokenizerSource = str | AnyTokenizer
-AssistantSource = str | PreTrainedModel | Drafter | Lookup
+ModelSource = str | Path | PreTrainedModel
+TokenizerSource = str | Path | AnyTokenizer
+AssistantSource = str | Path | PreTrainedModel | Drafter | Lookup
 
 
 # Options of `from_pretrained` that mean the same for a model and its tokenizer.
@@ -83,6 +84,10 @@ def load_pair(
         OptionError: for a loaded model without its tokenizer.
         LoadError: if a model or tokenizer cannot be loaded.
     """
+    model, assistant, tokenizer, assistant_tokenizer = (
+        str(each) if isinstance(each, Path) else each
+        for each in (model, assistant, tokenizer, assistant_tokenizer)
+    )
     options = options or {}
     others = options | (assistant_options or {})
     by_name = isinstance(assistant, str) and assistant != LOOKUP
