@@ -44,6 +44,7 @@ def test_several_prompts_may_come_in_any_wrapping(tmp_path: Path) -> None:
     batches: list[Any] = [
         *(texts, [path, *texts[1:]], lists, [*map(np.array, lists)], [*map(words, texts)]),
         *(words(texts), padded, words(texts, padding=True)),
+        words(texts, return_token_type_ids=True),
         *(words(texts, padding=True, return_tensors="np"), [*padded["input_ids"][:, None]]),
         *(padded["input_ids"], padded["input_ids"].numpy()),
     ]
@@ -107,6 +108,7 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     ({"input_ids": [5], "pixel_values": [1.0]}, "has pixel_values, and a decoder reads text only"),
     ({"input_ids": [5, 6], "token_type_ids": [0, 1]}, "has token_type_ids"),
     ({"input_ids": [5, 6], "attention_mask": [1]}, "attention_mask has another shape"),
+    ({"input_ids": [5, 6], "attention_mask": 1}, "attention_mask has another shape"),
     ({"input_ids": [5, 6], "attention_mask": [1, 0]}, "padded on the right, or within"),
     ({"input_ids": [5, 6], "attention_mask": [0, 0]}, "prompt is empty"),
     ({"input_ids": "Once"}, "input_ids are a str, 'Once'; give ids"),

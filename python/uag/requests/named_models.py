@@ -1,7 +1,7 @@
 """Loads a target and an assistant that are given by name, or takes them as loaded objects."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from transformers import PreTrainedModel
 
@@ -11,10 +11,11 @@ from uag.errors import OptionError
 from uag.models.loading import load_model, load_tokenizer
 from uag.translation.tokenizers import AnyTokenizer
 
+T = TypeVar("T")
 # How a caller may give a target, a tokenizer and an assistant.
-ModelSource = str | Path | PreTrainedModel
-TokenizerSource = str | Path | AnyTokenizer
-AssistantSource = str | Path | PreTrainedModel | Drafter | Lookup
+ModelSource = str | PreTrainedModel
+TokenizerSource = str | AnyTokenizer
+AssistantSource = str | PreTrainedModel | Drafter | Lookup
 
 
 # Options of `from_pretrained` that mean the same for a model and its tokenizer.
@@ -54,11 +55,11 @@ class ModelPair(NamedTuple):
 
 
 def load_pair(
-    model: ModelSource,
-    assistant: AssistantSource | None,
+    model: ModelSource | Path,
+    assistant: AssistantSource | Path | None,
     *,
-    tokenizer: TokenizerSource | None = None,
-    assistant_tokenizer: TokenizerSource | None = None,
+    tokenizer: TokenizerSource | Path | None = None,
+    assistant_tokenizer: TokenizerSource | Path | None = None,
     options: dict[str, Any] | None = None,
     assistant_options: dict[str, Any] | None = None,
 ) -> ModelPair:
@@ -84,10 +85,8 @@ def load_pair(
         OptionError: for a loaded model without its tokenizer.
         LoadError: if a model or tokenizer cannot be loaded.
     """
-    model, assistant, tokenizer, assistant_tokenizer = (
-        str(each) if isinstance(each, Path) else each
-        for each in (model, assistant, tokenizer, assistant_tokenizer)
-    )
+    model, assistant = _named(model), _named(assistant)
+    tokenizer, assistant_tokenizer = _named(tokenizer), _named(assistant_tokenizer)
     options = options or {}
     others = options | (assistant_options or {})
     by_name = isinstance(assistant, str) and assistant != LOOKUP
@@ -103,6 +102,10 @@ def load_pair(
     if by_name:
         return ModelPair(target, own, load_model(cast("str", assistant), **others), other)
     return ModelPair(target, own, assistant, other)
+
+
+def _named(given: T | Path) -> T | str:
+    return str(given) if isinstance(given, Path) else given
 
 
 def _tokenizer(

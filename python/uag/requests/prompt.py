@@ -1,7 +1,7 @@
 """Reads a prompt in any of its forms into ids of both vocabularies."""
 
-import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,11 +18,12 @@ from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
-from uag.values import is_text, is_whole, listed, shown
+from uag.values import is_bool, is_text, listed, shown
 
 # What a tokenizer returns: "input_ids" and "attention_mask".
 Inputs = Mapping[str, Any]
-Prompt = str | Path | list[int] | Tensor | np.ndarray | Sequence[Message] | Chat | Inputs
+Array = np.ndarray[Any, Any]
+Prompt = str | Path | list[int] | Tensor | Array | Sequence[Message] | Chat | Inputs
 GIVE = "give a text, a chat or a list of target ids; to generate(), also a list of those"
 # What else a tokenizer may return, and what says nothing of a single text.
 BESIDE = ("attention_mask", "special_tokens_mask", "offset_mapping", "length", "token_type_ids")
@@ -44,7 +45,7 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
         case Tensor() | np.ndarray() if _is_batch(prompt):
             return [*cast("Tensor", prompt)[:, None]]
         case Mapping() if _is_batch(prompt.get("input_ids")):
-            return [*_rows(cast("Inputs", prompt))]
+            return [*_rows(prompt)]
         case _:
             return []
 
@@ -52,7 +53,7 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
 def _is_batch(ids: Any) -> bool:
     """Whether these are the ids of several rows; a list of one row counts too, as of prompts."""
     if isinstance(ids, Tensor | np.ndarray):
-        return ids.ndim == 2 and len(ids) > 1  # noqa: PLR2004 # rows and columns
+        return ids.ndim == 2 and cast("Tensor", ids).shape[0] > 1  # noqa: PLR2004 # a matrix
     return isinstance(ids, list) and bool(several(cast("list[Any]", ids)))
 
 
@@ -152,7 +153,7 @@ def _given_ids(prompt: Any, model: PreTrainedModel) -> list[int]:
 
 
 def _plain_ids(given: Any) -> list[int]:
-    if isinstance(given, np.ndarray) and given.dtype.kind in "biuf":
+    if isinstance(given, np.ndarray) and cast("Array", given).dtype.kind in "biuf":
         given = torch.as_tensor(given)
     if isinstance(given, Tensor):
         if given.dim() not in (1, 2) or given.shape[:-1].numel() != 1:
@@ -163,9 +164,9 @@ def _plain_ids(given: Any) -> list[int]:
             raise PromptError(f"the prompt is a tensor of {given.dtype}; give ids, as int64")
         return id_list(given.reshape(-1))
     if not isinstance(given, list | tuple):
-        raise PromptError(f"the prompt is {_described(given)}; {GIVE}")
+        raise PromptError(f"the prompt is {_described(cast('object', given))}; {GIVE}")
     for id in cast("list[Any]", given):
-        if not is_whole(id, -math.inf):
+        if not isinstance(id, Integral) or is_bool(id):
             raise PromptError(
                 f"the prompt is a list with something other than ids in it, {_described(id)}; "
                 f"{GIVE}"
@@ -176,22 +177,32 @@ def _plain_ids(given: Any) -> list[int]:
 def _rows(inputs: Inputs) -> list[list[int]]:
     """The ids of each row of what a tokenizer returns, without padding."""
     for name, value in inputs.items():
-        ignored = name in BESIDE and not (name == "token_type_ids" and np.any(np.asarray(value)))
+        ignored = name in BESIDE and not (name == "token_type_ids" and _any(value))
         if name != "input_ids" and not ignored:
             raise PromptError(
                 f"the prompt has {name}, and a decoder reads text only; give input_ids and "
                 "attention_mask"
             )
-    given, mask = inputs["input_ids"], inputs.get("attention_mask")
+    given: Any = inputs["input_ids"]
+    mask: Any = inputs.get("attention_mask")
     if not isinstance(given, list | tuple | Tensor | np.ndarray):
         raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
-    if not (_is_batch(given) or getattr(given, "ndim", 1) > 1):
-        given, mask = [given], None if mask is None else [mask]
-    rows = [_plain_ids(row) for row in given]
-    masks = [[True] * len(row) for row in rows] if mask is None else [[*map(bool, m)] for m in mask]
+    several_rows = _is_batch(given) or getattr(cast("Any", given), "ndim", 1) > 1
+    rows = [*map(_plain_ids, cast("Any", given) if several_rows else [given])]
+    masks = [[True] * len(row) for row in rows]
+    if mask is not None:
+        try:
+            masks = [[bool(each) for each in row] for row in (mask if several_rows else [mask])]
+        except TypeError:
+            masks = []
     if [*map(len, masks)] != [*map(len, rows)]:
         raise PromptError("the prompt's attention_mask has another shape than its input_ids")
     return [_without_padding(row, mask) for row, mask in zip(rows, masks, strict=True)]
+
+
+def _any(value: Any) -> bool:
+    """Whether nested lists, a tensor or an array have anything but 0."""
+    return any(map(_any, value)) if isinstance(value, list | tuple) else bool(np.any(value))
 
 
 def _mask_of(ids: list[int], model: PreTrainedModel) -> list[bool]:
