@@ -211,7 +211,10 @@ def counted(model: torch.nn.Module) -> Iterator[list[None]]:
 def write_json(file: Path | None, value: object) -> None:
     """Write results to a file, if one is asked for."""
     if file is not None:
-        file.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+        from uag.files import write_bytes
+
+        text = json.dumps(value, indent=1, ensure_ascii=False)
+        write_bytes(file, text.encode(), "results")
 
 
 class Results:

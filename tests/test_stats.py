@@ -48,6 +48,13 @@ def test_totals_are_sums_over_rounds(history: list[Round]) -> None:
         assert described[name] == sum(getattr(done, name) for done in history)
     for phase, spent in stats.seconds.items():
         assert spent == pytest.approx(sum(done.seconds.get(phase, 0) for done in history))
+    assert stats.seconds_total == pytest.approx(sum(stats.seconds.values()))
+    assert stats.tokens_per_second * stats.seconds_total == pytest.approx(
+        stats.tokens if stats.seconds_total else 0
+    )
+    assert (stats.acceptance is None) == (stats.drafted == 0)
+    assert stats.acceptance is None or 0 <= stats.acceptance <= 1
+    assert repr(stats).count("\n") == 0
     assert json.loads(json.dumps(described)) == described
     for done in history:
         assert 0 <= done.looked_up_accepted <= done.looked_up

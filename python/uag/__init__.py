@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from uag.report.page import write_page as write_page
     from uag.requests.chat import Chat as Chat
     from uag.requests.padded_rows import AssistedOutput as AssistedOutput
+    from uag.stats import Ending as Ending
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
     from uag.translation.bridge import Bridge as Bridge
@@ -52,6 +53,7 @@ _HOMES = {
     "Comparison": "benchmark.comparison",
     "CoreError": "_core",
     "Drafter": "drafting.custom",
+    "Ending": "stats",
     "Output": "decoding.output",
     "SpeculativeDecoder": "decoder",
     "FileError": "errors",

@@ -10,15 +10,15 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedModel,
     StoppingCriteriaList,
-    StopStringCriteria,
 )
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.session import TARGET
 from uag.decoding.output import Output, TextStream
+from uag.decoding.stop_strings import StopStrings
 from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
-from uag.drafting.sides import draft_side, switched_off
+from uag.drafting.sides import draft_side, model_name, switched_off
 from uag.engine import Engine
 from uag.errors import UagError
 from uag.limits import check_limits
@@ -162,6 +162,14 @@ class SpeculativeDecoder:
         self._requests = RequestReader(model, own, other, self.bridge)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
+    def __repr__(self) -> str:
+        drafts = [] if self.assistant is None else [model_name(self.assistant)]
+        drafts += [] if self.lookup is None else [repr(self.lookup)]
+        return (
+            f"{type(self).__name__}({model_name(self.model)} <- {' + '.join(drafts) or 'no drafts'}"
+            f", lookahead={self.lookahead!r}, sampling={self.sampling!r})"
+        )
+
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied.
 
@@ -297,9 +305,10 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: a `str`; target ids, as a list or as a tensor of shape `[length]` or
-                `[1, length]`; the messages of a chat, or a `Chat`. A list of several of these gives
-                a list of outputs.
+            prompt: a `str`, or the `Path` of a text; target ids, as a list, or as a tensor or array
+                of shape `[length]` or `[1, length]`; what a tokenizer returns; the messages of a
+                chat, or a `Chat`. A list of several of these gives a list of outputs, and so do
+                ids of shape `[rows, length]`, padded on the left.
             num_return_sequences: how many continuations to sample of each prompt (default: one).
                 If given, the result is a list, in the order of the prompts, with the continuations
                 of each prompt one after the other. More than one needs `do_sample=True`.
@@ -470,8 +479,8 @@ class SpeculativeDecoder:
         prepared = prepared.supported(model, call)
         check_limits({"seed": seed, "stop_strings": stop_strings, "streamer": streamer})
         if stop_strings is not None:
-            criterion = StopStringCriteria(cast("Any", self.tokenizer), stop_strings)
-            stopping_criteria = StoppingCriteriaList([*stopping_criteria, criterion])
+            strings = StopStrings(self._requests.tokenizer, stop_strings)
+            stopping_criteria = StoppingCriteriaList([*stopping_criteria, strings])
         rows = Rows(
             model,
             prepared.input_ids,

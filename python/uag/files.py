@@ -1,9 +1,16 @@
-"""Files that a user names: read whole, compressed or not, and checked before they are written."""
+"""Files that a user names: read whole, compressed or not, and written whole or not at all."""
 
 import gzip
 import lzma
+import os
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from errno import EACCES, EISDIR
 from pathlib import Path
+from secrets import token_hex
+from stat import S_IMODE
+from typing import BinaryIO
 
 from uag.errors import FileError
 
@@ -56,19 +63,86 @@ def kind_of(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
 
 
+def write_bytes(path: Path, data: bytes, what: str) -> None:
+    """Write a file in one step: if that fails, an existing one is as it was.
+
+    A link stays, and what it points to is written. A device or a pipe is written to.
+
+    Args:
+        path: the file.
+        data: its whole content.
+        what: what it contains, in words, for the error message.
+
+    Raises:
+        FileError: if it can't be written.
+    """
+    try:
+        if _is_stream(path):
+            with path.open("ab") as stream:
+                stream.write(data)
+            return
+        with _replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise FileError(
+            f"cannot write {what} to {path}: {error.strerror or error}; give another file"
+        ) from error
+
+
 def check_writable(path: Path) -> None:
-    """Refuse a file that can't be written, before the work for it begins.
+    """Refuse a file that `write_bytes` can't write, before the work for it begins.
 
     Raises:
         FileError: naming the file.
     """
-    existed = path.exists()
     try:
-        with path.open("a"):
-            pass
+        if _is_stream(path):
+            _check_access(path)
+            return
+        with suppress(_Unwanted), _replacing(path):
+            raise _Unwanted
     except OSError as error:
         raise FileError(
             f"cannot write to {path}: {error.strerror or error}; give another file"
         ) from error
-    if not existed:
-        path.unlink()
+
+
+class _Unwanted(Exception):  # noqa: N818 - it is no error
+    """The new file is not wanted after all."""
+
+
+@contextmanager
+def _replacing(path: Path) -> Generator[BinaryIO]:
+    """A new file that takes the place of `path` at the end of the block, if that does not fail."""
+    place = path.resolve()
+    existing = place.stat() if place.exists() else None
+    if existing is not None:
+        _check_access(place)
+    # In the same folder, so that a rename puts it in place. Its name may be longer than allowed.
+    temporary = place.with_name(f".uag-{os.getpid()}-{token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if existing is not None:
+            temporary.chmod(S_IMODE(existing.st_mode))
+            with suppress(OSError, AttributeError):  # only root may give files away
+                os.chown(temporary, existing.st_uid, existing.st_gid)
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is no place for a file: a device, a pipe, or one of this process's streams."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return True
+    return path.absolute().parts[1:2] in (("dev",), ("proc",)) and path.is_file()
+
+
+def _check_access(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    if not os.access(path, os.W_OK):  # a rename would replace it nevertheless
+        raise PermissionError(EACCES, os.strerror(EACCES))

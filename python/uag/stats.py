@@ -3,7 +3,38 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from uag.values import shown
+
 PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a generation ended.
+
+    >>> decoder.generate("Once upon a time", max_new_tokens=8).stats.history[-1].ending
+    Ending(reason='length', by=None)
+
+    Attributes:
+        reason: "eos" (an end-of-text id), "length", "stop_string" or "criterion" (one of
+            `stopping_criteria`, or `max_time`). Of several at once, the first in this order, with
+            "length" last.
+        by: the id, the string, or the name of the criterion's class; `None` for the length.
+    """
+
+    reason: str
+    by: int | str | None = None
+
+    def __str__(self) -> str:
+        match self.reason:
+            case "eos":
+                return f"end id {self.by}"
+            case "stop_string":
+                return f"stop string {shown(self.by)}"
+            case "criterion":
+                return str(self.by)
+            case _:
+                return self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +59,7 @@ class Round:
             `Draft`.
         draft_seconds: for each id that the assistant drafted, how long it took.
         searched: whether a lookup was tried, even if it found nothing.
+        ending: why the generation ends with this round; `None` if it goes on.
     """
 
     tokens: list[int]
@@ -41,6 +73,7 @@ class Round:
     confidences: list[float] = field(default_factory=list[float])
     draft_seconds: list[float] = field(default_factory=list[float])
     searched: bool = False
+    ending: Ending | None = None
 
     @property
     def judged(self) -> int:
@@ -62,7 +95,7 @@ class Round:
         return max(0, self.drafted_accepted - (self.drafted - self.looked_up))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Stats:
     """The rounds of one generation and their totals.
 
@@ -78,8 +111,10 @@ class Stats:
 
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
-    >>> stats.tokens, stats.tokens_per_forward
-    (3, 3.0)
+    >>> stats.tokens, stats.tokens_per_forward, stats.acceptance
+    (3, 3.0, 1.0)
+    >>> stats
+    Stats(3 tokens in 0.00 s, 3.00 a pass, 100% of drafts accepted)
     """
 
     history: list[Round] = field(default_factory=list[Round])
@@ -109,6 +144,11 @@ class Stats:
         return sum(done.drafted for done in self.history)
 
     @property
+    def drafted_accepted(self) -> int:
+        """How many of `drafted` agreed with the target."""
+        return sum(done.drafted_accepted for done in self.history)
+
+    @property
     def looked_up(self) -> int:
         """How many of `drafted` were looked up."""
         return sum(done.looked_up for done in self.history)
@@ -134,6 +174,26 @@ class Stats:
         return self.tokens / self.target_forwards if self.target_forwards else 0.0
 
     @property
+    def acceptance(self) -> float | None:
+        """Which share of `drafted` agreed with the target; `None` if nothing was drafted."""
+        return self.drafted_accepted / self.drafted if self.drafted else None
+
+    @property
+    def seconds_total(self) -> float:
+        """Wall-clock seconds of all rounds; in a batch, with a share of the passes in common."""
+        return sum(spent for done in self.history for spent in done.seconds.values())
+
+    @property
+    def tokens_per_second(self) -> float:
+        """New target ids per second of `seconds_total`."""
+        return self.tokens / self.seconds_total if self.seconds_total else 0.0
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the generation ended; `None` if it goes on."""
+        return self.history[-1].ending if self.history else None
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds by phase (`PHASES`)."""
         return {
@@ -152,8 +212,28 @@ class Stats:
             "looked_up": self.looked_up,
             "looked_up_accepted": self.looked_up_accepted,
             "tokens_per_forward": round(self.tokens_per_forward, 3),
+            "acceptance": None if self.acceptance is None else round(self.acceptance, 3),
+            "tokens_per_second": round(self.tokens_per_second, 3),
+            "seconds_total": round(self.seconds_total, 6),
             "seconds": {phase: round(spent, 6) for phase, spent in self.seconds.items()},
             "engines": self.engines,
             "compile_seconds": round(self.compile_seconds, 3),
             "assistant_error": self.assistant_error or None,
         }
+
+    def summary(self) -> str:
+        """What a person wants to know, in a line."""
+        facts = [f"{self.tokens} tokens in {self.seconds_total:.2f} s"]
+        if self.seconds_total:
+            facts.append(f"{self.tokens_per_second:.1f} tokens/s")
+        facts.append(f"{self.tokens_per_forward:.2f} a pass")
+        if self.acceptance is not None:
+            facts.append(f"{self.acceptance:.0%} of drafts accepted")
+        if self.assistant_error:
+            facts.append("the assistant failed")
+        if self.ending is not None:
+            facts.append(f"ended by {self.ending}")
+        return ", ".join(facts)
+
+    def __repr__(self) -> str:
+        return f"Stats({self.summary()})"

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +141,14 @@ def test_models_that_sample_by_default_are_compared_greedily() -> None:
         model.generation_config.temperature = 5.0
     transformers.logging.set_verbosity_error()
     assert uag.compare(decoder, PROMPT, runs=2, max_new_tokens=16).identical
+
+
+def test_prompts_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("Once\nOne day\n")
+    decoder = pair()
+    comparison = uag.compare(decoder, path, runs=1, max_new_tokens=3, with_transformers=False)
+    assert comparison.prompts == ["Once", "One day"]
 
 
 def test_one_tokenizer_for_both_and_no_assistant() -> None:

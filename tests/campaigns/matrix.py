@@ -30,6 +30,7 @@ from rich.table import Table
 from tests.support.matrix.cases import FACTORS, Case, chosen, more, refused
 from tests.support.matrix.models import look_in, trained
 from tests.support.matrix.run import Outcome, counted, run, smallest
+from uag.files import write_bytes
 
 COLUMNS = (
     "cells",
@@ -140,7 +141,8 @@ def main(
         f"{counts['different']} differences, {time.monotonic() - started:.0f} s"
     )
     if as_json:
-        as_json.write_text(json.dumps(_written(outcomes, seed), indent=1))
+        text = json.dumps(_written(outcomes, seed), indent=1)
+        write_bytes(as_json, text.encode(), "results")
     raise typer.Exit(counts["different"] > 0)
 
 

@@ -1,5 +1,6 @@
 """The text of outputs and streams: what the tokenizer makes of the ids, in whole characters."""
 
+import json
 from typing import Any
 
 import pytest
@@ -74,3 +75,42 @@ def test_a_stream_that_was_read_half_way_is_finished_whole() -> None:
     next(stream)
     out = stream.finish()
     assert (out.text, out.token_ids) == (expected.text, expected.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "by", "words"),
+    [
+        ({"max_new_tokens": 5}, "length", None, "length"),
+        ({"stop_strings": ["never", "dog"]}, "stop_string", "dog", "stop string 'dog'"),
+        ({"eos_token_id": [*range(100, 400)]}, "eos", 300, "end id 300"),
+        ({"max_time": 1e-9}, "criterion", "MaxTimeCriteria", "MaxTimeCriteria"),
+    ],
+)
+def test_an_output_says_why_it_ended(
+    options: dict[str, Any], reason: str, by: object, words: str
+) -> None:
+    decoder = scripted_pair("gpt2")
+    out = decoder.generate(PROMPT, **{"max_new_tokens": 60} | options)
+    by = out.token_ids[-1] if reason == "eos" else by
+    words = f"end id {by}" if reason == "eos" else words
+    assert (out.finish_reason, out.stop_reason) == (reason, by)
+    assert repr(out).endswith(f", ended by {words})")
+    described = out.as_dict()
+    assert json.loads(json.dumps(described)) == described
+    assert (described["finish_reason"], described["stop_reason"]) == (reason, by)
+
+
+def test_all_that_a_user_holds_is_written_in_one_line() -> None:
+    pair = small_pair("gpt2", "llama2", lookup=uag.Lookup(["a text"]), lookahead=3)
+    stream = uag.SpeculativeDecoder.stream(pair, PROMPT, max_new_tokens=200)
+    begun = repr(stream)
+    next(stream)
+    half, out = repr(stream), stream.finish()
+    shown = [begun, half, repr(out), str(out), repr(out.stats), repr(pair), repr(pair.bridge)]
+    assert all(len(each) < 300 and each.isprintable() for each in shown), shown
+    assert begun == "TextStream('', 0 tokens in 0.00 s, 0.00 a pass)"
+    assert "ended by" not in half and "200 tokens" in repr(out)
+    assert "LlamaForCausalLM + Lookup(1 texts of 6 bytes), lookahead=3" in repr(pair)
+    assert repr(pair.bridge).startswith("Bridge(byte-level BPE of 420 ids <- ")
+    plain = uag.SpeculativeDecoder(pair.model, pair.tokenizer)
+    assert "LlamaForCausalLM <- no drafts" in repr(plain)

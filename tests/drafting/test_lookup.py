@@ -12,7 +12,7 @@ from tests.support.models import REPEATING, STORY, looping, plain_ids
 from tests.support.tokenizers import PROMPT
 from uag import Lookup, OptionError, SpeculativeDecoder
 from uag._core import Search, Texts
-from uag.errors import LoadError
+from uag.errors import FileError
 
 
 def test_texts_of_any_kind_draft_for_any_tokenizer() -> None:
@@ -56,21 +56,36 @@ def test_a_store_comes_back_from_its_file(
     assert [path.name for path in file.parent.iterdir()] == ["texts.uag"]
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no" / "file", Path("/dev/full")):
+        with pytest.raises(FileError, match="cannot write the lookup to"):
+            Lookup([STORY]).save(path)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "texts.uag"
     Lookup([REPEATING, STORY]).save(file)
     sound = file.read_bytes()
     for at in range(0, len(sound), 7):
         file.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
-        with pytest.raises(LoadError, match=r"texts\.uag is (damaged|no file)"):
+        with pytest.raises(FileError, match=r"texts\.uag is (damaged|no file)"):
             Lookup.load(file)
         file.write_bytes(sound[:at])
-        with pytest.raises(LoadError, match=r"texts\.uag is (damaged|no file)"):
+        with pytest.raises(FileError, match=r"texts\.uag is (damaged|no file)"):
             Lookup.load(file)
-    with pytest.raises(LoadError, match=r"cannot read .*No such file"):
+    with pytest.raises(FileError, match=r"cannot read .*No such file"):
         Lookup.load(tmp_path / "none")
-    with pytest.raises(LoadError, match="cannot read"):
+    with pytest.raises(FileError, match="cannot read"):
         Lookup.load(tmp_path)
+
+
+def test_a_text_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "old.py"
+    path.write_text(STORY, encoding="utf-8")
+    assert Lookup([path]).texts == [STORY]
+    with pytest.raises(FileError, match="cannot read a text from"):
+        Lookup([tmp_path / "none.py"])
 
 
 def test_the_oldest_texts_leave() -> None:
@@ -110,7 +125,7 @@ def test_threads_share_a_store() -> None:
 
 MISTAKES: list[tuple[Any, str]] = [
     (lambda: Lookup("one text"), "give a list"),
-    (lambda: Lookup([cast("Any", 3)]), "a text is a int; give str or bytes"),
+    (lambda: Lookup([cast("Any", 3)]), "a text is of type int; give str, bytes or a Path"),
     (lambda: Lookup(min_match=0), "min_match is 0"),
     (lambda: Lookup(max_bytes=0), "max_bytes is 0"),
     (lambda: Lookup(max_bytes=Texts.LIMIT + 1), f"from 1 to {Texts.LIMIT}"),

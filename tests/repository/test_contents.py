@@ -6,12 +6,13 @@ import pytest
 
 from tests.contents import ABOUT, apart, sbom_problems, wheel_problems
 
+INFO = "uag_decoding-0.1.0.dist-info"
 NAME = "uag_decoding-0.1.0-cp311-abi3-manylinux_2_28_x86_64.whl"
 
 TRACKED = ["python/uag/__init__.py", "python/uag/report/assets/page.css", "tests/fakes.py"]
 
 FILES = {"uag/__init__.py", "uag/report/assets/page.css", "uag/_core.abi3.so"} | {
-    f"uag_decoding-0.1.0.dist-info/{name}" for name in ABOUT
+    f"{INFO}/{name}" for name in ABOUT
 }
 
 SBOM: dict[str, Any] = {
@@ -42,8 +43,12 @@ def test_a_wheel_as_it_should_be() -> None:
         ("uag/_core.pyd", "", "one extension module should be there"),
         ("", "uag/_core.abi3.so", "one extension module should be there, not []"),
         ("", "uag/report/assets/page.css", "uag/report/assets/page.css is missing"),
-        ("", "uag_decoding-0.1.0.dist-info/sboms/uag-py.cyclonedx.json", "cyclonedx.json is missing"),
-        ("", "uag_decoding-0.1.0.dist-info/licenses/LICENSE", "LICENSE is missing"),
+        (
+            "",
+            "uag_decoding-0.1.0.dist-info/sboms/uag-py.cyclonedx.json",
+            "cyclonedx.json is missing",
+        ),
+        ("", f"{INFO}/licenses/LICENSE", "LICENSE is missing"),
     ],
 )
 def test_a_file_too_many_or_too_few(more: str, less: str, problem: str) -> None:

@@ -38,6 +38,12 @@ def test_names_and_objects_give_the_same_pair(names: list[str]) -> None:
         assert one.get_vocab() == tokenizer(other).get_vocab()
 
 
+def test_folders_may_be_paths(names: list[str]) -> None:
+    target, assistant = map(Path, names)
+    pair = load_pair(target, assistant, tokenizer=target, assistant_tokenizer=assistant)
+    assert pair.model.name_or_path == names[0] and pair.assistant.name_or_path == names[1]
+
+
 @pytest.mark.parametrize("assistant", ["lookup", Lookup(), None])
 def test_lookups_have_no_tokenizer_to_load(names: list[str], assistant: Any) -> None:
     pair = load_pair(names[0], assistant)

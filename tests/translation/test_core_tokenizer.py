@@ -1,17 +1,19 @@
 """A tokenizer becomes the core's: read, checked, or kept as it is."""
 
+import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.support.models import plain_ids, random_model
 from tests.support.tampered import TAMPERINGS, Tampering
 from tests.support.texts import DOCUMENTS
-from tests.support.tokenizers import PROMPT, TEXT, tokenizer
+from tests.support.tokenizers import PROMPT, TEXT, TOKENIZERS, tokenizer
 from uag import SpeculativeDecoder, UnsupportedTokenizerError, inspect_pair
 from uag.conformance.laws import Laws
 from uag.conformance.texts import random_texts
@@ -23,8 +25,10 @@ def test_disagreement_with_the_tokenizer_goes_through_the_tokenizer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reader, "disagreement", lambda *_: "a text")
+    own = TOKENIZERS["gpt2"]()
+    own.add_tokens(["<known to nobody>"])
     with pytest.warns(UserWarning, match="disagrees with the tokenizer on 'a text'"):
-        core = reader.core_tokenizer(tokenizer("gpt2"))
+        core = reader.core_tokenizer(own)
     assert not core.fast and "a text" in core.reason
     assert core.encode(PROMPT.encode()) == tokenizer("gpt2")(PROMPT)["input_ids"]
 
@@ -120,6 +124,78 @@ def test_padding_switched_on_by_another_thread_does_not_cost_the_fast_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The original encodes otherwise in the middle of the check; its copy does not."""
-    own = tokenizer("gpt2").backend_tokenizer
+    own = TOKENIZERS["gpt2"]().backend_tokenizer
+    own.add_tokens(["<known to one thread>"])
     monkeypatch.setattr(reader, "disagreement", lambda _, plain: "a text" if plain is own else None)
     assert reader.core_tokenizer(own).fast
+
+
+def changed(name: str) -> tuple[PreTrainedTokenizerFast, Callable[[tokenizers.Tokenizer], object]]:
+    """A tokenizer, and a change of one of its parts."""
+    other = TOKENIZERS["qwen2"]().backend_tokenizer
+    changes: dict[str, Callable[[Any], object]] = {
+        "an added token": lambda own: own.add_tokens(["<tool>"]),
+        "a special one": lambda own: own.add_special_tokens(["<tool>"]),
+        "a flag of one": lambda own: own.add_special_tokens([AddedToken("<end>", lstrip=True)]),
+        "the normalizer": lambda own: setattr(own, "normalizer", normalizers.NFC()),
+        "the split": lambda own: setattr(own, "pre_tokenizer", other.pre_tokenizer),
+        "the decoder": lambda own: setattr(own, "decoder", decoders.Fuse()),
+        "the model": lambda own: setattr(own, "model", other.model),
+        "a setting": lambda own: setattr(own.model, "unk_token", "a"),
+        "fallback": lambda own: setattr(own.model, "ignore_merges", True),
+    }
+    return TOKENIZERS["gpt2"](), changes[name]
+
+
+CHANGES = [
+    *("an added token", "a special one", "a flag of one", "the normalizer", "the split"),
+    *("the decoder", "the model", "a setting", "fallback"),
+]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.filterwarnings("ignore:the fast path disagrees")
+def test_a_tokenizer_is_compiled_again_when_it_has_changed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    compile_ = reader._checked
+    monkeypatch.setattr(reader, "_checked", lambda *it: compiled.append(it[1]) or compile_(*it))
+    own, change = changed(name)
+    first = reader.core_tokenizer(own)
+    assert reader.core_tokenizer(own) is reader.core_tokenizer(own.backend_tokenizer) is first
+    own.backend_tokenizer.enable_padding()
+    assert reader.core_tokenizer(own) is first
+    change(own.backend_tokenizer)
+    before = len(compiled)
+    assert reader.core_tokenizer(own) is not first
+    assert len(compiled) == before + 1
+    assert compiled[-1] == own.backend_tokenizer.to_str()
+
+
+def test_tokenizers_of_the_same_content_are_compiled_once() -> None:
+    one, other = TOKENIZERS["llama2"](), TOKENIZERS["llama2"]()
+    assert reader.core_tokenizer(one) is reader.core_tokenizer(other)
+    assert reader.core_tokenizer(TOKENIZERS["gpt2"]()) is not reader.core_tokenizer(one)
+
+
+def test_a_tokenizer_that_nobody_holds_is_forgotten() -> None:
+    own = TOKENIZERS["gpt2"]().backend_tokenizer
+    own.add_tokens(["<of its own>"])
+    before = len(reader._KNOWN)
+    reader.core_tokenizer(own)
+    assert len(reader._KNOWN) == before + 1
+    del own
+    gc.collect()
+    assert len(reader._KNOWN) <= before
+
+
+def test_threads_compile_a_tokenizer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    compile_ = reader._checked
+    monkeypatch.setattr(reader, "_checked", lambda *it: compiled.append(it[1]) or compile_(*it))
+    own = TOKENIZERS["gpt2"]()
+    own.add_tokens(["<of threads>"])
+    with ThreadPoolExecutor(4) as pool:
+        cores = {id(core) for core in pool.map(reader.core_tokenizer, [own] * 8)}
+    assert len(cores) == len(compiled) == 1

@@ -141,7 +141,8 @@ class Batch:
         self._reading = reading_of(model)
         self._windows = _windows(model)
         self._additive = attention_of(model) == "eager"
-        self._rows: list[RowCache] = []
+        # Their keys: a batch that kept its rows, which keep it, would outlive its call.
+        self._rows: list[object] = []
         self._size = 0  # slots of a row
         self._layers = [RowsLayer() for _ in self._windows]
         self._past = Cache(layers=[*self._layers])
@@ -149,10 +150,10 @@ class Batch:
     @torch.no_grad()
     def leave(self, row: "RowCache") -> None:
         """Free the row of an ended generation: the last row takes its place, so no gap is left."""
-        if row not in self._rows:
+        if row.key not in self._rows:
             return
-        index, last = self._rows.index(row), self._rows.pop()
-        if last is not row:
+        index, last = self._rows.index(row.key), self._rows.pop()
+        if last is not row.key:
             self._rows[index] = last
             for layer in self._layers:
                 layer.move(len(self._rows), index)
@@ -187,21 +188,21 @@ class Batch:
         return [logits[index, -request.positions :] for index, request in enumerate(requests)]
 
     def _index(self, row: "RowCache") -> int:
-        return self._rows.index(row) if row in self._rows else len(self._rows)
+        return self._rows.index(row.key) if row.key in self._rows else len(self._rows)
 
     def _place(self, rows: list["RowCache"], counts: list[int], width: int) -> Tensor:
         """Tell the layers where the new ids go; returns position ids, `[rows, width]`.
 
         Those of padding are 0.
         """
-        self._rows += [row for row in rows if row not in self._rows]
+        self._rows += [row.key for row in rows if row.key not in self._rows]
         begin = max(row.length for row in rows)
         filled = max(row.length + count for row, count in zip(rows, counts, strict=True))
         end = max(filled, self._least)
         if end >= self._size:
             self._size = end + max(GROW_BY, end // 8)
 
-        indices = [self._rows.index(row) for row in rows]
+        indices = [self._rows.index(row.key) for row in rows]
         own = torch.tensor(
             [
                 (index, row.length, row.length - (width - count))
@@ -252,6 +253,7 @@ class RowCache(PreallocatedCache):
         """An empty row."""
         super().__init__()
         self.batch = batch
+        self.key = object()
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `ids` of shape `[n]`; logits after each of the last `positions` of them."""

@@ -50,32 +50,45 @@ class BatchReader(Protocol):
         ...
 
 
-class _Task(greenlet):
-    """A generation that runs, and its clock: its own seconds, and its share of common passes."""
+class _TaskClock:
+    """The clock of a task: its own seconds, and its share of common passes."""
 
-    def __init__(self, task: Callable[[], Any]) -> None:
-        super().__init__(task)
-        self.gr_context = context = copy_context()
-        context.run(set_clock, self.now)
-        self.caches: set[Any] = set()
+    def __init__(self) -> None:
         self._clock = current_clock()
         self._seconds, self._since = 0.0, 0.0
 
-    def resume(self, *answer: Tensor | Exception) -> Any:
-        """Run until it waits or returns; if `answer` is an error, it is raised where it waited."""
+    def resume(self) -> None:
         self._since = self._clock()
-        try:
-            if answer and isinstance(answer[0], Exception):
-                return self.throw(answer[0])
-            return self.switch(*answer)
-        finally:
-            self.spend(self._clock() - self._since)
+
+    def pause(self) -> None:
+        self.spend(self._clock() - self._since)
 
     def spend(self, seconds: float) -> None:
         self._seconds += seconds
 
     def now(self) -> float:
         return self._seconds + self._clock() - self._since
+
+
+class _Task(greenlet):
+    """A generation that runs; its context knows its clock."""
+
+    def __init__(self, task: Callable[[], Any]) -> None:
+        super().__init__(task)
+        self.clock = _TaskClock()
+        self.gr_context = context = copy_context()
+        context.run(set_clock, self.clock.now)
+        self.caches: set[Any] = set()
+
+    def resume(self, *answer: Tensor | Exception) -> Any:
+        """Run until it waits or returns; if `answer` is an error, it is raised where it waited."""
+        self.clock.resume()
+        try:
+            if answer and isinstance(answer[0], Exception):
+                return self.throw(answer[0])
+            return self.switch(*answer)
+        finally:
+            self.clock.pause()
 
 
 def wait_for_pass(request: PassRequest) -> Tensor:
@@ -147,5 +160,5 @@ def _run_pass(
     for request, answer in zip(chosen, answers, strict=True):
         task = by_request[id(request)]
         del waiting[task]
-        task.spend(share)
+        task.clock.spend(share)
         resume(task, answer)

@@ -1,6 +1,7 @@
 """The generations of one call, and the caches and lookahead that they share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from transformers import PreTrainedModel
@@ -20,6 +21,18 @@ from uag.models.properties import is_sharded
 from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
+
+
+@dataclass(slots=True)
+class _Running:
+    """How many generations may run at the same time, and how many have not ended."""
+
+    size: int = 1
+    unfinished: int = 0
+
+    def rows(self) -> int:
+        """The number of generations that share a pass of the target."""
+        return max(1, min(self.size, self.unfinished))
 
 
 class Session:
@@ -48,12 +61,11 @@ class Session:
         self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
         self._runners = runners
         self._schedule = schedule
-        self._shared = None if lookahead is None else SharedLookahead(lookahead, self._rows)
-        self._unfinished = 0
+        self._running = running = _Running()
+        self._shared = None if lookahead is None else SharedLookahead(lookahead, running.rows)
         self._batches: dict[str, Batch] = {}
-        self._size = 1
         if size > 1 and _share_passes(runners[TARGET].model, longest):
-            self._size = size
+            running.size = size
             # In this order drafts are completed before they are verified.
             self._batches = {
                 role: Batch(runners[role].model)
@@ -88,19 +100,16 @@ class Session:
 
     def finish(self, texts: Sequence[TextStream]) -> list[Output]:
         """Decode all generations to their ends; their outputs, in the same order."""
-        self._unfinished = len(texts)
+        running = self._running
+        running.unfinished = len(texts)
 
         def finish(text: TextStream) -> Output:
             output = text.finish()
-            self._unfinished -= 1
+            running.unfinished -= 1
             return output
 
         tasks = [partial(finish, text) for text in texts]
-        return run_together(tasks, list(self._batches.values()), self._size)
-
-    def _rows(self) -> int:
-        """The number of generations that share a pass of the target."""
-        return max(1, min(self._size, self._unfinished))
+        return run_together(tasks, list(self._batches.values()), running.size)
 
 
 def _share_passes(model: PreTrainedModel, longest: int) -> bool:

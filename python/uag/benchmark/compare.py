@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
@@ -21,6 +22,7 @@ from uag.benchmark.comparison import (
     Method,
     Run,
 )
+from uag.benchmark.prompts import read_prompts
 from uag.decoder import SpeculativeDecoder
 from uag.drafting.custom import Drafter
 from uag.errors import PromptError
@@ -49,7 +51,7 @@ Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
 
 def compare(
     decoder: SpeculativeDecoder,
-    prompts: str | Sequence[str] = PROMPTS,
+    prompts: str | Path | Sequence[str] = PROMPTS,
     *,
     runs: int = 3,
     max_new_tokens: int = 128,
@@ -77,7 +79,8 @@ def compare(
         decoder: has the target, and the assistant, which transformers uses too. For a decoder that
             only looks up, transformers uses its prompt lookup; without an assistant model or
             lookup, or with a `Drafter`, transformers' assisted generation is left out.
-        prompts: one or more texts; by default five beginnings of stories.
+        prompts: one or more texts, or the `Path` of a file of them; by default five beginnings of
+            stories.
         runs: how often each method decodes each prompt, after an untimed run on the first prompt.
         max_new_tokens: maximum number of new target ids of a run.
         with_transformers: whether to time transformers' assisted generation too.
@@ -95,6 +98,8 @@ def compare(
         runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
     )
     check_limits({"temperature": temperature, "seed": seed})
+    if isinstance(prompts, Path):
+        prompts = read_prompts(prompts)
     texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
     sampled = temperature is not None
     # Always given, as a model's own generation defaults may ask for sampling.

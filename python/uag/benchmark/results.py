@@ -37,12 +37,14 @@ class Result:
         temperature: the temperature; 0 for greedy decoding.
         speedups: the speed-up of each method by its name, without plain decoding and without
             methods that failed.
+        failed: the names of the methods that failed.
     """
 
     pair: str
     lookahead: int | str
     temperature: float
     speedups: dict[str, Speedup]
+    failed: tuple[str, ...] = ()
 
 
 def read_results(paths: Sequence[Path]) -> list[Result]:
@@ -79,6 +81,7 @@ def _result(line: str, place: str) -> Result:
                 for method in methods
                 if method["name"] != PLAIN
             },
+            failed=tuple(str(each["name"]) for each in found["methods"] if "error" in each),
         )
     except (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration) as error:
         raise FileError(

@@ -64,7 +64,7 @@ def rounds(
         with clock.phase(verifying):
             target.append(candidates)
             chosen = verify(target.logits(len(candidates) + 1), target.ids, candidates)
-            tokens, finished = stop.cut(target.ids, end, chosen)
+            tokens, ending = stop.cut(target.ids, end, chosen)
 
         # 4. Commit: find out what the assistant must keep and read for the emitted ids.
         with clock.phase("commit"):
@@ -87,10 +87,11 @@ def rounds(
             confidences=draft.confidences,
             draft_seconds=draft.seconds,
             searched=draft.searched,
+            ending=ending,
         )
         lookahead.update(done)
         yield done
-        if finished:
+        if ending is not None:
             return
         drafting, verifying = ("draft" if drafted else drafting), "verify"
 

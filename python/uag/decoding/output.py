@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 from uag.decoding.trace import Trace
-from uag.stats import Round, Stats
+from uag.stats import Ending, Round, Stats
 from uag.translation.detokenizer import OwnText, TextDecoder
+from uag.values import shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Output:
-    """The result of one generation.
+    """The result of one generation. Printed, it is one line; `print(out.text)` prints the text.
 
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
-    >>> len(out.token_ids), out.seed, out.stats.tokens
-    (8, None, 8)
+    >>> len(out.token_ids), out.seed, out.stats.tokens, out.finish_reason
+    (8, None, 8, 'length')
+    >>> print(out)                                                      # doctest: +SKIP
+    Output(' there was a little girl.', 8 tokens in 0.05 s, 160.7 tokens/s, 2.67 a pass, ...)
 
     Attributes:
         text: the new text, without the prompt and without special tokens.
@@ -31,6 +34,34 @@ class Output:
     seed: int | None
     stats: Stats
     trace: Trace | None = None
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the text ended: "eos" (an end-of-text id), "length", "stop_string" or "criterion"."""
+        return self._ending.reason
+
+    @property
+    def stop_reason(self) -> int | str | None:
+        """What ended it: the id, the stop string, or the criterion's class; `None` for "length"."""
+        return self._ending.by
+
+    def as_dict(self) -> dict[str, Any]:
+        """The output as a dictionary for JSON, with the totals of its rounds."""
+        return {
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "finish_reason": self.finish_reason,
+            "stop_reason": self.stop_reason,
+            "seed": self.seed,
+            "stats": self.stats.as_dict(),
+        }
+
+    @property
+    def _ending(self) -> Ending:
+        return cast("Ending", self.stats.ending)
+
+    def __repr__(self) -> str:
+        return f"Output({shown(self.text)}, {self.stats.summary()})"
 
 
 class TextStream(Iterator[str]):
@@ -69,6 +100,9 @@ class TextStream(Iterator[str]):
 
     def __iter__(self) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        return f"TextStream({shown(''.join(self._given))}, {self.stats.summary()})"
 
     def __next__(self) -> str:
         self._given.append(piece := next(self._pieces))

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import MaxTimeCriteria, StoppingCriteria, StopStringCriteria
+
+from uag.decoding.stop_strings import StopStrings
+from uag.stats import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Stop:
 
     >>> stop = Stop(max_length=10, end_ids=frozenset({2}), criteria=())
     >>> stop.cut([5, 6], 2, [7, 2, 8])
-    ([7, 2], True)
+    ([7, 2], Ending(reason='eos', by=2))
     """
 
     max_length: int
@@ -37,8 +40,10 @@ class Stop:
         """How many more ids may follow the first `length`."""
         return self.max_length - length
 
-    def cut(self, ids: list[int], end: int, tokens: Iterable[int]) -> tuple[list[int], bool]:
-        """The part of `tokens` that may follow `ids[:end]`; whether the generation ends there.
+    def cut(
+        self, ids: list[int], end: int, tokens: Iterable[int]
+    ) -> tuple[list[int], Ending | None]:
+        """The part of `tokens` that may follow `ids[:end]`; why the generation ends there, if so.
 
         Nothing is taken from `tokens` after the end.
         """
@@ -47,28 +52,39 @@ class Stop:
             kept.append(token)
             # The criteria are asked in any case: they may count.
             met = self._met(ids, end, kept)
-            if met or token in self.end_ids or end + len(kept) == self.max_length:
-                return kept, True
-        return kept, False
+            if token in self.end_ids:
+                return kept, Ending("eos", token)
+            if met is not None:
+                return kept, met
+            if end + len(kept) == self.max_length:
+                return kept, Ending("length")
+        return kept, None
 
-    def _met(self, ids: list[int], end: int, tokens: list[int]) -> bool:
+    def _met(self, ids: list[int], end: int, tokens: list[int]) -> Ending | None:
         if not self.criteria:
-            return False
+            return None
         scores = None if self.scores is None else tuple(self.scores)
         with torch.no_grad():
-            met = [
-                criterion(self._seen_by(criterion, ids, end, tokens), scores)  # type: ignore[arg-type]
-                for criterion in self.criteria
-            ]
-            return any(bool(torch.as_tensor(each).all()) for each in met)
+            met = [self._ending(criterion, ids, end, tokens, scores) for criterion in self.criteria]
+        return next((ending for ending in met if ending is not None), None)
 
-    def _seen_by(
-        self, criterion: StoppingCriteria, ids: list[int], end: int, tokens: list[int]
-    ) -> torch.LongTensor:
+    def _ending(
+        self,
+        criterion: StoppingCriteria,
+        ids: list[int],
+        end: int,
+        tokens: list[int],
+        scores: tuple[Tensor, ...] | None,
+    ) -> Ending | None:
         reach = _reach(criterion)
-        first, device = (0, self.device) if reach is None else (max(0, end - reach), None)
-        text = torch.tensor([ids[first:end] + tokens], device=device)
-        return cast("torch.LongTensor", text)
+        text = ids[0 if reach is None else max(0, end - reach) : end] + tokens
+        if isinstance(criterion, StopStrings):
+            string = criterion.found(text)
+            return None if string is None else Ending("stop_string", string)
+        row = torch.tensor([text], device=self.device if reach is None else None)
+        met = criterion(cast("torch.LongTensor", row), cast("Any", scores))
+        kind = type(criterion).__name__
+        return Ending("criterion", kind) if bool(torch.as_tensor(met).all()) else None
 
 
 def _reach(criterion: object) -> int | None:
@@ -76,6 +92,8 @@ def _reach(criterion: object) -> int | None:
 
     The known ones read them on any device. A subclass may do anything.
     """
+    if isinstance(criterion, StopStrings):
+        return criterion.reach
     if type(criterion) is StopStringCriteria:
         return criterion.maximum_token_len
     return 1 if type(criterion) is MaxTimeCriteria else None

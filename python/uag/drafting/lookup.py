@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from uag._core import Search, Texts
-from uag.errors import LoadError, OptionError
+from uag.errors import FileError, OptionError
+from uag.files import read_bytes, write_bytes
 from uag.values import shown
 
 LOOKUP = "lookup"
@@ -40,20 +41,22 @@ class Lookup:
     Threads may share it: each generation looks up in the texts that were there when it began.
 
     Args:
-        texts: texts to look up in besides the prompt and the output so far, the oldest first.
+        texts: texts, or the `Path` of each, to look up in besides the prompt and the output so far,
+            the oldest first.
         min_match: how many bytes at the end of the text must occur earlier to count as a match, at
             least 1.
         max_bytes: the most bytes that the texts may have together; beyond it, the oldest texts are
             removed. With its index, a byte takes about 17 bytes of memory.
 
     Raises:
-        OptionError: for a `min_match` or `max_bytes` out of range, a text that is neither `str` nor
-            `bytes`, or one longer than `max_bytes`.
+        OptionError: for a `min_match` or `max_bytes` out of range, a text that is no `str`, `bytes`
+            or `Path`, or one longer than `max_bytes`.
+        FileError: for a file that cannot be read.
     """
 
     def __init__(
         self,
-        texts: Iterable[str | bytes] = (),
+        texts: Iterable[str | bytes | Path] = (),
         *,
         min_match: int = MIN_MATCH,
         max_bytes: int = MAX_BYTES,
@@ -62,7 +65,7 @@ class Lookup:
             raise OptionError(f"min_match is {min_match}, but a match has at least 1 byte")
         if not 1 <= max_bytes <= Texts.LIMIT:
             raise OptionError(f"max_bytes is {max_bytes}, but must be from 1 to {Texts.LIMIT}")
-        if isinstance(texts, str | bytes):
+        if isinstance(texts, str | bytes | Path):
             raise OptionError("texts is one text; give a list: Lookup(texts=[text])")
         self.min_match = min_match
         self.max_bytes = max_bytes
@@ -70,11 +73,12 @@ class Lookup:
         for text in texts:
             self.remember(text)
 
-    def remember(self, text: str | bytes) -> None:
+    def remember(self, text: str | bytes | Path) -> None:
         """Add a text, such as an earlier output; if needed, remove the oldest (`max_bytes`).
 
         Raises:
-            OptionError: for a text that is neither `str` nor `bytes`, or longer than `max_bytes`.
+            OptionError: for a text that is no `str`, `bytes` or `Path`, or longer than `max_bytes`.
+            FileError: for a file that cannot be read.
         """
         data = _encoded(text)
         if not self._texts.remember(data):
@@ -116,36 +120,30 @@ class Lookup:
         """Write texts and settings to a file; if that fails, no file is written or changed.
 
         Raises:
-            OSError: if it cannot be written.
+            FileError: if it cannot be written.
         """
         texts = self._texts.texts
         sizes = [self.min_match, self.max_bytes, len(texts), *map(len, texts)]
         content = zlib.compress(struct.pack(f"<{len(sizes)}Q", *sizes) + b"".join(texts), 1)
-        path = Path(path)
-        # Written to the same folder, so that a rename puts it in place in one step.
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        data = MAGIC + hashlib.sha256(content).digest() + content
+        write_bytes(Path(path), data, "the lookup")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read texts and settings from a file that `save` wrote.
 
         Raises:
-            LoadError: if the file cannot be read, is another kind of file, or is damaged.
+            FileError: if the file cannot be read, is another kind of file, or is damaged.
         """
         try:
             data = Path(path).read_bytes()
         except OSError as error:
-            raise LoadError(f"cannot read {path}: {error.strerror}") from error
+            raise FileError(f"cannot read {path}: {error.strerror}") from error
         if not data.startswith(MAGIC):
-            raise LoadError(f"{path} is no file written by this version of Lookup.save")
+            raise FileError(f"{path} is no file written by this version of Lookup.save")
         content = data[len(MAGIC) + DIGEST_SIZE :]
         if hashlib.sha256(content).digest() != data[len(MAGIC) :][:DIGEST_SIZE]:
-            raise LoadError(f"{path} is damaged: its checksum does not match; save it again")
+            raise FileError(f"{path} is damaged: its checksum does not match; save it again")
         content = zlib.decompress(content)
         min_match, max_bytes, count = struct.unpack_from("<3Q", content)
         lengths = struct.unpack_from(f"<{count}Q", content, 24)
@@ -189,5 +187,7 @@ def _encoded(text: object) -> bytes:
             return text.encode(errors="replace")
         case bytes():
             return text
+        case Path():
+            return read_bytes(text, "a text")
         case _:
-            raise OptionError(f"a text is a {type(text).__name__}; give str or bytes")
+            raise OptionError(f"a text is of type {type(text).__name__}; give str, bytes or a Path")

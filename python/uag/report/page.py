@@ -18,7 +18,8 @@ from typing import Any
 from uag.benchmark.comparison import PLAIN, Comparison
 from uag.decoding.output import Output
 from uag.decoding.trace import Step, Trace, TracedModel
-from uag.errors import FileError, OptionError
+from uag.errors import OptionError
+from uag.files import write_bytes
 from uag.report.curves import by_confidence, by_position, plain_seconds
 from uag.stats import PHASES, Round
 from uag.translation.tokenizers import backend_of
@@ -56,13 +57,7 @@ def write_page(
         FileError: if the file cannot be written.
     """
     texts = [outputs] if isinstance(outputs, Output) else list(outputs)
-    page = page_of(texts, comparison)
-    try:
-        Path(path).write_text(page, encoding="ascii")
-    except OSError as error:
-        raise FileError(
-            f"cannot write the page to {path}: {error.strerror or error}; give another file"
-        ) from error
+    write_bytes(Path(path), page_of(texts, comparison).encode("ascii"), "the page")
 
 
 def page_of(outputs: Sequence[Output], comparison: Comparison | None = None) -> str:

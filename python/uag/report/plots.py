@@ -1,13 +1,16 @@
 """Plots of comparisons, drawn by matplotlib."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from uag.benchmark.comparison import ALONE, TRANSFORMERS, UAG
 from uag.benchmark.results import Result, Speedup
-from uag.errors import FileError, OptionError
+from uag.errors import OptionError
+from uag.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,12 +64,9 @@ def save_plot(figure: "Figure", path: Path) -> None:
         raise OptionError(
             f"{path}: plots are written to files that end with one of {', '.join(sorted(known))}"
         )
-    try:
-        cast("Any", figure).savefig(path, dpi=200)
-    except OSError as error:
-        raise FileError(
-            f"cannot write the plot to {path}: {error.strerror or error}; give another file"
-        ) from error
+    drawn = BytesIO()
+    cast("Any", figure).savefig(drawn, format=kind, dpi=200)
+    write_bytes(path, drawn.getvalue(), "the plot")
 
 
 def what_differs(results: Sequence[Result]) -> str:
@@ -81,6 +81,36 @@ def what_differs(results: Sequence[Result]) -> str:
     if len({result.lookahead for result in results}) > 1:
         return LOOKAHEAD
     return PAIR
+
+
+def left_out(results: Sequence[Result], by: str) -> list[str]:
+    """What of the results is not in a plot over `by`, in words: failures, and what is superseded.
+
+    >>> speedups = {UAG: Speedup(2.0, 1.9, 2.1)}
+    >>> left_out([Result("a <- b", k, 0.0, speedups) for k in (2, 5)], "pair")
+    ['1 of 2 results of uag for a <- b, which a later one supersedes']
+    """
+    shown = None if by != LOOKAHEAD else [UAG]
+    failed = [
+        f"{method} for {result.pair}, which failed"
+        for result in results
+        for method in result.failed
+        if shown is None or method in shown
+    ]
+    methods = shown or _methods(results)
+    places = Counter(
+        (method, result.pair, None if by == PAIR else getattr(result, by))
+        for result in results
+        for method in methods
+        if method in result.speedups
+    )
+    superseded = [
+        f"{count - 1} of {count} results of {method} for {pair}"
+        f"{'' if by == PAIR else f' at {by} {at}'}, which a later one supersedes"
+        for (method, pair, at), count in places.items()
+        if count > 1
+    ]
+    return failed + superseded
 
 
 def _new_figure() -> "Figure":
@@ -124,11 +154,11 @@ def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
         fixed = {each.lookahead: each.speedups[UAG] for each in mine if _is_number(each.lookahead)}
         if fixed:
             _line(axes, fixed, label=pair, color=colour)
-        for each in mine:
-            if not _is_number(each.lookahead):
-                name = f"{pair}, {each.lookahead}"
-                axes.axhline(each.speedups[UAG].median, color=colour, linestyle=":", label=name)
-    axes.set_xlabel("assistant ids drafted each round")
+        others = {each.lookahead: each for each in mine if not _is_number(each.lookahead)}
+        for name, each in others.items():
+            median = each.speedups[UAG].median
+            axes.axhline(median, color=colour, linestyle=":", label=f"{pair}, {name}")
+    axes.set_xlabel("assistant ids drafted each round by uag")
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 

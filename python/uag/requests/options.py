@@ -15,8 +15,10 @@ from transformers import (
     PreTrainedModel,
     StoppingCriteria,
     StoppingCriteriaList,
+    StopStringCriteria,
 )
 
+from uag.decoding.stop_strings import StopStrings
 from uag.decoding.stopping import Stop
 from uag.errors import OptionError, UagError, UagWarning
 from uag.models.properties import context_window, device_of, position_limit
@@ -65,7 +67,7 @@ def plan_generation(
             model_kwargs={},
         )
         criteria = cast("Any", model)._get_stopping_criteria(
-            config, extra.get("stopping_criteria", StoppingCriteriaList()), tokenizer
+            config, _with_stop_strings(config, tokenizer, extra.get("stopping_criteria", []))
         )
     return plan_prepared(model, config, processors, criteria, len(prompt), ids.device)
 
@@ -186,6 +188,20 @@ def _configure(
             "raise it, or give max_new_tokens"
         )
     return config, extra
+
+
+def _with_stop_strings(
+    config: GenerationConfig, tokenizer: AnyTokenizer, given: Sequence[StoppingCriteria]
+) -> StoppingCriteriaList:
+    """The caller's criteria, and one for the stop strings, which are taken from the config.
+
+    transformers' own would read the whole vocabulary. A caller's own criterion takes precedence.
+    """
+    settings = cast("Any", config)
+    strings, settings.stop_strings = settings.stop_strings, None
+    if strings is None or any(type(each) is StopStringCriteria for each in given):
+        return StoppingCriteriaList(given)
+    return StoppingCriteriaList([*given, StopStrings(tokenizer, strings)])
 
 
 def _within_window(model: PreTrainedModel, max_length: int) -> int:

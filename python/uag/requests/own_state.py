@@ -33,6 +33,7 @@ from transformers import (
     StopStringCriteria,
 )
 
+from uag.decoding.stop_strings import StopStrings
 from uag.decoding.verify import BY_ROW
 from uag.errors import OptionError
 
@@ -41,7 +42,7 @@ T = TypeVar("T")
 REMEMBERING = {"logits_processor": "processors", "stopping_criteria": "criteria"}
 PREFIX = "prefix_allowed_tokens_fn"
 # Criteria without state: they only look at the last ids or at the time, or `Stop` replaces them.
-BLIND = (StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTokenCriteria)
+BLIND = (StopStrings, StopStringCriteria, MaxTimeCriteria, MaxLengthCriteria, EosTokenCriteria)
 # Exactly these classes are shared by all texts. The last one's function is told the row.
 STATELESS = (*BY_ROW, *BLIND, PrefixConstrainedLogitsProcessor)
 # Large objects that decoding does not change: copies share them.

@@ -1,22 +1,32 @@
 """Reads a prompt in any of its forms into ids of both vocabularies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import PromptError
+from uag.files import read_text
 from uag.models.cached_lm import id_list
 from uag.models.properties import context_window, embedding_rows, position_limit
 from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
-from uag.values import is_text, shown
+from uag.values import is_bool, is_text, listed, shown
 
-Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
+# What a tokenizer returns: "input_ids" and "attention_mask".
+Inputs = Mapping[str, Any]
+Array = np.ndarray[Any, Any]
+Prompt = str | Path | list[int] | Tensor | Array | Sequence[Message] | Chat | Inputs
+GIVE = "give a text, a chat or a list of target ids; to generate(), also a list of those"
+# What else a tokenizer may return, and what says nothing of a single text.
+BESIDE = ("attention_mask", "special_tokens_mask", "offset_mapping", "length", "token_type_ids")
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
@@ -28,10 +38,23 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
     match prompt:
         case [Chat(), *_]:
             return [*prompt]
-        case [str() | list() | tuple() | Tensor(), *_]:
+        case [str() | list() | tuple() | Tensor() | np.ndarray() | Path(), *_]:
             return [*prompt]
+        case [Mapping() as first, *_] if "input_ids" in first:
+            return [*cast("Sequence[Inputs]", prompt)]
+        case Tensor() | np.ndarray() if _is_batch(prompt):
+            return [*cast("Tensor", prompt)[:, None]]
+        case Mapping() if _is_batch(prompt.get("input_ids")):
+            return [*_rows(prompt)]
         case _:
             return []
+
+
+def _is_batch(ids: Any) -> bool:
+    """Whether these are the ids of several rows; a list of one row counts too, as of prompts."""
+    if isinstance(ids, Tensor | np.ndarray):
+        return ids.ndim == 2 and cast("Tensor", ids).shape[0] > 1  # noqa: PLR2004 # a matrix
+    return isinstance(ids, list) and bool(several(cast("list[Any]", ids)))
 
 
 def read_prompt(
@@ -50,6 +73,7 @@ def read_prompt(
         ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
         check_ids(ids, model, tokenizer)
         return ids, others
+    prompt = _read(prompt)
     ids = target_ids(prompt, tokenizer, model)
     given = prompt if isinstance(prompt, str) else ids
     return ids, assistant_ids(given, assistant_tokenizer, bridge)
@@ -61,10 +85,11 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
     """
+    prompt = _read(prompt)
     if isinstance(prompt, str):
         ids = prompt_ids(tokenizer, _readable(prompt))
     else:
-        ids = _given_ids(prompt)
+        ids = _given_ids(prompt, model)
     check_ids(ids, model, tokenizer)
     return ids
 
@@ -104,6 +129,10 @@ def check_ids(
         )
 
 
+def _read(prompt: Prompt) -> Prompt:
+    return read_text(prompt, "the prompt") if isinstance(prompt, Path) else prompt
+
+
 def _readable(text: str) -> str:
     if not is_text(text):
         raise PromptError(
@@ -114,21 +143,92 @@ def _readable(text: str) -> str:
     return text
 
 
-def _given_ids(prompt: Prompt) -> list[int]:
-    if isinstance(prompt, Tensor):
-        if prompt.dim() not in (1, 2) or prompt.shape[:-1].numel() != 1:
+def _given_ids(prompt: Any, model: PreTrainedModel) -> list[int]:
+    if isinstance(prompt, Mapping) and "input_ids" in prompt:
+        (ids,) = _rows(cast("Inputs", prompt))
+        return ids
+    ids = _plain_ids(prompt)
+    is_row = isinstance(prompt, Tensor | np.ndarray) and prompt.ndim > 1
+    return _without_padding(ids, _mask_of(ids, model)) if is_row else ids
+
+
+def _plain_ids(given: Any) -> list[int]:
+    if isinstance(given, np.ndarray) and cast("Array", given).dtype.kind in "biuf":
+        given = torch.as_tensor(given)
+    if isinstance(given, Tensor):
+        if given.dim() not in (1, 2) or given.shape[:-1].numel() != 1:
             raise PromptError(
-                f"the prompt is a tensor of shape {tuple(prompt.shape)}; give one row of ids"
+                f"the prompt is a tensor of shape {tuple(given.shape)}; give one row of ids"
             )
-        if prompt.is_floating_point() or prompt.is_complex() or prompt.dtype == torch.bool:
-            raise PromptError(f"the prompt is a tensor of {prompt.dtype}; give ids, as int64")
-        return id_list(prompt.reshape(-1))
-    given: Any = prompt
-    if not isinstance(given, list | tuple) or not all(
-        isinstance(id, int) and not isinstance(id, bool) for id in cast("list[Any]", given)
-    ):
+        if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+            raise PromptError(f"the prompt is a tensor of {given.dtype}; give ids, as int64")
+        return id_list(given.reshape(-1))
+    if not isinstance(given, list | tuple):
+        raise PromptError(f"the prompt is {_described(cast('object', given))}; {GIVE}")
+    for id in cast("list[Any]", given):
+        if not isinstance(id, Integral) or is_bool(id):
+            raise PromptError(
+                f"the prompt is a list with something other than ids in it, {_described(id)}; "
+                f"{GIVE}"
+            )
+    return [*map(int, cast("list[int]", given))]
+
+
+def _rows(inputs: Inputs) -> list[list[int]]:
+    """The ids of each row of what a tokenizer returns, without padding."""
+    for name, value in inputs.items():
+        ignored = name in BESIDE and not (name == "token_type_ids" and _any(value))
+        if name != "input_ids" and not ignored:
+            raise PromptError(
+                f"the prompt has {name}, and a decoder reads text only; give input_ids and "
+                "attention_mask"
+            )
+    given: Any = inputs["input_ids"]
+    mask: Any = inputs.get("attention_mask")
+    if not isinstance(given, list | tuple | Tensor | np.ndarray):
+        raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
+    several_rows = _is_batch(given) or getattr(cast("Any", given), "ndim", 1) > 1
+    rows = [*map(_plain_ids, cast("list[Any]", given if several_rows else [given]))]
+    masks = [[True] * len(row) for row in rows]
+    if mask is not None:
+        try:
+            masks = [[bool(each) for each in row] for row in (mask if several_rows else [mask])]
+        except TypeError:
+            masks = []
+    if [*map(len, masks)] != [*map(len, rows)]:
+        raise PromptError("the prompt's attention_mask has another shape than its input_ids")
+    return [_without_padding(row, mask) for row, mask in zip(rows, masks, strict=True)]
+
+
+def _any(value: Any) -> bool:
+    """Whether nested lists, a tensor or an array have anything but 0."""
+    if isinstance(value, list | tuple):
+        return any(map(_any, cast("list[Any]", value)))
+    return bool(np.any(value))
+
+
+def _mask_of(ids: list[int], model: PreTrainedModel) -> list[bool]:
+    """Which ids of a row are no padding, as `generate` takes it where no mask is given."""
+    config: Any = model.generation_config
+    pad, ends = config.pad_token_id, listed(config.eos_token_id)
+    known = pad is not None and pad not in ends
+    return [not (known and id == pad) for id in ids]
+
+
+def _without_padding(ids: list[int], mask: list[bool]) -> list[int]:
+    start = mask.index(True) if True in mask else len(ids)
+    if not all(mask[start:]):
         raise PromptError(
-            f"the prompt is a {type(prompt).__name__} of something other than ids; give a text, a "
-            "chat or a list of target ids; to generate(), also a list of those"
+            "a row of the prompt is padded on the right, or within; pad on the left: "
+            'tokenizer.padding_side = "left"'
         )
-    return [*cast("list[int]", given)]
+    return ids[start:]
+
+
+def _described(value: object) -> str:
+    """A value of a wrong kind, in English."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    article = "an" if kind[0] in "aeiouAEIOU" else "a"
+    return f"{article} {kind}, {shown(value)}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from uag._core import Bridge as CoreBridge
-from uag._core import Translation
+from uag._core import Tokenizer, Translation
 from uag.errors import OptionError, UnsupportedTokenizerError
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.detokenizer import TextBytes
@@ -83,6 +83,9 @@ class Bridge:
         """Pickles as its tokenizers, from which it is built again where it is read."""
         return Bridge, (self._given.target, self._given.assistant, self.special_pairs)
 
+    def __repr__(self) -> str:
+        return f"Bridge({_described(self.target)} <- {_described(self.assistant)})"
+
     def start(self, target_ids: list[int], assistant_ids: list[int]) -> Translation:
         """Begin a generation from a prompt, given in both vocabularies.
 
@@ -119,6 +122,11 @@ class Bridge:
     def reason(self) -> Both[str]:
         """For each side, why it is not `fast`; an empty string if it is."""
         return Both(self.target.reason, self.assistant.reason)
+
+
+def _described(tokenizer: Tokenizer) -> str:
+    slow = "" if tokenizer.fast else f", slow: {shown(tokenizer.reason)}"
+    return f"{tokenizer.family} of {tokenizer.vocab_size:,} ids{slow}"
 
 
 def as_pairs(special_pairs: SpecialPairs | None) -> list[tuple[int | str, int | str]]:

@@ -2,15 +2,19 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from json import dumps, loads
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import tokenizers
 
 from uag._core import Tokenizer
 from uag.errors import UagWarning, UnsupportedTokenizerError
 from uag.translation.detokenizer import OWN_TEXT
-from uag.translation.self_check import disagreement
+from uag.translation.self_check import STRESS_TEXTS, disagreement, ids_of
 from uag.translation.tokenizers import AnyTokenizer, backend_of, is_failure, plain_copy, shortens
 
 # Kinds of models that the core has a name for.
@@ -18,7 +22,10 @@ FAMILIES = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
 
 def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
-    """Compile a tokenizer for the core, and check the result against the tokenizer itself.
+    """The core's form of a tokenizer, compiled once, and checked against the tokenizer itself.
+
+    It is kept as long as the tokenizer; one with the same content, or with tokens that were added
+    meanwhile, is compiled only if it is another one.
 
     If the two disagree on a text, or the core does not know a part of the tokenizer, the core calls
     the tokenizer to encode: slower, never wrong. If it does not know the decoder, the bytes of each
@@ -33,7 +40,63 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
             its tokens.
     """
     backend = backend_of(tokenizer)
+    with _COMPILING:
+        # First: if another thread changes the tokenizer from here on, the next call sees it.
+        signs = _signs(backend)
+        known = _KNOWN.get(backend)
+        if known is None or known.signs != signs:
+            known = _KNOWN[backend] = _compiled(backend, signs)
+        return known.core
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A compiled tokenizer, the digest of its content, and signs that it has not changed since."""
+
+    core: Tokenizer
+    digest: bytes
+    signs: tuple[Any, ...]
+
+
+_KNOWN: WeakKeyDictionary[tokenizers.Tokenizer, _Compiled] = WeakKeyDictionary()
+_COMPILING = RLock()
+# What may be set on a model of the `tokenizers` library without replacing it.
+SETTINGS = (
+    *("dropout", "unk_token", "unk_id", "fuse_unk", "byte_fallback", "ignore_merges"),
+    *("continuing_subword_prefix", "end_of_word_suffix", "max_input_chars_per_word"),
+)
+# How many tokens are among the signs.
+SAMPLE = 256
+
+
+def _signs(backend: tokenizers.Tokenizer) -> tuple[Any, ...]:
+    """What tells whether a tokenizer has changed, in a few milliseconds.
+
+    Its content, as `to_str` writes it, takes up to a second. These are all of its parts but the
+    model; the model's settings, every so-many-th of its tokens, and its ids of some texts.
+    """
+    parts: list[Any] = [backend.normalizer, backend.pre_tokenizer, backend.decoder]
+    model: Any = backend.model
+    size = backend.get_vocab_size()
+    return (
+        *(None if part is None else part.__getstate__() for part in parts),
+        *(getattr(model, name, None) for name in SETTINGS),
+        type(model).__name__,
+        size,
+        *map(str, backend.get_added_tokens_decoder().items()),
+        *map(backend.id_to_token, range(0, size, max(1, size // SAMPLE))),
+        *(ids_of(backend, text) for text in STRESS_TEXTS),
+    )
+
+
+def _compiled(backend: tokenizers.Tokenizer, signs: tuple[Any, ...]) -> _Compiled:
     json = backend.to_str()
+    digest = sha256(json.encode()).digest()
+    same = (each.core for each in _KNOWN.values() if each.digest == digest)
+    return _Compiled(next(same, None) or _checked(backend, json), digest, signs)
+
+
+def _checked(backend: tokenizers.Tokenizer, json: str) -> Tokenizer:
     try:
         core = Tokenizer(json)
     except ValueError:
@@ -48,7 +111,7 @@ def core_tokenizer(tokenizer: AnyTokenizer) -> Tokenizer:
             f"the fast path disagrees with the tokenizer on {text!r}; "
             "using the tokenizer instead, which is slower",
             UagWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
         return Tokenizer(json, _encoder(json), f"disagrees with the tokenizer on {text!r}")
     return core

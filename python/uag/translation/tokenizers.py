@@ -149,6 +149,13 @@ def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     return ids if all(read) else [id for id, real in zip(ids, read, strict=True) if real]
 
 
+def bare_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
+    """The ids of a text without what the tokenizer adds before and after it."""
+    if isinstance(tokenizer, tokenizers.Tokenizer):
+        return tokenizer.encode(text, add_special_tokens=False).ids
+    return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
     """As `prompt_ids`, without what the tokenizer adds after a text: for text that continues."""
     whole = prompt_ids(tokenizer, text)
@@ -164,11 +171,7 @@ def prefix_ids(tokenizer: AnyTokenizer) -> list[int]:
 
 def _around(tokenizer: AnyTokenizer) -> tuple[int, int]:
     """How many ids the tokenizer adds before and after a text, found with a short one."""
-    whole = prompt_ids(tokenizer, "a")
-    if isinstance(tokenizer, tokenizers.Tokenizer):
-        bare = tokenizer.encode("a", add_special_tokens=False).ids
-    else:
-        bare = cast("list[int]", tokenizer("a", add_special_tokens=False)["input_ids"])
+    whole, bare = prompt_ids(tokenizer, "a"), bare_ids(tokenizer, "a")
     starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
     before = next(starts, 0)
     return before, len(whole) - before - len(bare)

@@ -1,10 +1,13 @@
 """`uag generate`."""
 
 import json
+import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import GenerationConfig
 
 from tests.support.command_line import run
@@ -27,7 +30,19 @@ def test_generate_prints_one_json_object(
     assert status == 0
     assert len(described["token_ids"]) == 12 == described["stats"]["tokens"]
     assert described["stats"]["engines"] == {"target": "eager", "assistant": "eager"}
+    assert (described["finish_reason"], described["dtype"]) == ("length", "float32")
+    assert described["versions"]["torch"] == torch.__version__
+    assert datetime.fromisoformat(described["date"]).tzinfo is not None
     assert out.count("\n") == 1
+
+
+def test_statistics_are_a_line_of_standard_error(
+    capsys: pytest.CaptureFixture[str], pair: list[str]
+) -> None:
+    plain = run(capsys, "generate", *pair, "-n", "12", PROMPT)
+    status, out, err = run(capsys, "generate", *pair, "-n", "12", "--stats", PROMPT)
+    assert (status, out) == (0, plain[1])
+    assert re.search(r"^uag: 12 tokens in \d+\.\d\d s, .*, ended by length\n\Z", err, re.MULTILINE)
 
 
 def test_the_command_looks_up(

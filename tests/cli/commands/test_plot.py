@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.command_line import run
+from tests.support.files import file, printed
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -29,6 +31,40 @@ def test_the_command_plots_what_compare_prints(
     assert (status, out) == (0, "") and "the plot is in" in err
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
     assert (tmp_path / f"plot.{kind}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("results", "by", "left_out"),
+    [
+        ([{}], "pair", ["transformers for big <- small, which failed"]),
+        ([{"lookahead": 2}, {}], "lookahead", []),
+        (
+            [{}, {}, {"lookahead": "auto"}, {"lookahead": "auto"}],
+            "lookahead",
+            [
+                f"1 of 2 results of uag for big <- small at lookahead {at}, which a later"
+                for at in (5, "auto")
+            ],
+        ),
+        (
+            [{"methods": printed()["methods"][::2], "temperature": at} for at in (0, 0, 0.5)],
+            "temperature",
+            ["1 of 2 results of uag for big <- small at temperature 0.0, which a later"],
+        ),
+    ],
+)
+def test_what_is_not_in_the_plot_is_said(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    results: list[dict[str, Any]],
+    by: str,
+    left_out: list[str],
+) -> None:
+    path = file(tmp_path, *(printed(**each) for each in results))
+    status, _, err = run(capsys, "plot", str(path), "--out", str(tmp_path / "a.svg"), "--by", by)
+    said = [line for line in err.splitlines() if line.startswith("uag: not in the plot: ")]
+    assert status == 0 and len(said) == len(left_out)
+    assert all(words in line for words, line in zip(left_out, said, strict=True))
 
 
 MISTAKES = [

@@ -89,6 +89,7 @@ def compare(
     from rich.console import Console
 
     from uag.benchmark import compare as measure
+    from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
     from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table
@@ -120,9 +121,6 @@ def compare(
             "target": target,
             "assistant": "lookup" if target and assistant is None else assistant,
             "lookup": decoder.lookup is not None,
-            "dtype": str(decoder.model.dtype).removeprefix("torch."),
-            "device": str(decoder.model.device),
-            "threads": torch.get_num_threads(),
             "max_new_tokens": max_new_tokens,
             "lookahead": lookahead,
             "temperature": temperature,
@@ -130,7 +128,7 @@ def compare(
             "compile": compile,
             "runs": runs,
         }
-        print(json.dumps(settings | comparison.as_dict()))
+        print(json.dumps(settings | conditions(decoder) | comparison.as_dict()))
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
     if report is not None:

@@ -19,13 +19,15 @@ from uag.cli.options import (
     lookup_option,
     write_report,
 )
-from uag.cli.terminal import be_quiet, printable
+from uag.cli.terminal import be_quiet, one_line, printable
 
 EXAMPLES = """Examples:
 
     uag generate --target google/gemma-2-9b --assistant double7/vicuna-68m "Alice and Bob"
 
     uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
+
+    uag generate --target ./target --assistant ./assistant --stats "Once"
 
     echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
 
@@ -74,6 +76,10 @@ def generate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the text.")
     ] = False,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="Also print counts and speed, on a line of standard error."),
+    ] = False,
     *,
     loading: Loading,
 ) -> None:
@@ -82,6 +88,7 @@ def generate(
     check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
+    from uag.benchmark.conditions import conditions
     from uag.lookahead.schedules import parse_lookahead
 
     text = sys.stdin.read() if prompt == "-" else prompt
@@ -100,12 +107,14 @@ def generate(
     stream = decoder.stream(text, seed=seed, trace=report is not None, **options)
     if as_json:
         out = stream.finish()
-        described = {"text": out.text, "token_ids": out.token_ids, "seed": out.seed}
-        print(json.dumps(described | {"stats": out.stats.as_dict()}))
+        names = {"target": target, "assistant": assistant}
+        print(json.dumps(out.as_dict() | names | conditions(decoder)))
     else:
         for piece in stream:
             sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
             sys.stdout.flush()
         sys.stdout.write("\n")
         out = stream.finish()
+    if stats:
+        print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
     write_report(report, [out])

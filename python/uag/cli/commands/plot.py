@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from uag.cli.terminal import printable
+from uag.cli.terminal import one_line, printable
 
 EXAMPLES = """Examples:
 
@@ -36,7 +36,11 @@ def plot(
 ) -> None:
     """Plot speed-ups by pair, lookahead or temperature; needs matplotlib."""
     from uag.benchmark.results import read_results
-    from uag.report.plots import plot_results, save_plot
+    from uag.report.plots import left_out, plot_results, save_plot, what_differs
 
-    save_plot(plot_results(read_results(results), by), out)
+    found = read_results(results)
+    over = by or what_differs(found)
+    save_plot(plot_results(found, over), out)
+    for each in left_out(found, over):
+        print(f"uag: not in the plot: {one_line(each)}", file=sys.stderr)
     print(f"uag: the plot is in {printable(str(out))}", file=sys.stderr)
