@@ -2,6 +2,9 @@
 
 import os
 
+# Before transformers is imported: no test may wait for a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import torch
 from hypothesis import settings
 

@@ -26,6 +26,7 @@ from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.models.wrappers import AnyModel, language_model
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
@@ -62,11 +63,12 @@ class SpeculativeDecoder:
     (8, True)
 
     Args:
-        model: the target, a decoder-only transformers model.
+        model: the target, a decoder-only transformers model; or a wrapper of one: a `PeftModel`,
+            what `torch.compile` returns, or a `DataParallel`.
         tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`.
         assistant: what drafts. One of:
 
-            - a smaller decoder-only transformers model;
+            - a smaller decoder-only transformers model, or a wrapper of one;
             - "lookup", to copy from the prompt and output so far;
             - a `Lookup`, to copy from these and from other texts;
             - an object with the method of `Drafter`, which proposes text or ids by any rule;
@@ -119,9 +121,9 @@ class SpeculativeDecoder:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: AnyModel,
         tokenizer: AnyTokenizer,
-        assistant: PreTrainedModel | Drafter | Lookup | str | None = None,
+        assistant: AnyModel | Drafter | Lookup | str | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
         lookup: Lookup | bool | None = None,
@@ -132,8 +134,9 @@ class SpeculativeDecoder:
         compile: bool | str = False,
     ) -> None:
         schedule, backend = Schedule(lookahead), compile_backend(compile)
-        check_model(model, TARGET)
-        target = ModelRunner(model, backend)
+        inner = language_model(model, TARGET)
+        check_model(inner, TARGET)
+        target = ModelRunner(inner, backend)
         target.new_cache()  # refuses what cannot be rolled back
         # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
@@ -143,22 +146,23 @@ class SpeculativeDecoder:
         side = draft_side(
             assistant, None if assistant_tokenizer is None else other, lookup, schedule, backend
         )
-        if side.drafts and not (way := way_of(model)).together:
-            side = switched_off(model, way)
-        self.model = model
+        if side.drafts and not (way := way_of(inner)).together:
+            side = switched_off(inner, way)
+        # A wrapper passes on what it lacks itself.
+        self.model = cast("PreTrainedModel", model)
         self.tokenizer = tokenizer
         self.assistant = side.assistant
         self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
         self.compile = compile
-        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, own)]
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(inner, own)]
         self.bridge = Bridge(own, other, pairs)
-        check_belongs(model, self.bridge.target, TARGET)
-        side.check(model, self.bridge)
+        check_belongs(inner, self.bridge.target, TARGET)
+        side.check(inner, self.bridge)
         drafting = None if side.runner is None else side.runner.model
-        method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
+        method = SamplingMethod(self.bridge, inner, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        self._requests = RequestReader(model, own, other, self.bridge)
+        self._requests = RequestReader(inner, own, other, self.bridge)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
     def __reduce__(self) -> NoReturn:
@@ -449,7 +453,7 @@ class SpeculativeDecoder:
             LogitsError: see `generate`.
         """
         call = generate_call(input_ids)
-        check_call(self.model, model, input_ids, call, streamer, model_kwargs)
+        check_call(self._requests.model, model, input_ids, call, streamer, model_kwargs)
         mask = model_kwargs.get("attention_mask")
         prepared = Prepared(input_ids, mask, generation_config, logits_processor)
         prepared = prepared.supported(model, call)

@@ -20,6 +20,7 @@ from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
+from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_eval
@@ -118,6 +119,7 @@ class Engine:
         """Check that models and tokenizers are as they were when the decoder was built."""
         for role, runner in self.runners.items():
             check_eval(runner.model, role)
+            check_adapters(runner.model, role)
         for role, tokenizer, size in zip(
             (TARGET, ASSISTANT), self._tokenizers, self._sizes, strict=True
         ):
@@ -210,8 +212,11 @@ def _counted(
     """
     before = session.compile_seconds
     stats.engines = session.engines
+    watches = session.watch_adapters()
     try:
         for done in generation:
+            for watch in watches:
+                watch.check()
             stats.history.append(done)
             stats.target_forwards = target.forwards
             if window is not None and len(target.ids) > window:

@@ -18,6 +18,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
+from uag.drafting.custom import is_model
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
 from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
@@ -109,7 +110,7 @@ class AssistedLM(HFLM):
             assistant_tokenizer=tokenizer,
             options={"trust_remote_code": trust_remote_code, "dtype": harness.model.dtype},
         )
-        if isinstance(assistant, str) and isinstance(pair.assistant, PreTrainedModel):
+        if isinstance(assistant, str) and is_model(pair.assistant):
             pair.assistant.to(harness.model.device)
         return SpeculativeDecoder(*pair, **options)
 

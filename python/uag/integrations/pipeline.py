@@ -5,10 +5,12 @@ from typing import Any, cast
 import transformers
 from transformers import TextGenerationPipeline
 
+from uag.batching.session import TARGET
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
+from uag.models.wrappers import language_model
 from uag.requests.named_models import (
     OF_FILES,
     OF_WEIGHTS,
@@ -99,9 +101,10 @@ def pipeline(
         sampling=sampling,
         compile=compile,
     )
+    given = pair.model  # a DataParallel has no generate
     return cast("Any", transformers.pipeline)(
         task,
-        model=decoder.model,
+        model=given if hasattr(given, "generate") else language_model(given, TARGET),
         tokenizer=decoder.tokenizer,
         custom_generate=decoder,
         **options,

@@ -19,7 +19,10 @@ from uag.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
+from uag.models.adapters.acting import check_adapters
+from uag.models.adapters.files import adapter_at
 from uag.models.properties import embedding_rows, parameter_count
+from uag.models.wrappers import AnyModel
 from uag.translation.within_rows import belongs
 
 # Without the first option, transformers asks at the terminal whether to run a model's code. Without
@@ -37,17 +40,28 @@ PICKLED = (
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
-def load_model(name: str, **options: Any) -> PreTrainedModel:
+def load_model(name: str, **options: Any) -> AnyModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
+
+    Where an adapter of PEFT is instead of a model, its base model is loaded, and it in a
+    `PeftModel`.
 
     Nothing that comes with a model runs unless you allow it: its own code with
     `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
 
     Raises:
-        LoadError: if there is no such model, or it has no safetensors.
+        LoadError: if there is no such model, it has no safetensors, or it is an adapter and PEFT is
+            not installed.
     """
     options = SAFE | options
+    base: AnyModel | None = None
+    if adapter := adapter_at(name, options):
+        adapter.check(pickles=not options["use_safetensors"])
+        if adapter.alone:
+            base = load_model(adapter.base, **adapter.of_base(options))
     try:
+        if adapter and base:
+            return adapter.on(base)
         return cast(
             "PreTrainedModel",
             cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
@@ -63,19 +77,20 @@ def load_model(name: str, **options: Any) -> PreTrainedModel:
 def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
     """Load a tokenizer with `AutoTokenizer.from_pretrained(name, **options)`.
 
-    A tokenizer's own code runs only with `trust_remote_code=True`.
+    A tokenizer's own code runs only with `trust_remote_code=True`. Where an adapter of PEFT has no
+    tokenizer, its base model's is loaded.
 
     Raises:
         LoadError: if there is no such tokenizer.
     """
+    options = {"trust_remote_code": False} | options
     try:
         return cast(
-            "PreTrainedTokenizerBase",
-            cast("Any", AutoTokenizer).from_pretrained(
-                name, **{"trust_remote_code": False} | options
-            ),
+            "PreTrainedTokenizerBase", cast("Any", AutoTokenizer).from_pretrained(name, **options)
         )
     except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
+        if (adapter := adapter_at(name, options)) and adapter.alone:
+            return load_tokenizer(adapter.base, **adapter.of_base(options))
         raise LoadError(
             f"cannot load a tokenizer from {name!r} (it needs a tokenizer.json): "
             f"{_first_line(error)}{_code_remedy(error)}"
@@ -123,7 +138,7 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
-    _check_adapters(model, role)
+    check_adapters(model, role)
     check_eval(model, role)
 
 
@@ -163,20 +178,6 @@ def _effect_of_training(module: torch.nn.Module) -> str:
     ):
         return "adds noise (dropout)"
     return ""
-
-
-def _check_adapters(model: PreTrainedModel, role: str) -> None:
-    """Refuse adapters of PEFT that change what is read, and not only the weights."""
-    adapters: object = getattr(model, "peft_config", None)
-    for name, settings in cast("dict[str, Any]", adapters or {}).items():
-        activated = bool(getattr(settings, "alora_invocation_tokens", None))
-        if activated or getattr(settings, "is_prompt_learning", False):
-            what = "is switched on by ids of the text" if activated else "puts ids before the text"
-            kind = "aLoRA" if activated else type(settings).__name__.removesuffix("Config")
-            raise UnsupportedModelError(
-                f"the {role}'s adapter {name!r} ({kind}) {what}, which only PEFT's own generate "
-                "does; use an adapter that changes weights, such as LoRA, or model.generate"
-            )
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:

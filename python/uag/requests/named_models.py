@@ -2,18 +2,17 @@
 
 from typing import Any, NamedTuple, cast
 
-from transformers import PreTrainedModel
-
-from uag.drafting.custom import Drafter
+from uag.drafting.custom import Drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
 from uag.models.loading import load_model, load_tokenizer
+from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import AnyTokenizer
 
 # How a caller may give a target, a tokenizer and an assistant.
-ModelSource = str | PreTrainedModel
+ModelSource = str | AnyModel
 TokenizerSource = str | AnyTokenizer
-AssistantSource = str | PreTrainedModel | Drafter | Lookup
+AssistantSource = str | AnyModel | Drafter | Lookup
 
 
 # Options of `from_pretrained` that mean the same for a model and its tokenizer.
@@ -46,9 +45,9 @@ OF_WEIGHTS = (
 class ModelPair(NamedTuple):
     """The first four arguments of `SpeculativeDecoder`: both models and their tokenizers."""
 
-    model: PreTrainedModel
+    model: AnyModel
     tokenizer: AnyTokenizer
-    assistant: PreTrainedModel | Drafter | Lookup | str | None
+    assistant: AnyModel | Drafter | Lookup | str | None
     assistant_tokenizer: AnyTokenizer | None
 
 
@@ -89,7 +88,7 @@ def load_pair(
     # Tokenizers first: a mistake in a name then shows before gigabytes are loaded.
     own = _tokenizer("tokenizer", tokenizer, model, options)
     other = None
-    if by_name or isinstance(assistant, PreTrainedModel):
+    if by_name or is_model(assistant):
         source = cast("ModelSource", assistant)
         other = _tokenizer("assistant_tokenizer", assistant_tokenizer, source, others)
     elif assistant_tokenizer is not None:
