@@ -1,7 +1,7 @@
 """`SpeculativeDecoder`: the public interface to decoding with a target and an assistant."""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self, cast, overload
+from typing import Any, Self, cast, overload
 
 from torch import Tensor
 from transformers import (
@@ -19,7 +19,6 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side, switched_off
 from uag.engine import Engine
-from uag.errors import UagError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
@@ -54,7 +53,8 @@ class SpeculativeDecoder:
     widths round differently, so where two tokens' scores are nearly equal the choice may differ.
 
     The decoder changes neither models nor tokenizers, and keeps no state of a generation between
-    calls. It can be used again after an error or an interrupt.
+    calls. It can be used again after an error or an interrupt. Threads may share it; it can be
+    copied and pickled, with its models.
 
     >>> decoder = SpeculativeDecoder(target, target_tokenizer, assistant, assistant_tokenizer)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
@@ -162,20 +162,25 @@ class SpeculativeDecoder:
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, inner, drafting, sampling, draft_temperature)
         self.sampling = method.name
+        self._options: dict[str, Any] = {
+            "lookup": side.lookup or False,
+            "special_pairs": special_pairs,
+            "draft_temperature": draft_temperature,
+            "sampling": method.name,
+            "compile": compile,
+        }
         self._requests = RequestReader(inner, own, other, self.bridge)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied.
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies as what it was built from, and is built again where it arrives.
 
-        Raises:
-            UagError: saying what to do instead.
+        `copy.copy` shares models and tokenizers; `copy.deepcopy` and `pickle` take them along.
+        What was measured of the two models stays behind.
         """
-        raise UagError(
-            "a decoder cannot be pickled or copied, as it would take its models along; build one "
-            "from the models where it is needed, in each process; threads may share one, and its "
-            "bridge can be pickled"
-        )
+        options = self._options | {"lookahead": self.lookahead}
+        given = self.model, self.tokenizer, self.assistant, self.assistant_tokenizer
+        return _rebuilt, (type(self), given, options)
 
     @property
     def lookahead(self) -> int | str | Lookahead:
@@ -286,7 +291,7 @@ class SpeculativeDecoder:
         True
 
         Args:
-            prompt: a `str`; target ids, as a list or as a tensor of shape `[length]` or
+            prompt: a `str`; target ids, as a list, or as a tensor or array of shape `[length]` or
                 `[1, length]`; the messages of a chat, or a `Chat`. A list of several of these gives
                 a list of outputs.
             num_return_sequences: how many continuations to sample of each prompt (default: one).
@@ -480,3 +485,9 @@ class SpeculativeDecoder:
             has_prompt=call.streamer is not None,
         )
         return rows.output(outputs)
+
+
+def _rebuilt(
+    kind: type[SpeculativeDecoder], given: Sequence[Any], options: dict[str, Any]
+) -> SpeculativeDecoder:
+    return kind(*given, **options)

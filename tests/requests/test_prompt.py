@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,9 @@ from uag.requests.prompt import assistant_ids
 def test_a_prompt_may_be_text_or_ids_in_any_wrapping() -> None:
     decoder = scripted_pair("llama2", "gpt2")
     ids = decoder.tokenizer(PROMPT)["input_ids"]
-    prompts = [PROMPT, ids, torch.tensor(ids), torch.tensor([ids])]
+    tensors = [torch.tensor(ids), torch.tensor([ids])]
+    arrays = [np.array(ids), np.array([ids], dtype=np.uint16), [*np.array(ids)]]
+    prompts = [PROMPT, ids, *tensors, *arrays]
     outs = [decoder.generate(prompt, max_new_tokens=20) for prompt in prompts]
     assert len({(out.text, *out.token_ids) for out in outs}) == 1
     assert ids == decoder.tokenizer(PROMPT)["input_ids"]
@@ -46,6 +49,8 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     (torch.tensor([5.5, 6.0]), "tensor of torch.float32; give ids"),
     (torch.tensor([True]), "tensor of torch.bool; give ids"),
     (torch.zeros(2, 3, dtype=torch.long), r"shape \(2, 3\)"),
+    (np.array([5.5, 6.0]), "tensor of torch.float64; give ids"),
+    (np.array(["one", "two"]), "array of <U3; give a text"),
     ([5, "two"], "give a text, a chat or a list"),
     (7, "give a text, a chat or a list"),
 ]
@@ -64,6 +69,12 @@ def test_prompts_that_cannot_be_read(
         with pytest.raises(PromptError, match=message):
             call(prompt, max_new_tokens=3)
     check_usable(decoder)
+
+
+def test_several_prompts_may_be_arrays(decoder: SpeculativeDecoder) -> None:
+    ids = [5, 6, 7]
+    outs = decoder.generate([np.array(ids), ids], max_new_tokens=3)
+    assert outs[0].token_ids == outs[1].token_ids
 
 
 def test_a_stream_is_of_one_prompt(decoder: SpeculativeDecoder) -> None:

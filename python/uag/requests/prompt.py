@@ -1,9 +1,11 @@
 """Reads a prompt in any of its forms into ids of both vocabularies."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, cast
 
 import torch
+from numpy import ndarray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -14,9 +16,9 @@ from uag.requests.chat import Chat, chat_ids, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
-from uag.values import is_text, shown
+from uag.values import is_bool, is_text, shown
 
-Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
+Prompt = str | list[int] | Tensor | ndarray[Any, Any] | Sequence[Message] | Chat
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
@@ -28,7 +30,7 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
     match prompt:
         case [Chat(), *_]:
             return [*prompt]
-        case [str() | list() | tuple() | Tensor(), *_]:
+        case [str() | list() | tuple() | Tensor() | ndarray(), *_]:
             return [*prompt]
         case _:
             return []
@@ -115,6 +117,8 @@ def _readable(text: str) -> str:
 
 
 def _given_ids(prompt: Prompt) -> list[int]:
+    if isinstance(prompt, ndarray):
+        prompt = _tensor(prompt)
     if isinstance(prompt, Tensor):
         if prompt.dim() not in (1, 2) or prompt.shape[:-1].numel() != 1:
             raise PromptError(
@@ -125,10 +129,19 @@ def _given_ids(prompt: Prompt) -> list[int]:
         return id_list(prompt.reshape(-1))
     given: Any = prompt
     if not isinstance(given, list | tuple) or not all(
-        isinstance(id, int) and not isinstance(id, bool) for id in cast("list[Any]", given)
+        isinstance(id, Integral) and not is_bool(id) for id in cast("list[Any]", given)
     ):
         raise PromptError(
             f"the prompt is a {type(prompt).__name__} of something other than ids; give a text, a "
             "chat or a list of target ids; to generate(), also a list of those"
         )
-    return [*cast("list[int]", given)]
+    return [int(id) for id in cast("list[int]", given)]
+
+
+def _tensor(ids: "ndarray[Any, Any]") -> Tensor:
+    try:
+        return torch.as_tensor(ids)
+    except TypeError as error:
+        raise PromptError(
+            f"the prompt is an array of {ids.dtype}; give a text, or ids as int64"
+        ) from error
