@@ -25,7 +25,7 @@ from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
-from uag.models.wrappers import AnyModel, language_model
+from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
@@ -323,6 +323,7 @@ class SpeculativeDecoder:
         """
         prompts = several(prompt)
         check_limits({"batch_size": batch_size, "streamer": streamer, "trace": trace})
+        check_defaults(self.model, self._requests.model)
         requests = self._requests.read(
             prompts or [cast("Prompt", prompt)],
             options,
@@ -408,6 +409,7 @@ class SpeculativeDecoder:
             LogitsError: see `generate`; raised while the stream is read.
         """
         check_limits({"trace": trace})
+        check_defaults(self.model, self._requests.model)
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
 

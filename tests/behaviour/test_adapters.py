@@ -205,6 +205,16 @@ def test_an_activated_adapter_only_where_it_acts(model: Any) -> None:
     same_as_generate(decoder)
 
 
+def test_defaults_of_the_wrapper_alone(model: Any) -> None:
+    decoder = decoder_of(model)
+    model.generation_config = transformers.GenerationConfig(max_new_tokens=3, pad_token_id=0)
+    for call in (decoder.generate, decoder.stream):
+        with pytest.raises(OptionError, match="PeftModelForCausalLM has another than the model in"):
+            call(IDS, **NEW)
+    assert len(plain_ids(model, IDS, custom_generate=decoder)) == 3
+    assert len(decoder.generate(IDS).token_ids) == 3  # PEFT has handed them on
+
+
 def test_an_adapter_as_assistant_of_its_base() -> None:
     target = random_model("llama", WORDS, seed=1)
     decoder = SpeculativeDecoder(target, WORDS, adapted("LoRA"), WORDS, lookahead=3)

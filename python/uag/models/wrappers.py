@@ -9,7 +9,7 @@ import torch
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from transformers import PreTrainedModel
 
-from uag.errors import UnsupportedModelError
+from uag.errors import OptionError, UnsupportedModelError
 from uag.models.adapters.acting import check_wrapper
 
 # A transformers model, or a wrapper that holds one.
@@ -40,6 +40,24 @@ def language_model(given: object, role: str) -> PreTrainedModel:
                 "to load one by name, use from_pretrained"
             )
     return model
+
+
+def check_defaults(given: object, model: PreTrainedModel) -> None:
+    """Refuse a wrapper with generation defaults of its own, which the model inside does not know.
+
+    PEFT's `generate` hands them on to the model, for good; here no model is changed.
+
+    Raises:
+        OptionError: saying where they belong.
+
+    >>> check_defaults(target, target)
+    """
+    own = getattr(given, "generation_config", None)
+    if own is not None and own is not model.generation_config:
+        raise OptionError(
+            f"generation_config: the {type(given).__name__} has another than the model inside, so "
+            "it is not clear which is meant; set it on the model inside (get_base_model())"
+        )
 
 
 def _inside(wrapper: object, role: str) -> object:

@@ -4,6 +4,7 @@ A model with adapters is one model for each choice of them. So the KV cache of a
 adapters that acted when the text began.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -28,8 +29,9 @@ class Adapters:
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        modules: list[tuple[str, Any]] = list(cast("Any", model).named_modules())
-        named = [(name, part) for name, part in modules if _is_of_peft(part)]
+        # Only PEFT puts adapters into a model: without it there is nothing to look for.
+        modules = cast("Any", model).named_modules() if "peft" in sys.modules else ()
+        named: list[tuple[str, Any]] = [(name, part) for name, part in modules if _is_of_peft(part)]
         self._model = model
         self._layers = [part for _, part in named]
         self._first = named[0][0] if named else ""
