@@ -20,6 +20,7 @@ def test_a_model_without_adapters() -> None:
     assert Adapters(model).acting == []
 
 
+@pytest.mark.filterwarnings("ignore")  # of PEFT
 def test_the_adapters_of_each_layer() -> None:
     pytest.importorskip("peft")
     from tests.support.adapters import two_adapters
