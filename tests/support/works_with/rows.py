@@ -3,7 +3,7 @@
 A new row is a `Row` in a list of its own, which `GROUPS` names.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -42,11 +42,13 @@ class Row:
         name: as the table calls it.
         given: builds it.
         needs: the package that it comes with; without it the row is not tried.
+        lacks: columns that do not apply, each with the reason.
     """
 
     name: str
     given: Callable[[], Given]
     needs: str = "torch"
+    lacks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def can_be_tried(self) -> bool:
@@ -70,6 +72,10 @@ GROUPS: dict[str, list[Row]] = {
     ],
     "Wrappers": [
         Row("torch.compile", partial(_wrapped, torch.compile)),
-        Row("DataParallel", partial(_wrapped, torch.nn.DataParallel)),
+        Row(
+            "DataParallel",
+            partial(_wrapped, torch.nn.DataParallel),
+            lacks={"custom_generate": "it has no generate"},
+        ),
     ],
 }

@@ -55,7 +55,15 @@ class Line:
 
 def line(row: Row) -> Line:
     """Try a row: every cell with a model of its own, as a call may leave something in it."""
-    return Line(row.name, {column: tried(column, row.given()) for column in COLUMNS})
+    return Line(
+        row.name,
+        {
+            column: f"does not apply: {row.lacks[column]}"
+            if column in row.lacks
+            else tried(column, row.given())
+            for column in COLUMNS
+        },
+    )
 
 
 def page(groups: Iterable[tuple[str, list[Line]]]) -> str:
