@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+# Before transformers is imported: no test may wait for a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # What checks of models found is kept for the suite alone; read when huggingface_hub is imported.
 kept = tempfile.TemporaryDirectory()
 os.environ["HF_ASSETS_CACHE"] = kept.name

@@ -1,15 +1,12 @@
 """`SpeculativeDecoder` between calls: what it leaves unchanged, and what does not disturb it."""
 
-import copy
 import hashlib
-import pickle
 
 import pytest
 from transformers import PreTrainedModel
 
 from tests.support.scripted import ScriptedDecoder, scripted_pair
 from tests.support.tokenizers import PROMPT
-from uag import UagError
 
 
 def fingerprint(model: PreTrainedModel) -> str:
@@ -59,10 +56,3 @@ def test_two_streams_do_not_disturb_each_other() -> None:
     for _ in range(30):
         texts = [text + next(stream, "") for text, stream in zip(texts, streams, strict=True)]
     assert texts == alone
-
-
-def test_a_decoder_is_neither_pickled_nor_copied() -> None:
-    decoder = scripted_pair("gpt2", "llama2")
-    for call in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(UagError, match="build one from the models where it is needed"):
-            call(decoder)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,6 +42,16 @@ def test_a_fresh_seed_comes_from_torchs_and_is_reported() -> None:
     stream = decoder.stream(PROMPT, **options)
     assert (stream.seed, "".join(stream)) == (first.seed, first.text)
     assert stream.stats.token_ids == first.token_ids
+
+
+def test_a_seed_may_be_a_number_of_numpy() -> None:
+    decoder = scripted_pair("gpt2", "llama2")
+    seeds: list[Any] = [7, np.int64(7), np.uint32(7)]
+    outs = [
+        decoder.generate(PROMPT, do_sample=True, seed=seed, max_new_tokens=12) for seed in seeds
+    ]
+    assert len({(out.text, out.seed) for out in outs}) == 1
+    assert {type(out.seed) for out in outs} == {int}
 
 
 def test_greedy_decoding_has_no_seed_and_leaves_torchs_generator() -> None:

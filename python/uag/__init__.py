@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uag.decoding.trace import Trace as Trace
     from uag.drafting.custom import Drafter as Drafter
     from uag.drafting.lookup import Lookup as Lookup
+    from uag.errors import AdapterError as AdapterError
     from uag.errors import FileError as FileError
     from uag.errors import LoadError as LoadError
     from uag.errors import LogitsError as LogitsError
@@ -51,6 +52,7 @@ _HOMES = {
     "Bridge": "translation.bridge",
     "Chat": "requests.chat",
     "Comparison": "benchmark.comparison",
+    "AdapterError": "errors",
     "CoreError": "_core",
     "Drafter": "drafting.custom",
     "Ending": "stats",

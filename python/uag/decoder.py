@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Self, cast, overload
+from typing import Any, Self, cast, overload
 
 from torch import Tensor
 from transformers import (
@@ -20,13 +20,13 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side, model_name, switched_off
 from uag.engine import Engine
-from uag.errors import UagError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import TokenizerSource, load_pair
@@ -54,7 +54,8 @@ class SpeculativeDecoder:
     widths round differently, so where two tokens' scores are nearly equal the choice may differ.
 
     The decoder changes neither models nor tokenizers, and keeps no state of a generation between
-    calls. It can be used again after an error or an interrupt.
+    calls. It can be used again after an error or an interrupt. Threads may share it; it can be
+    copied and pickled, with its models.
 
     >>> decoder = SpeculativeDecoder(target, target_tokenizer, assistant, assistant_tokenizer)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
@@ -63,11 +64,12 @@ class SpeculativeDecoder:
     (8, True)
 
     Args:
-        model: the target, a decoder-only transformers model.
+        model: the target, a decoder-only transformers model; or a wrapper of one: a `PeftModel`,
+            what `torch.compile` returns, or a `DataParallel`.
         tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`.
         assistant: what drafts. One of:
 
-            - a smaller decoder-only transformers model;
+            - a smaller decoder-only transformers model, or a wrapper of one;
             - "lookup", to copy from the prompt and output so far;
             - a `Lookup`, to copy from these and from other texts;
             - an object with the method of `Drafter`, which proposes text or ids by any rule;
@@ -120,9 +122,9 @@ class SpeculativeDecoder:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: AnyModel,
         tokenizer: AnyTokenizer,
-        assistant: PreTrainedModel | Drafter | Lookup | str | None = None,
+        assistant: AnyModel | Drafter | Lookup | str | None = None,
         assistant_tokenizer: AnyTokenizer | None = None,
         *,
         lookup: Lookup | bool | None = None,
@@ -133,8 +135,9 @@ class SpeculativeDecoder:
         compile: bool | str = False,
     ) -> None:
         schedule, backend = Schedule(lookahead), compile_backend(compile)
-        check_model(model, TARGET)
-        target = ModelRunner(model, backend)
+        inner = language_model(model, TARGET)
+        check_model(inner, TARGET)
+        target = ModelRunner(inner, backend)
         target.new_cache()  # refuses what cannot be rolled back
         # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
@@ -144,22 +147,30 @@ class SpeculativeDecoder:
         side = draft_side(
             assistant, None if assistant_tokenizer is None else other, lookup, schedule, backend
         )
-        if side.drafts and not (way := way_of(model)).together:
-            side = switched_off(model, way)
-        self.model = model
+        if side.drafts and not (way := way_of(inner)).together:
+            side = switched_off(inner, way)
+        # A wrapper passes on what it lacks itself.
+        self.model = cast("PreTrainedModel", model)
         self.tokenizer = tokenizer
         self.assistant = side.assistant
         self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
         self.compile = compile
-        pairs = [*as_pairs(special_pairs), *side.end_pairs(model, own)]
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(inner, own)]
         self.bridge = Bridge(own, other, pairs)
-        check_belongs(model, self.bridge.target, TARGET)
-        side.check(model, self.bridge)
+        check_belongs(inner, self.bridge.target, TARGET)
+        side.check(inner, self.bridge)
         drafting = None if side.runner is None else side.runner.model
-        method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
+        method = SamplingMethod(self.bridge, inner, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        self._requests = RequestReader(model, own, other, self.bridge)
+        self._options: dict[str, Any] = {
+            "lookup": side.lookup or False,
+            "special_pairs": special_pairs,
+            "draft_temperature": draft_temperature,
+            "sampling": method.name,
+            "compile": compile,
+        }
+        self._requests = RequestReader(inner, own, other, self.bridge)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
     def __repr__(self) -> str:
@@ -170,17 +181,15 @@ class SpeculativeDecoder:
             f", lookahead={self.lookahead!r}, sampling={self.sampling!r})"
         )
 
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied.
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies as what it was built from, and is built again where it arrives.
 
-        Raises:
-            UagError: saying what to do instead.
+        `copy.copy` shares models and tokenizers; `copy.deepcopy` and `pickle` take them along.
+        What was measured of the two models stays behind.
         """
-        raise UagError(
-            "a decoder cannot be pickled or copied, as it would take its models along; build one "
-            "from the models where it is needed, in each process; threads may share one, and its "
-            "bridge can be pickled"
-        )
+        options = self._options | {"lookahead": self.lookahead}
+        given = self.model, self.tokenizer, self.assistant, self.assistant_tokenizer
+        return _rebuilt, (type(self), given, options)
 
     @property
     def lookahead(self) -> int | str | Lookahead:
@@ -338,6 +347,7 @@ class SpeculativeDecoder:
         """
         prompts = several(prompt)
         check_limits({"batch_size": batch_size, "streamer": streamer, "trace": trace})
+        check_defaults(self.model, self._requests.model)
         requests = self._requests.read(
             prompts or [cast("Prompt", prompt)],
             options,
@@ -423,6 +433,7 @@ class SpeculativeDecoder:
             LogitsError: see `generate`; raised while the stream is read.
         """
         check_limits({"trace": trace})
+        check_defaults(self.model, self._requests.model)
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
 
@@ -473,7 +484,7 @@ class SpeculativeDecoder:
             LogitsError: see `generate`.
         """
         call = generate_call(input_ids)
-        check_call(self.model, model, input_ids, call, streamer, model_kwargs)
+        check_call(self._requests.model, model, input_ids, call, streamer, model_kwargs)
         mask = model_kwargs.get("attention_mask")
         prepared = Prepared(input_ids, mask, generation_config, logits_processor)
         prepared = prepared.supported(model, call)
@@ -500,3 +511,9 @@ class SpeculativeDecoder:
             has_prompt=call.streamer is not None,
         )
         return rows.output(outputs)
+
+
+def _rebuilt(
+    kind: type[SpeculativeDecoder], given: Sequence[Any], options: dict[str, Any]
+) -> SpeculativeDecoder:
+    return kind(*given, **options)

@@ -1,9 +1,11 @@
 """Runs calls: gives each generation its caches, drafts, lookahead and sampling, and decodes it."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+import torch
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.session import ASSISTANT, TARGET, Session
@@ -15,15 +17,16 @@ from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
-from uag.errors import UnsupportedTokenizerError, warn_once
+from uag.errors import UagError, UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
+from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_eval
-from uag.models.properties import context_window, embedding_rows, is_sharded
+from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
 from uag.requests.own_state import Claim
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
@@ -55,6 +58,7 @@ class Engine:
         self.estimates = Estimates()
         self.sampling = sampling
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
+        self._process = os.getpid()
         self._target = target
         self._side = side
         self._bridge = bridge
@@ -116,8 +120,10 @@ class Engine:
 
     def _check_unchanged(self) -> None:
         """Check that models and tokenizers are as they were when the decoder was built."""
+        self._check_process()
         for role, runner in self.runners.items():
             check_eval(runner.model, role)
+            check_adapters(runner.model, role)
         for role, tokenizer, size in zip(
             (TARGET, ASSISTANT), self._tokenizers, self._sizes, strict=True
         ):
@@ -127,6 +133,16 @@ class Engine:
                     f"{now} now; build the decoder again"
                 )
 
+    def _check_process(self) -> None:
+        """Refuse to compute where it would hang: torch's threads do not live on in a fork."""
+        places = {device_of(each.model).type for each in self.runners.values()}
+        if os.getpid() != self._process and "cpu" in places and torch.get_num_threads() > 1:
+            raise UagError(
+                f"this process was forked from one that computes with {torch.get_num_threads()} "
+                'threads, which it lacks, so it would hang: start processes by "spawn", or call '
+                "torch.set_num_threads(1) in each first"
+            )
+
     def _texts(
         self, requests: Sequence[Request], seed: int | None, session: Session
     ) -> list[TextStream]:
@@ -134,6 +150,8 @@ class Engine:
             seed = None
         elif seed is None:
             seed = fresh_seed()
+        else:
+            seed = int(seed)  # numpy's numbers are hashed otherwise
         # Generations of the same prompt get different noise by their number among them.
         before: Counter[tuple[int, ...]] = Counter()
         texts: list[TextStream] = []
@@ -210,8 +228,11 @@ def _counted(
     """
     before = session.compile_seconds
     stats.engines = session.engines
+    watches = session.watch_adapters()
     try:
         for done in generation:
+            for watch in watches:
+                watch.check()
             stats.history.append(done)
             stats.target_forwards = target.forwards
             if window is not None and len(target.ids) > window:

@@ -26,6 +26,10 @@ class UnsupportedModelError(UagError):
     """The model cannot decode token by token with a KV cache that can be rolled back."""
 
 
+class AdapterError(UagError):
+    """Adapters of a model were switched in the middle of a text."""
+
+
 class UnsupportedTokenizerError(UagError):
     """The tokenizer cannot be used, or does not belong to its model."""
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.models import random_model
@@ -12,7 +13,8 @@ from uag import Fixed, Heuristic, OptionError, SpeculativeDecoder
 def test_schedules_draft_as_much_as_they_say() -> None:
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
     models = random_model("llama", target), random_model("llama", assistant)
-    for lookahead, first in [(1, 1), (7, 7), (Fixed(3), 3), ("heuristic", 20), (Heuristic(4), 4)]:
+    options: list[tuple[Any, int]] = [(1, 1), (np.int64(7), 7), (Fixed(3), 3)]
+    for lookahead, first in [*options, ("heuristic", 20), (Heuristic(4), 4)]:
         decoder = SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=lookahead)
         assert decoder.generate(PROMPT, max_new_tokens=30).stats.history[0].drafted == first
 

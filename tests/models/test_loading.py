@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,20 +129,3 @@ def test_train_mode_without_effect() -> None:
         decoder = SpeculativeDecoder(model.train(), own)
         assert decoder.generate(PROMPT, max_new_tokens=8).token_ids == expected
         assert model.training
-
-
-@pytest.mark.parametrize(
-    ("settings", "what"),
-    [
-        ({"is_prompt_learning": True}, "puts ids before the text"),
-        ({"alora_invocation_tokens": [5]}, "aLoRA. is switched on by ids of the text"),
-    ],
-)
-def test_adapters_that_change_what_is_read_are_refused(settings: dict[str, Any], what: str) -> None:
-    vocabulary = tokenizer("gpt2")
-    model: Any = random_model("llama", vocabulary)
-    model.peft_config = {"mine": SimpleNamespace(**settings)}
-    with pytest.raises(UnsupportedModelError, match=f"target's adapter 'mine' .*{what}"):
-        SpeculativeDecoder(model, vocabulary)
-    model.peft_config = {"mine": SimpleNamespace(is_prompt_learning=False)}
-    SpeculativeDecoder(model, vocabulary)

@@ -133,6 +133,12 @@ def test_prompts_that_cannot_be_read(
     check_usable(decoder)
 
 
+def test_several_prompts_may_be_arrays(decoder: SpeculativeDecoder) -> None:
+    ids = [5, 6, 7]
+    outs = decoder.generate([np.array(ids), ids], max_new_tokens=3)
+    assert outs[0].token_ids == outs[1].token_ids
+
+
 def test_a_stream_is_of_one_prompt(decoder: SpeculativeDecoder) -> None:
     with pytest.raises(PromptError, match=r"shape \(2, 3\); give one row"):
         decoder.stream(torch.ones(2, 3, dtype=torch.long))

@@ -15,6 +15,7 @@ from uag.errors import warn_once
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
+from uag.models.adapters.acting import SameAdapters
 from uag.models.caches.protocol import ModelCache
 from uag.models.compiled import ModelRunner
 from uag.models.properties import is_sharded
@@ -93,6 +94,11 @@ class Session:
     def compile_seconds(self) -> float:
         """What compiling the models has taken so far, in this call and earlier ones."""
         return sum(runner.seconds for runner in self._runners.values())
+
+    def watch_adapters(self) -> list[SameAdapters]:
+        """Watches for a text that begins now; none for models without adapters."""
+        watches = [SameAdapters(each.model, role) for role, each in self._runners.items()]
+        return [watch for watch in watches if watch]
 
     def new_lookahead(self) -> Lookahead:
         """The lookahead of one generation."""

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
+from uag.batching.session import ASSISTANT, TARGET
 from uag.benchmark.comparison import (
     ALONE,
     COMPILED,
@@ -24,10 +25,11 @@ from uag.benchmark.comparison import (
 )
 from uag.benchmark.prompts import read_prompts
 from uag.decoder import SpeculativeDecoder
-from uag.drafting.custom import Drafter
+from uag.drafting.custom import Drafter, is_model
 from uag.errors import PromptError
 from uag.limits import check_limits
 from uag.models.cached_lm import id_list
+from uag.models.wrappers import AnyModel, language_model
 from uag.requests.prompt import target_ids
 from uag.sampling.method import REJECTION
 from uag.translation.tokenizers import AnyTokenizer
@@ -98,21 +100,21 @@ def compare(
         runs=runs, max_new_tokens=max_new_tokens, num_assistant_tokens=num_assistant_tokens
     )
     check_limits({"temperature": temperature, "seed": seed})
-    if isinstance(prompts, Path):
-        prompts = read_prompts(prompts)
-    texts = _read(decoder, [prompts] if isinstance(prompts, str) else prompts)
+    target, assistant = language_model(decoder.model, TARGET), decoder.assistant
+    if is_model(assistant):
+        assistant = language_model(assistant, ASSISTANT)
+    texts = _read(target, decoder.tokenizer, prompts)
     sampled = temperature is not None
     # Always given, as a model's own generation defaults may ask for sampling.
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sampled}
     options |= {"temperature": temperature} if sampled else {}
     seeded = options | ({"seed": seed} if sampled else {})
-    methods = [_TimedMethod(PLAIN, _plain(decoder.model, options), drawn=sampled)]
-    assistant = decoder.assistant
+    methods = [_TimedMethod(PLAIN, _plain(target, options), drawn=sampled)]
     with_lookup = assistant is None and decoder.lookup is not None
     if with_transformers and (with_lookup or isinstance(assistant, PreTrainedModel)):
         if sampled and isinstance(assistant, PreTrainedModel):
             assistant = _stand_in(assistant)
-        assisted = _plain(decoder.model, options | _with_assistant(decoder, assistant))
+        assisted = _plain(target, options | _with_assistant(decoder, assistant))
         methods.append(_TimedMethod(TRANSFORMERS, assisted, may_fail=True, drawn=sampled))
     if sampled:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
@@ -129,7 +131,7 @@ def compare(
     done, total = 0, sum(map(len, schedule)) * len(methods)
     with (
         _assistant_settings(assistant, num_assistant_tokens),
-        _forwards(decoder.model) as forwards,
+        _forwards(target) as forwards,
     ):
         for repetition in schedule:
             for method in methods:
@@ -142,7 +144,7 @@ def compare(
     return Comparison(
         [text for text, _ in texts],
         [method.result() for method in methods],
-        _decoding(decoder.model, temperature, seed),
+        _decoding(target, temperature, seed),
     )
 
 
@@ -186,12 +188,16 @@ class _TimedMethod:
         return Method(self.name, [] if self.error else self.runs[1:], self.error, self.drawn)
 
 
-def _read(decoder: SpeculativeDecoder, prompts: Sequence[str]) -> list[tuple[str, list[int]]]:
+def _read(
+    model: PreTrainedModel, tokenizer: AnyTokenizer, prompts: str | Path | Sequence[str]
+) -> list[tuple[str, list[int]]]:
     """The prompts with their ids; all of them are checked before anything runs."""
+    if isinstance(prompts, str | Path):
+        prompts = [prompts] if isinstance(prompts, str) else read_prompts(prompts)
     texts: list[tuple[str, list[int]]] = []
     for number, text in enumerate(prompts, start=1):
         try:
-            texts.append((text, target_ids(text, decoder.tokenizer, decoder.model)))
+            texts.append((text, target_ids(text, tokenizer, model)))
         except PromptError as error:
             raise PromptError(f"prompt {number} of {len(prompts)}: {error}") from error
     if not texts:
@@ -271,7 +277,7 @@ def _forwards(model: PreTrainedModel) -> Generator[list[int]]:
 
 @contextmanager
 def _assistant_settings(
-    assistant: PreTrainedModel | Drafter | None, num_assistant_tokens: int | None
+    assistant: AnyModel | Drafter | None, num_assistant_tokens: int | None
 ) -> Generator[None]:
     """Set the generation config that transformers reads from the assistant; restore it at the end.
 

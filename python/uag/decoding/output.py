@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 from uag.decoding.trace import Trace
+from uag.errors import UagError
 from uag.stats import Ending, Round, Stats
 from uag.translation.detokenizer import OwnText, TextDecoder
 from uag.values import shown
@@ -97,6 +98,17 @@ class TextStream(Iterator[str]):
         self.trace = trace
         self._pieces = _pieces(rounds, text)
         self._given: list[str] = []
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            UagError: saying what to do instead.
+        """
+        raise UagError(
+            "a stream cannot be pickled or copied, as it decodes while it is read: finish() gives "
+            "an Output, which can"
+        )
 
     def __iter__(self) -> Self:
         return self

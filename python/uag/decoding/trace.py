@@ -1,8 +1,10 @@
 """A record of each round, id by id."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from uag._core import Edit, Proposal, Tokenizer
+from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -60,6 +62,14 @@ class TracedModel:
     core: Tokenizer
     tokenizer: AnyTokenizer
     prompt: list[int]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies without the core's tokenizer, which is made again where it arrives."""
+        return _traced, (self.name, self.tokenizer, self.prompt)
+
+
+def _traced(name: str, tokenizer: AnyTokenizer, prompt: list[int]) -> TracedModel:
+    return TracedModel(name, core_tokenizer(tokenizer), tokenizer, prompt)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 """A user-defined drafter in place of an assistant model."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeGuard, cast, runtime_checkable
 
 from uag._core import IncrementalEncoder, Tokenizer
 from uag.clock import now
 from uag.draft import Draft, GoesOn
 from uag.errors import OptionError, UnsupportedModelError
+from uag.models.wrappers import AnyModel
 from uag.translation.detokenizer import leading_space
 
 
@@ -41,6 +42,15 @@ class Drafter(Protocol):
             k: how many ids to propose. Further ones are cut off.
         """
         ...
+
+
+def is_model(assistant: object) -> TypeGuard[AnyModel]:
+    """Whether an assistant is a model, or a wrapper of one, rather than a drafter.
+
+    >>> is_model(assistant), is_model("lookup")
+    (True, False)
+    """
+    return isinstance(assistant, AnyModel) and not isinstance(assistant, Drafter)
 
 
 def check_drafter(assistant: object) -> None:

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from uag._core import Search, Texts
 from uag.errors import FileError, OptionError
@@ -86,6 +86,16 @@ class Lookup:
                 f"the text has {len(data)} bytes, but the lookup holds {self.max_bytes}; "
                 "raise max_bytes, or remember it in parts"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles and copies by its texts, whose index is made again where they arrive."""
+        return self.__dict__ | {"_texts": self._texts.texts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._texts = Texts(self.max_bytes)
+        for text in state["_texts"]:
+            self._texts.remember(text)
 
     @property
     def texts(self) -> list[str]:

@@ -12,7 +12,7 @@ from typing import cast
 from transformers import PreTrainedModel
 
 from uag._core import Translation
-from uag.drafting.custom import CustomDrafts, Drafter, check_drafter
+from uag.drafting.custom import CustomDrafts, Drafter, check_drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup, lookup_from
 from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel
 from uag.drafting.source import DraftSource, ModelDrafts, NoDrafts
@@ -23,6 +23,7 @@ from uag.models.caches.protocol import ModelCache, Way
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
 from uag.models.properties import context_window, device_of, embedding_rows, end_ids, position_limit
+from uag.models.wrappers import AnyModel, language_model
 from uag.sampling.greedy import Choice
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import turn_end
@@ -65,7 +66,7 @@ class DraftSide:
     """
 
     drafts = True
-    assistant: PreTrainedModel | Drafter | None = None
+    assistant: AnyModel | Drafter | None = None
     name = ""
     lookup: Lookup | None = None
     runner: ModelRunner | None = None
@@ -130,15 +131,14 @@ class CustomSide(DraftSide):
 class ModelSide(DraftSide):
     """An assistant model drafts."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: AnyTokenizer, backend: str | None
-    ) -> None:
+    def __init__(self, given: AnyModel, tokenizer: AnyTokenizer, backend: str | None) -> None:
         """Raise an `UnsupportedModelError` for a model that cannot draft.
 
         `backend`: the torch.compile backend to run the model with, or `None` to run it eagerly.
         """
+        self.assistant = given
+        self._model = model = language_model(given, "assistant")
         check_model(model, "assistant")
-        self.assistant = self._model = model
         self.name = model_name(model)
         self.runner = ModelRunner(model, backend)
         self.runner.new_cache()  # refuses what cannot be rolled back
@@ -183,7 +183,7 @@ class LookupBeside(DraftSide):
 
 
 def draft_side(
-    assistant: PreTrainedModel | Drafter | Lookup | str | None,
+    assistant: AnyModel | Drafter | Lookup | str | None,
     tokenizer: AnyTokenizer | None,
     lookup: Lookup | bool | None,
     schedule: Schedule,
@@ -210,7 +210,7 @@ def draft_side(
         if lookup:
             raise OptionError("both assistant and lookup are lookups; give one, with all texts")
         return LookupSide(cast("Lookup", lookup_from(assistant)))
-    by_model = isinstance(assistant, PreTrainedModel)
+    by_model = is_model(assistant)
     if lookup is None:
         lookup = by_model and schedule.looks_up_by_default
     texts = lookup_from(lookup)

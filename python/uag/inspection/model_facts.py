@@ -11,6 +11,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 from uag._core import Tokenizer
 from uag.errors import LoadError
 from uag.inspection.model_size import Size, size_of
+from uag.models.adapters.files import base_of
 from uag.models.loading import load_tokenizer
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.tokenizers import AnyTokenizer, backend_of, prefix_ids, special_ids
@@ -114,8 +115,9 @@ def read_facts(
         name = str(source)
         tokenizer = _tokenizer(source, options)
         if not Path(name).is_file():
-            config = config or _config(name, options)
-            defaults = _generation_defaults(name, options)
+            base = base_of(name, options)
+            config = config or _config(base, options)
+            defaults = _generation_defaults(base, options)
     else:
         tokenizer = source
         name = str(getattr(source, "name_or_path", "")) or type(source).__name__

@@ -18,6 +18,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
+from uag.drafting.custom import is_model
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
 from uag.models.loading_options import OF_FILES, OF_WEIGHTS, of_access
@@ -119,7 +120,7 @@ class AssistedLM(HFLM):
             assistant_options=own,
         )
         placed = "device_map" in own or pair.assistant is assistant
-        if isinstance(pair.assistant, PreTrainedModel) and not placed:
+        if is_model(pair.assistant) and not placed:
             pair.assistant.to(harness.model.device)
         return SpeculativeDecoder(*pair, **options)
 

@@ -6,11 +6,13 @@ from typing import Any, cast
 import transformers
 from transformers import TextGenerationPipeline
 
+from uag.batching.session import TARGET
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
 from uag.models.loading_options import OF_FILES, OF_WEIGHTS
+from uag.models.wrappers import language_model
 from uag.requests.named_models import (
     AssistantSource,
     ModelSource,
@@ -103,9 +105,10 @@ def pipeline(
         sampling=sampling,
         compile=compile,
     )
+    given = pair.model  # a DataParallel has no generate
     return cast("Any", transformers.pipeline)(
         task,
-        model=decoder.model,
+        model=given if hasattr(given, "generate") else language_model(given, TARGET),
         tokenizer=decoder.tokenizer,
         custom_generate=decoder,
         **options,

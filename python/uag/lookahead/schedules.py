@@ -1,6 +1,8 @@
 """Lookahead schedules: fixed, heuristic, and the parsing of the `lookahead=` option."""
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, cast
 
 from uag.draft import GoesOn
 from uag.errors import OptionError
@@ -138,17 +140,18 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
     >>> lookahead_from(3)
     Fixed(k=3)
     """
-    match option:
+    given: Any = option
+    match given:
         case bool():
             pass
-        case int():
-            return Fixed(option)
+        case Integral():  # numpy's numbers too
+            return Fixed(int(given))
         case "auto":
             return Auto()
         case "heuristic":
             return Heuristic()
         case Lookahead():
-            return option
+            return cast("Lookahead", option)
         case _:
             pass
     raise OptionError(
@@ -172,6 +175,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         lookahead_from(self.option)
+        if isinstance(self.option, Integral):
+            object.__setattr__(self, "option", int(self.option))
 
     @property
     def automatic(self) -> bool:

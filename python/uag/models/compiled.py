@@ -8,6 +8,7 @@ the work; on a GPU it also captures CUDA graphs.
 """
 
 import warnings
+from collections.abc import Hashable
 from importlib import import_module
 from time import perf_counter
 from typing import Any, cast
@@ -20,6 +21,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import OptionError, UagWarning
+from uag.models.adapters.acting import Adapters
 from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.way import new_cache, way_of
@@ -81,6 +83,7 @@ class Buffers:
 
     def __init__(self, layers: int, device: torch.device, size: int = LEAST) -> None:
         self.size = size
+        self.adapters = ""  # of the text, in words
         self.place = torch.zeros((), dtype=torch.long, device=device)
         self.layers = [FixedLayer(size, self.place) for _ in range(layers)]
         self.past = Cache(layers=[*self.layers])
@@ -147,7 +150,7 @@ class ModelRunner:
         self.model = model
         self._reading = reading_of(model)
         self._free: list[Buffers] = []
-        self._shapes: set[tuple[int, int]] = set()
+        self._shapes: set[tuple[Hashable, ...]] = set()
         self._graphs = model.device.type == "cuda" and backend in ("inductor", "cudagraphs")
         if not self.reason and not self._reads_blocks():
             self._give_up("it gives other logits in a block with padding")
@@ -181,6 +184,8 @@ class ModelRunner:
     def lend(self, borrower: "FixedCache") -> Buffers:
         """Lend buffers to a cache; they come back when it is garbage-collected."""
         buffers = self._free.pop() if self._free else self._new_buffers()
+        # Passes with other adapters are compiled apart.
+        buffers.adapters = str(Adapters(self.model).acting)
         finalize(borrower, self._free.append, buffers).atexit = False
         return buffers
 
@@ -191,7 +196,7 @@ class ModelRunner:
         logits: the next pass may overwrite them.
         """
         inputs = self._inputs(ids, buffers, count)
-        shape = len(ids), buffers.size
+        shape = len(ids), buffers.size, buffers.adapters
         if shape not in self._shapes:
             return self._first_run(shape, inputs)
         if self._graphs:
@@ -238,7 +243,7 @@ class ModelRunner:
         true = new_cache(self.model).forward(text, len(text))
         return Comparison(self.model.dtype).logits(torch.cat(rows), true)
 
-    def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
+    def _first_run(self, shape: tuple[Hashable, ...], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
         start = perf_counter()
         config = cast("Any", import_module("torch._dynamo.config"))

@@ -25,8 +25,11 @@ from uag.errors import (
     UnsupportedModelError,
     UnsupportedTokenizerError,
 )
+from uag.models.adapters.acting import check_adapters
+from uag.models.adapters.files import adapter_at
 from uag.models.diagnosis import AGAIN, damage, located
 from uag.models.properties import embedding_rows, parameter_count
+from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import is_fast
 from uag.translation.within_rows import belongs
 
@@ -47,23 +50,34 @@ ENCODERS = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES} & {*MODEL_FOR_MASKED_LM_MAPPING_
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
-def load_model(name: str | Path, **options: Any) -> PreTrainedModel:
+def load_model(name: str | Path, **options: Any) -> AnyModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
+
+    Where an adapter of PEFT is instead of a model, its base model is loaded, and it in a
+    `PeftModel`.
 
     Nothing that comes with a model runs unless you allow it: its own code with
     `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
 
     Raises:
         LoadError: if there is no such model, a file of it is damaged, it has no safetensors, lacks
-            weights or has others than its configuration says, or is an encoder.
+            weights or has others than its configuration says, or is an encoder; or if it is an
+            adapter and PEFT is not installed.
     """
     name, options = located(name), SAFE | options
     # transformers would go on without it, and then not know where a text ends.
     if fault := damage(name, options, "generation_config.json"):
         raise LoadError(f"cannot load a causal language model from {name!r}: {fault}")
+    base: AnyModel | None = None
+    if adapter := adapter_at(name, options):
+        adapter.check(pickles=not options["use_safetensors"])
+        if adapter.alone:
+            base = load_model(adapter.base, **adapter.of_base(options))
     replaces = bool(options.get("ignore_mismatched_sizes"))
     told = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
+        if adapter and base:
+            return adapter.on(base)
         loaded = cast("Any", AutoModelForCausalLM).from_pretrained(name, **told)
     except Exception as error:  # damaged files and a model's own code may raise anything
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
@@ -116,7 +130,8 @@ def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     """Load a tokenizer with `AutoTokenizer.from_pretrained(name, **options)`.
 
     If that is no fast one, though there is a `tokenizer.json`, the fast one is loaded from this
-    file, with a warning. A tokenizer's own code runs only with `trust_remote_code=True`.
+    file, with a warning. Where an adapter of PEFT has no tokenizer, its base model's is loaded. A
+    tokenizer's own code runs only with `trust_remote_code=True`.
 
     Raises:
         LoadError: if there is no such tokenizer, or a file of it is damaged.
@@ -125,6 +140,8 @@ def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     try:
         loaded: Any = cast("Any", AutoTokenizer).from_pretrained(name, **options)
     except Exception as error:  # damaged files and a tokenizer's own code may raise anything
+        if (adapter := adapter_at(name, options)) and adapter.alone:
+            return load_tokenizer(adapter.base, **adapter.of_base(options))
         raise LoadError(
             f"cannot load a tokenizer from {name!r}: "
             + (
@@ -193,7 +210,7 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             f"the {role} ({type(model).__name__}) has weights on the meta device, which holds no "
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
-    _check_adapters(model, role)
+    check_adapters(model, role)
     check_eval(model, role)
 
 
@@ -233,20 +250,6 @@ def _effect_of_training(module: torch.nn.Module) -> str:
     ):
         return "adds noise (dropout)"
     return ""
-
-
-def _check_adapters(model: PreTrainedModel, role: str) -> None:
-    """Refuse adapters of PEFT that change what is read, and not only the weights."""
-    adapters: object = getattr(model, "peft_config", None)
-    for name, settings in cast("dict[str, Any]", adapters or {}).items():
-        activated = bool(getattr(settings, "alora_invocation_tokens", None))
-        if activated or getattr(settings, "is_prompt_learning", False):
-            what = "is switched on by ids of the text" if activated else "puts ids before the text"
-            kind = "aLoRA" if activated else type(settings).__name__.removesuffix("Config")
-            raise UnsupportedModelError(
-                f"the {role}'s adapter {name!r} ({kind}) {what}, which only PEFT's own generate "
-                "does; use an adapter that changes weights, such as LoRA, or model.generate"
-            )
 
 
 def check_belongs(model: PreTrainedModel, core: Tokenizer, role: str) -> None:

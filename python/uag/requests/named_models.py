@@ -4,27 +4,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from transformers import PreTrainedModel
-
-from uag.drafting.custom import Drafter
+from uag.drafting.custom import Drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
 from uag.models.loading import load_model, load_tokenizer
 from uag.models.loading_options import for_assistant, of_access, of_files
+from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import AnyTokenizer
 
 # How a caller may give a target, a tokenizer and an assistant.
-ModelSource = str | Path | PreTrainedModel
+ModelSource = str | Path | AnyModel
 TokenizerSource = str | Path | AnyTokenizer
-AssistantSource = str | Path | PreTrainedModel | Drafter | Lookup
+AssistantSource = str | Path | AnyModel | Drafter | Lookup
 
 
 class ModelPair(NamedTuple):
     """The first four arguments of `SpeculativeDecoder`: both models and their tokenizers."""
 
-    model: PreTrainedModel
+    model: AnyModel
     tokenizer: AnyTokenizer
-    assistant: PreTrainedModel | Drafter | Lookup | str | None
+    assistant: AnyModel | Drafter | Lookup | str | None
     assistant_tokenizer: AnyTokenizer | None
 
 
@@ -66,19 +65,18 @@ def load_pair(
     # Tokenizers first: a mistake in a name then shows before gigabytes are loaded.
     own = _tokenizer("tokenizer", tokenizer, model, options)
     other = None
-    if by_name or isinstance(assistant, PreTrainedModel):
+    if by_name or is_model(assistant):
         source = cast("ModelSource", assistant)
         other = _tokenizer("assistant_tokenizer", assistant_tokenizer, source, others)
     elif assistant_tokenizer is not None:
         other = _tokenizer("assistant_tokenizer", assistant_tokenizer, "", others)
-    target = model
-    if not isinstance(target, PreTrainedModel):
-        loading("target", str(target))
-        target = load_model(target, **options)
+    if isinstance(model, str | Path):
+        loading("target", str(model))
+        model = load_model(model, **options)
     if by_name:
         loading("assistant", str(assistant))
         assistant = load_model(cast("str | Path", assistant), **others)
-    return ModelPair(target, own, cast("Any", assistant), other)
+    return ModelPair(model, own, cast("Any", assistant), other)
 
 
 def _tokenizer(

@@ -17,6 +17,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from uag.errors import OptionError
 from uag.limits import SHAPING, check_limits
+from uag.models.adapters.acting import Adapters
 from uag.requests.asked import (
     CHANGING,
     UNSUPPORTED,
@@ -163,6 +164,12 @@ def check_call(
             f"custom_generate: the decoder was built for a {type(target).__name__} of its own, not "
             f"for this {type(model).__name__}; use decoder.model.generate, or build a decoder for "
             "this model"
+        )
+    if len(input_ids) > 1 and Adapters(target).by_row:
+        raise OptionError(
+            "adapter_names: each row is decoded on its own, so it cannot have another adapter than "
+            "the next one; give each adapter's prompts in a call of its own, or call generate "
+            "without custom_generate"
         )
     if call.streamer is not None and streamer not in (None, call.streamer):
         raise OptionError("streamer: one is given to generate and one to the decoder; give one")

@@ -1,0 +1,1 @@
+"""Adapters of PEFT: which act in a model, and how a folder with one is loaded."""
