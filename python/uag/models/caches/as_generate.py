@@ -1,5 +1,6 @@
 """Reads a text exactly as `model.generate` does: for models that can be read in no other way."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from uag.models.caches.protocol import AS_GENERATE
+from uag.models.prefill import OwnTensors, Prefill, prepare, readable
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
@@ -25,9 +27,10 @@ class GenerateCache:
     0
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """An empty cache."""
+    def __init__(self, model: PreTrainedModel, prefill: Prefill | None = None) -> None:
+        """An empty cache; `prefill`: the prompt, if it is more than ids."""
         self.way = AS_GENERATE
+        self._prefill = prefill
         self._model: Any = model
         self._reading = reading_of(model)
         self._none = torch.zeros((1, 0), dtype=torch.long, device=device_of(model))
@@ -44,6 +47,8 @@ class GenerateCache:
         self.length = 0
         self._ids, self._state = self._none, self._reading.initial
         self.inputs: dict[str, Any] = {}
+        # Of a text, the modules hold nothing, or what is known (`Reading.places`).
+        self._own = self._prefill and OwnTensors(self._model, self._prefill.held)
 
     def roll_back(self, length: int) -> None:
         """Clear the cache if it has more than `length` ids."""
@@ -61,8 +66,10 @@ class GenerateCache:
     @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run the forward passes that `generate` would; see `ModelCache.forward`."""
-        first = 1 if self.length else max(1, len(ids) - positions + 1)
-        with self._reading.turn(self._state):
+        prompt = len(ids) - positions + 1 if self._prefill is None else self._prefill.length
+        first = 1 if self.length else max(1, prompt)
+        own = self._own.turn() if self._own is not None else nullcontext()
+        with self._reading.turn(self._state, alone=bool(self._own)), own:
             logits = [self._step(piece) for piece in (ids[:first], *ids[first:, None])]
             self._state = self._reading.take()
         return torch.cat(logits)[-positions:]
@@ -85,22 +92,13 @@ class GenerateCache:
 
     def _begin(self) -> Any:
         """Read the prompt, with what `generate` gives its own loop; the pass's output."""
-        outputs: list[Any] = []
-
-        def loop(model: Any, input_ids: Tensor, generation_config: Any, **options: Any) -> Tensor:
-            for name in ("logits_processor", "stopping_criteria"):
-                options.pop(name)
-            outputs.append(model._prefill(input_ids, generation_config, options))
-            self.inputs = options
-            return input_ids
-
-        self._model.generate(
-            self._ids,
-            attention_mask=torch.ones_like(self._ids),
-            custom_generate=loop,
-            generation_config=neutral_options(self._model),
-        )
-        return outputs[0]
+        prefill = self._prefill
+        if prefill is None:
+            given = {"input_ids": self._ids, "attention_mask": torch.ones_like(self._ids)}
+            prefill = prepare(self._model, given, neutral_options(self._model))
+        self.inputs = prefill.start()
+        with readable(self._model):
+            return self._model._prefill(self._ids, prefill.config, self.inputs)
 
 
 def neutral_options(model: Any, count: int = 1) -> GenerationConfig:

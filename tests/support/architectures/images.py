@@ -1,0 +1,99 @@
+"""A random image for a model of any class, in the form that its processor would give."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+Inputs = dict[str, Tensor]
+
+# Patches of an image, where a class is given these: in height and in width.
+GRID = (4, 6)
+
+
+def with_image(model: PreTrainedModel, prompt: list[int], seed: int = 0) -> Inputs:
+    """The prompt with an image after its first ids, as arguments of `generate`.
+
+    Of the forms that processors give, it is the first one that the model can read.
+
+    Raises:
+        ValueError: if the model can read none of them.
+    """
+    faults: list[str] = []
+    for pixels in _forms(model, seed):
+        try:
+            inputs = _placed(model, prompt, pixels)
+            generate: Any = model.generate
+            generate(**inputs, max_new_tokens=1, do_sample=False)
+        except Exception as error:  # noqa: BLE001 - a class refuses a form in any way
+            faults.append(f"{type(error).__name__}: {str(error).splitlines()[:1]}")
+        else:
+            return inputs
+    raise ValueError(f"no form of an image fits: {faults}")
+
+
+def _forms(model: PreTrainedModel, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Pixels, and what goes with them."""
+    own: Any = model
+    vision = getattr(own.config, "vision_config", None) or getattr(own.config, "vq_config", None)
+    size = _number(vision, "image_size", "resolution") or 28
+    draw = torch.Generator().manual_seed(seed)
+    names = inspect.signature(own.base_model.get_image_features).parameters
+    if "image_grid_thw" in names:
+        patch = _number(vision, "patch_size") or 14
+        channels = _number(vision, "in_channels", "num_channels", "in_chans") or 3
+        height, width = GRID
+        grid: dict[str, Tensor] = {"image_grid_thw": torch.tensor([[1, height, width]])}
+        if "image_merge_sizes" in names:
+            grid["image_merge_sizes"] = torch.tensor([2])
+        for times in (_number(vision, "temporal_patch_size") or 1, 1):
+            flat = torch.rand(height * width, channels * times * patch**2, generator=draw)
+            yield {"pixel_values": flat} | grid
+            square = flat.reshape(height * width, channels, *([times] * (times > 1)), patch, patch)
+            yield {"pixel_values": square} | grid
+            yield {"pixel_values": square[None]} | grid
+        return
+    one = torch.rand(1, 3, size, size, generator=draw)
+    sizes = {"image_sizes": torch.tensor([[size, size]])} if "image_sizes" in names else {}
+    name = "pixel_values_images" if "pixel_values_images" in names else "pixel_values"
+    more = {"high_res_pixel_values": one} if "high_res_pixel_values" in names else {}
+    yield {name: one} | sizes | more
+    yield {name: one[None]} | sizes
+    yield {name: torch.cat([one, one])[None]} | sizes
+
+
+def _placed(model: PreTrainedModel, prompt: list[int], pixels: dict[str, Tensor]) -> Inputs:
+    """The prompt with as many placeholders as the image has features."""
+    own: Any = model
+    names = inspect.signature(own.base_model.get_image_features).parameters
+    given = {name: value for name, value in pixels.items() if name in names}
+    with torch.no_grad():
+        features = own.base_model.get_image_features(**given, return_dict=True).pooler_output
+    count = sum(each.numel() // each.shape[-1] for each in features)
+    mark = next(
+        value
+        for name in ("image_token_id", "image_token_index")
+        if (value := getattr(own.config, name, None)) is not None
+    )
+    start, end = (getattr(own.config, f"vision_{name}_token_id", None) for name in ("start", "end"))
+    image = [*([start] * (start is not None)), *[mark] * count, *([end] * (end is not None))]
+    ids = torch.tensor([[*prompt[:2], *image, *prompt[2:]]])
+    forward = inspect.signature(model.forward).parameters
+    kinds = {
+        name: (ids == mark).long()
+        for name in ("mm_token_type_ids", "token_type_ids")
+        if name in forward
+    }
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)} | pixels | kinds
+
+
+def _number(settings: Any, *names: str) -> int | None:
+    for name in names:
+        value = getattr(settings, name, None)
+        value = value[0] if isinstance(value, list | tuple) else value
+        if isinstance(value, int):
+            return value
+    return None
