@@ -8,6 +8,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessorList,
     PreTrainedModel,
+    ProcessorMixin,
     StoppingCriteriaList,
     StopStringCriteria,
 )
@@ -26,18 +27,19 @@ from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.models.prefill import Prefill, held_by, media_in
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
-from uag.requests.prompt import Prompt, several
+from uag.requests.prompt import Prompt, PromptReader, several
 from uag.requests.request import RequestReader
 from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
 from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer, unshortened
+from uag.translation.tokenizers import AnyTokenizer, tokenizer_in, unshortened
 
 DEFAULT_LOOKAHEAD = "auto"
 # How many generations are decoded at the same time by default.
@@ -120,9 +122,9 @@ class SpeculativeDecoder:
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: AnyTokenizer,
+        tokenizer: AnyTokenizer | ProcessorMixin,
         assistant: PreTrainedModel | Drafter | Lookup | str | None = None,
-        assistant_tokenizer: AnyTokenizer | None = None,
+        assistant_tokenizer: AnyTokenizer | ProcessorMixin | None = None,
         *,
         lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
@@ -133,6 +135,9 @@ class SpeculativeDecoder:
     ) -> None:
         schedule, backend = Schedule(lookahead), compile_backend(compile)
         check_model(model, TARGET)
+        processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
+        tokenizer = tokenizer_in(tokenizer)
+        assistant_tokenizer = assistant_tokenizer and tokenizer_in(assistant_tokenizer)
         target = ModelRunner(model, backend)
         target.new_cache()  # refuses what cannot be rolled back
         # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
@@ -147,6 +152,7 @@ class SpeculativeDecoder:
             side = switched_off(model, way)
         self.model = model
         self.tokenizer = tokenizer
+        self.processor = processor
         self.assistant = side.assistant
         self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
@@ -158,7 +164,8 @@ class SpeculativeDecoder:
         drafting = None if side.runner is None else side.runner.model
         method = SamplingMethod(self.bridge, model, drafting, sampling, draft_temperature)
         self.sampling = method.name
-        self._requests = RequestReader(model, own, other, self.bridge)
+        prompts = PromptReader(model, own, other, self.bridge, processor)
+        self._requests = RequestReader(prompts)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
     def __reduce__(self) -> NoReturn:
@@ -465,7 +472,10 @@ class SpeculativeDecoder:
             prepared.processors,
             stopping_criteria,
         )
-        requests = self._requests.rows(rows)
+        prefill = None
+        if media_in(model_kwargs):
+            prefill = Prefill(prepared.input_ids, prepared.config, model_kwargs, held_by(model))
+        requests = self._requests.rows(rows, prefill)
         if requests[0].plan.sampling is None and "do_sample" not in call.options:
             warn_idle({} if seed is None else {"seed": seed})
         outputs = self._engine.run(

@@ -60,6 +60,40 @@ class Prefill:
 
 
 CACHES = ("past_key_values", "cache_params", "cache")
+# Parts of names of inputs that are images and the like.
+PIXELS = (*MEDIA, "pixel", "input_features")
+# Inputs with the kind of each id; a text alone is all 0.
+KINDS = ("token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids")
+
+
+def media_in(inputs: Mapping[str, Any]) -> list[str]:
+    """Names of inputs that are images, videos or sounds, or say where these are.
+
+    What transformers adds by itself to every call is empty.
+
+    >>> media_in({"pixel_values": torch.ones(1), "mm_encoder_outputs": {"image": None}})
+    ['pixel_values']
+    """
+    outputs = cast("Mapping[str, Any]", inputs.get("mm_encoder_outputs") or {})
+    given = {**inputs, **outputs}
+    return [
+        name
+        for name, value in given.items()
+        if (any(kind in name for kind in PIXELS) and value is not None)
+        or (name in KINDS and name != KINDS[0] and says(value))
+    ]
+
+
+def says(value: Any) -> bool:
+    """Whether an input of a model says anything.
+
+    What transformers adds by itself to a call is empty, or all 0.
+    """
+    if isinstance(value, Tensor):
+        return bool(value.any())
+    if isinstance(value, Mapping):
+        return any(each is not None for each in cast("Mapping[str, Any]", value).values())
+    return value is not None
 
 
 def prepare(model: PreTrainedModel, given: Mapping[str, Any], config: GenerationConfig) -> Prefill:

@@ -23,11 +23,11 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from uag.decoding.output import Output
 from uag.decoding.verify import BY_ROW
-from uag.errors import OptionError, PromptError
+from uag.errors import OptionError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
 from uag.requests.own_state import BLIND, at_row, own_objects
-from uag.requests.prompt import check_ids
+from uag.requests.prompt import check_ids, without_padding
 from uag.stats import Stats
 
 
@@ -75,7 +75,8 @@ class Rows:
         self._keeps_scores = self._with_dict and bool(settings.output_scores)
         self._keeps_logits = self._with_dict and bool(settings.output_logits)
         self.prompts = [
-            _without_padding(row, ids, attention_mask) for row, ids in enumerate(input_ids)
+            without_padding(row, ids, None if attention_mask is None else attention_mask[row])
+            for row, ids in enumerate(input_ids)
         ]
         for prompt in self.prompts:
             check_ids(prompt, model)
@@ -149,19 +150,6 @@ class Rows:
             stats=[out.stats for out in outputs],
             seed=outputs[0].seed,
         )
-
-
-def _without_padding(row: int, ids: Tensor, attention_mask: Tensor | None) -> list[int]:
-    if attention_mask is None:
-        return id_list(ids)
-    mask = attention_mask[row].bool().to(ids.device)
-    start = len(ids) - int(mask.sum())
-    if not bool(mask[start:].all()):
-        raise PromptError(
-            f"row {row} of the batch is padded on the right, or within; "
-            'pad on the left: tokenizer.padding_side = "left"'
-        )
-    return id_list(ids[start:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,27 @@
 """Reads a prompt in any of its forms into ids of both vocabularies."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 from uag.errors import PromptError
 from uag.models.cached_lm import id_list
-from uag.models.properties import context_window, embedding_rows, position_limit
-from uag.requests.chat import Chat, chat_ids, is_chat
+from uag.models.caches.as_generate import neutral_options
+from uag.models.prefill import Prefill, kept, placeholders, prepare, says
+from uag.models.properties import context_window, device_of, embedding_rows, position_limit
+from uag.requests.chat import Chat, chat_inputs, is_chat
 from uag.translation.bridge import Bridge
-from uag.translation.chat_template import Message
+from uag.translation.chat_template import Message, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
 from uag.values import is_text, shown
 
-Prompt = str | list[int] | Tensor | Sequence[Message] | Chat
+# What a tokenizer or processor returns: "input_ids", "attention_mask", "pixel_values", ...
+Inputs = Mapping[str, Any]
+Prompt = str | list[int] | Tensor | Sequence[Message] | Chat | Inputs
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
@@ -30,29 +35,144 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
             return [*prompt]
         case [str() | list() | tuple() | Tensor(), *_]:
             return [*prompt]
+        case [Mapping() as first, *_] if "input_ids" in first:
+            return [*cast("Sequence[Inputs]", prompt)]
+        case Mapping() if not _beside_ids(prompt):
+            rows = _rows(prompt)
+            return [*rows] if len(rows) > 1 else []
         case _:
             return []
 
 
-def read_prompt(
-    prompt: Prompt,
-    model: PreTrainedModel,
-    tokenizer: AnyTokenizer,
-    assistant_tokenizer: AnyTokenizer,
-    bridge: Bridge,
-) -> tuple[list[int], list[int]]:
-    """A prompt in both vocabularies: the target's ids, and the assistant's ids.
+class ReadPrompt(NamedTuple):
+    """A prompt in both vocabularies; `prefill`: what the target reads, if it is more than ids."""
+
+    target_ids: list[int]
+    assistant_ids: list[int]
+    prefill: Prefill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReader:
+    """Reads prompts of one target, for itself and for an assistant.
+
+    Attributes:
+        model, tokenizer: the target's.
+        assistant_tokenizer: the assistant's.
+        bridge: the translation between both vocabularies.
+        processor: the target's, which reads chats with images; `None` if it was not given.
+    """
+
+    model: PreTrainedModel
+    tokenizer: AnyTokenizer
+    assistant_tokenizer: AnyTokenizer
+    bridge: Bridge
+    processor: ProcessorMixin | None = None
+
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """A prompt in both vocabularies.
+
+        Raises:
+            PromptError: if it is not one prompt, is empty, too long, has ids outside the
+                vocabulary, or is one that the target cannot read.
+        """
+        if is_chat(prompt):
+            own = self.processor
+            renderer = self.tokenizer if own is None or template_of(own) is None else own
+            inputs, others = chat_inputs(prompt, renderer, self.assistant_tokenizer)
+            if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
+                inputs = cast("Any", inputs).to(dtype=self.model.dtype)
+            return ReadPrompt(*self._inputs(inputs)._replace(assistant_ids=others))
+        if isinstance(prompt, Mapping):
+            return self._inputs(cast("Inputs", prompt))
+        ids = target_ids(prompt, self.tokenizer, self.model)
+        if isinstance(prompt, str):
+            return ReadPrompt(ids, open_prompt_ids(self.assistant_tokenizer, prompt))
+        return ReadPrompt(ids, self.bridge.assistant_prompt(ids))
+
+    def prepared(self, ids: list[int], prefill: Prefill | None) -> ReadPrompt:
+        """A prompt that `generate` has prepared. The assistant gets no placeholders of images."""
+        marks = frozenset[int]() if prefill is None else placeholders(self.model)
+        others = self.bridge.assistant_prompt([id for id in ids if id not in marks])
+        return ReadPrompt(ids, others, prefill)
+
+    def _inputs(self, inputs: Inputs) -> ReadPrompt:
+        rows = _rows(inputs)
+        if not (beside := _beside_ids(inputs)):
+            return self.prepared(target_ids(rows[0], self.tokenizer, self.model), None)
+        if len(rows) > 1 or len(rows[0]) < _width(inputs):
+            raise PromptError(
+                f"{beside[0]}: a prompt with more than ids is read by itself, without padding, but "
+                f"there are {len(rows)} rows of {_width(inputs)}; give a list with inputs for each "
+                "prompt"
+            )
+        check_ids(rows[0], self.model, self.tokenizer)
+        device = device_of(self.model)
+        given = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in inputs.items()
+        }
+        given["input_ids"] = torch.tensor(rows, device=device)
+        with kept(self.model):
+            prefill = prepare(self.model, given, neutral_options(self.model))
+        return self.prepared(rows[0], prefill)
+
+
+def _beside_ids(inputs: Inputs) -> list[str]:
+    """Names of inputs that say more than ids and their mask do."""
+    usual = ("input_ids", "attention_mask")
+    return [name for name, value in inputs.items() if name not in usual and says(value)]
+
+
+def _width(inputs: Inputs) -> int:
+    return max(map(len, _each(inputs["input_ids"])))
+
+
+def _rows(inputs: Inputs) -> list[list[int]]:
+    """The ids of each row of inputs, without their padding."""
+    given = inputs.get("input_ids")
+    if given is None:
+        raise PromptError(
+            f"the prompt has no input_ids, but {', '.join(map(shown, inputs))}; give what a "
+            "tokenizer or processor returns"
+        )
+    rows = _each(given)
+    masks = _each(inputs.get("attention_mask")) or [None] * len(rows)
+    return [
+        without_padding(at, torch.tensor(_given_ids(_plain(row)), dtype=torch.long), mask)
+        for at, (row, mask) in enumerate(zip(rows, masks, strict=True))
+    ]
+
+
+def _each(batch: Any) -> list[Any]:
+    """The rows of a batch, or the only row; empty for `None`."""
+    if batch is None:
+        return []
+    several = len(batch) > 0 and not isinstance(batch[0], int) and getattr(batch[0], "ndim", 1) > 0
+    return [*batch] if several else [batch]
+
+
+def _plain(row: Any) -> Any:
+    """A row of ids as a list or tensor: numpy's arrays are shared as tensors."""
+    return row if isinstance(row, list | tuple | Tensor) else torch.as_tensor(row)
+
+
+def without_padding(row: int, ids: Tensor, mask: Tensor | None) -> list[int]:
+    """The ids of a row of a batch, from the first one on that is no padding by its `mask`.
 
     Raises:
-        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+        PromptError: for a row that is not padded on the left.
     """
-    if is_chat(prompt):
-        ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
-        check_ids(ids, model, tokenizer)
-        return ids, others
-    ids = target_ids(prompt, tokenizer, model)
-    given = prompt if isinstance(prompt, str) else ids
-    return ids, assistant_ids(given, assistant_tokenizer, bridge)
+    if mask is None:
+        return id_list(ids)
+    real = torch.as_tensor(mask).bool().to(ids.device)
+    start = len(ids) - int(real.sum())
+    if not bool(real[start:].all()):
+        raise PromptError(
+            f"row {row} of the batch is padded on the right, or within; "
+            'pad on the left: tokenizer.padding_side = "left"'
+        )
+    return id_list(ids[start:])
 
 
 def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:

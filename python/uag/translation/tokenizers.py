@@ -4,9 +4,7 @@ import copy
 from typing import Any, cast
 
 import tokenizers
-from transformers import (
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from uag.errors import UnsupportedTokenizerError
 from uag.values import is_text, shown
@@ -14,6 +12,21 @@ from uag.values import is_text, shown
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
 # The core's ids have 32 bits.
 IDS = 2**32
+
+
+def tokenizer_in(given: AnyTokenizer | ProcessorMixin) -> AnyTokenizer:
+    """The tokenizer itself, or that of a processor.
+
+    Raises:
+        UnsupportedTokenizerError: for a processor without one.
+    """
+    if not isinstance(given, ProcessorMixin):
+        return given
+    if (own := getattr(given, "tokenizer", None)) is None:
+        raise UnsupportedTokenizerError(
+            f"{type(given).__name__} has no tokenizer; give one that reads text"
+        )
+    return own
 
 
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:

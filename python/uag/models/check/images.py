@@ -4,6 +4,7 @@ The truth is what `generate` computes after the same prompt, one id in each pass
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,6 +19,11 @@ from uag.models.check.way import way_of
 from uag.models.prefill import Prefill, placeholders
 from uag.models.reading import reading_of
 
+_AS_GENERATE = replace(
+    AS_GENERATE,
+    reason="gives other logits after an image in one pass over several ids than in one pass for "
+    "each",
+)
 _ways: WeakKeyDictionary[PreTrainedModel, dict[frozenset[str], Way]] = WeakKeyDictionary()
 
 
@@ -44,7 +50,7 @@ def prefilled_cache(model: PreTrainedModel, prefill: Prefill) -> ModelCache:
 def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
     way, regimes = way_of(model), reading_of(model).regimes
     if not way.together or way.whole or regimes.rereads or regimes.drift is not None:
-        return AS_GENERATE
+        return replace(AS_GENERATE, reason=way.reason or "reads long texts with images otherwise")
     marks = placeholders(model)
     prompt: list[int] = prefill.ids[0].tolist()
     words = [id for id in prompt if id not in marks] or [0]
@@ -59,8 +65,8 @@ def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
         lm.apply(len(prompt) + len(right), rest)
         rows.append(lm.logits(len(rest)))
     except Exception:  # noqa: BLE001 - a model's code may raise anything
-        return AS_GENERATE
-    return PROMPT_ALONE if Comparison(model.dtype).logits(torch.cat(rows), true) else AS_GENERATE
+        return _AS_GENERATE
+    return PROMPT_ALONE if Comparison(model.dtype).logits(torch.cat(rows), true) else _AS_GENERATE
 
 
 def _cycle(words: Sequence[int], start: int, count: int = 3) -> list[int]:
