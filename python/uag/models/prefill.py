@@ -124,6 +124,17 @@ def prepare(model: PreTrainedModel, given: Mapping[str, Any], config: Generation
     return taken[0]
 
 
+def updated(
+    model: PreTrainedModel, output: Any, inputs: dict[str, Any], num_new_tokens: int = 1
+) -> dict[str, Any]:
+    """The arguments of the model for the next pass, with places for new ids, as in `generate`."""
+    more = {} if num_new_tokens == 1 else {"num_new_tokens": num_new_tokens}
+    own = cast("Any", model)
+    return own._update_model_kwargs_for_generation(
+        output, inputs, is_encoder_decoder=own.config.is_encoder_decoder, **more
+    )
+
+
 @contextmanager
 def readable(model: PreTrainedModel) -> Generator[None]:
     """Around transformers' readers of a prompt.

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,7 +41,8 @@ def _forms(model: PreTrainedModel, seed: int) -> Iterator[dict[str, Tensor]]:
     vision = getattr(own.config, "vision_config", None) or getattr(own.config, "vq_config", None)
     size = _number(vision, "image_size", "resolution") or 28
     draw = torch.Generator().manual_seed(seed)
-    names = inspect.signature(own.base_model.get_image_features).parameters
+    read = getattr(own.base_model, "get_image_features", model.forward)
+    names = inspect.signature(read).parameters
     if "image_grid_thw" in names:
         patch = _number(vision, "patch_size") or 14
         channels = _number(vision, "in_channels", "num_channels", "in_chans") or 3
@@ -56,30 +57,39 @@ def _forms(model: PreTrainedModel, seed: int) -> Iterator[dict[str, Tensor]]:
             yield {"pixel_values": square} | grid
             yield {"pixel_values": square[None]} | grid
         return
-    one = torch.rand(1, 3, size, size, generator=draw)
-    sizes = {"image_sizes": torch.tensor([[size, size]])} if "image_sizes" in names else {}
+    if "image_position_ids" in names:  # patches with their places
+        width = 2 * (_number(vision, "pooling_kernel_size") or 1)
+        patch = 3 * (_number(vision, "patch_size") or 14) ** 2
+        places = torch.cartesian_prod(torch.arange(width), torch.arange(width))
+        patches = torch.rand(1, width**2, patch, generator=draw)
+        yield {"pixel_values": patches, "image_position_ids": places[None]}
+        return
     name = "pixel_values_images" if "pixel_values_images" in names else "pixel_values"
-    more = {"high_res_pixel_values": one} if "high_res_pixel_values" in names else {}
-    yield {name: one} | sizes | more
-    yield {name: one[None]} | sizes
-    yield {name: torch.cat([one, one])[None]} | sizes
+    one = torch.rand(1, 3, size, size, generator=draw)
+    yield {name: one}
+    yield {name: one, "image_sizes": torch.tensor([[size, size]])}
+    yield {name: one[None]}
+    if "high_res_pixel_values" in names:
+        yield {name: one, "high_res_pixel_values": one}
+    if "aspect_ratio_ids" in inspect.signature(model.forward).parameters:
+        tiles = torch.cat([one, torch.zeros(3, 3, size, size)])
+        shape = {"aspect_ratio_ids": torch.tensor([[1]])}
+        yield {name: tiles[None, None], "aspect_ratio_mask": torch.tensor([[[1, 0, 0, 0]]])} | shape
+    several = torch.rand(1, 3, 3, size, size, generator=draw)
+    yield {name: several, "image_sizes": torch.tensor([[size, 2 * size]])}
 
 
 def _placed(model: PreTrainedModel, prompt: list[int], pixels: dict[str, Tensor]) -> Inputs:
     """The prompt with as many placeholders as the image has features."""
     own: Any = model
-    names = inspect.signature(own.base_model.get_image_features).parameters
-    given = {name: value for name, value in pixels.items() if name in names}
-    with torch.no_grad():
-        features = own.base_model.get_image_features(**given, return_dict=True).pooler_output
-    count = sum(each.numel() // each.shape[-1] for each in features)
     mark = next(
         value
         for name in ("image_token_id", "image_token_index")
         if (value := getattr(own.config, name, None)) is not None
     )
     start, end = (getattr(own.config, f"vision_{name}_token_id", None) for name in ("start", "end"))
-    image = [*([start] * (start is not None)), *[mark] * count, *([end] * (end is not None))]
+    marks = [mark] * _features(model, pixels)
+    image = [*([start] * (start is not None)), *marks, *([end] * (end is not None))]
     ids = torch.tensor([[*prompt[:2], *image, *prompt[2:]]])
     forward = inspect.signature(model.forward).parameters
     kinds = {
@@ -87,7 +97,22 @@ def _placed(model: PreTrainedModel, prompt: list[int], pixels: dict[str, Tensor]
         for name in ("mm_token_type_ids", "token_type_ids")
         if name in forward
     }
+    if "cross_attention_mask" in forward:
+        seen = (torch.arange(ids.shape[1]) >= ids[0].tolist().index(mark)).long()
+        kinds["cross_attention_mask"] = seen[None, :, None, None] * torch.tensor([1, 0, 0, 0])
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)} | pixels | kinds
+
+
+def _features(model: PreTrainedModel, pixels: dict[str, Tensor]) -> int:
+    """How many ids stand for an image."""
+    if "aspect_ratio_ids" in pixels:
+        return 1
+    read = cast("Any", model).base_model.get_image_features
+    names = inspect.signature(read).parameters
+    given = {name: value for name, value in pixels.items() if name in names}
+    with torch.no_grad():
+        features = read(**given, return_dict=True).pooler_output
+    return sum(each.numel() // each.shape[-1] for each in features)
 
 
 def _number(settings: Any, *names: str) -> int | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from uag.models.caches.protocol import AS_GENERATE
-from uag.models.prefill import OwnTensors, Prefill, prepare, readable
+from uag.models.prefill import OwnTensors, Prefill, prepare, readable, updated
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
@@ -84,7 +84,7 @@ class GenerateCache:
                 self._ids, next_sequence_length=1, **self.inputs
             )
             output = self._model(**inputs, return_dict=True)
-        self.inputs = self._model._update_model_kwargs_for_generation(output, self.inputs)
+        self.inputs = updated(self._model, output, self.inputs)
         self.length += len(ids)
         self.width = len(ids)
         # A copy: the logits of all of a prompt may be large, and the rest isn't needed.

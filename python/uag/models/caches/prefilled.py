@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from uag.models.caches.protocol import PROMPT_ALONE
 from uag.models.caches.rollback import RollbackCache
-from uag.models.prefill import OwnTensors, Prefill, readable
+from uag.models.prefill import OwnTensors, Prefill, readable, updated
 
 
 class PrefilledCache(RollbackCache):
@@ -59,16 +59,14 @@ class PrefilledCache(RollbackCache):
         inputs = self._prefill.start() | {self._reading.cache_name: self.past}
         with readable(self._model):
             output = self._any._prefill(self._ids, self._prefill.config, inputs)
-        self._inputs = self._any._update_model_kwargs_for_generation(output, inputs)
+        self._inputs = updated(self._model, output, inputs)
         return output
 
     def _go_on(self, count: int, positions: int) -> Any:
         inputs = dict(self._inputs)
         # What is kept after the prompt has a place for one id more.
         if more := self._ids.shape[1] - self._prefill.length - 1:
-            inputs = GenerationMixin._update_model_kwargs_for_generation(
-                self._any, ModelOutput(), inputs, num_new_tokens=more
-            )
+            inputs = updated(self._model, ModelOutput(), inputs, num_new_tokens=more)
         if "logits_to_keep" in inputs:
             inputs["logits_to_keep"] = positions
         inputs = self._any.prepare_inputs_for_generation(
