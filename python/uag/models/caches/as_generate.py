@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from uag.models.caches.protocol import AS_GENERATE
+from uag.models.caches.protocol import AS_GENERATE, Way
 from uag.models.prefill import OwnTensors, Prefill, prepare, readable, updated
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
@@ -27,9 +27,11 @@ class GenerateCache:
     0
     """
 
-    def __init__(self, model: PreTrainedModel, prefill: Prefill | None = None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, prefill: Prefill | None = None, way: Way = AS_GENERATE
+    ) -> None:
         """An empty cache; `prefill`: the prompt, if it is more than ids."""
-        self.way = AS_GENERATE
+        self.way = way
         self._prefill = prefill
         self._model: Any = model
         self._reading = reading_of(model)

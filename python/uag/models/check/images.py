@@ -41,8 +41,8 @@ def way_with(model: PreTrainedModel, prefill: Prefill) -> Way:
 
 def prefilled_cache(model: PreTrainedModel, prefill: Prefill) -> ModelCache:
     """An empty cache of a model for a prompt with images."""
-    if way_with(model, prefill).as_generate:
-        return GenerateCache(model, prefill)
+    if (way := way_with(model, prefill)).as_generate:
+        return GenerateCache(model, prefill, way)
     return PrefilledCache(model, prefill)
 
 
