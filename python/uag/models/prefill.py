@@ -75,13 +75,12 @@ def media_in(inputs: Mapping[str, Any]) -> list[str]:
     ['pixel_values']
     """
     outputs = cast("Mapping[str, Any]", inputs.get("mm_encoder_outputs") or {})
-    given = {**inputs, **outputs}
-    return [
+    media = [
         name
-        for name, value in given.items()
-        if (any(kind in name for kind in PIXELS) and value is not None)
-        or (name in KINDS and name != KINDS[0] and says(value))
+        for name, value in {**inputs, **outputs}.items()
+        if value is not None and any(kind in name for kind in PIXELS)
     ]
+    return media + [name for name in KINDS[1:] if says(inputs.get(name))]
 
 
 def says(value: Any) -> bool:
