@@ -242,7 +242,9 @@ def test_images_come_with_one_row(reads_images: SpeculativeDecoder) -> None:
     ours, theirs = both(reads_images, rows | media | kinds, max_new_tokens=12, do_sample=False)
     assert ours.tolist() == theirs.tolist()
     options = {"max_new_tokens": 2, "do_sample": True, "num_return_sequences": 2}
-    with pytest.raises(OptionError, match="image: images are read one prompt at a time, .* 2 rows"):
+    with pytest.raises(
+        OptionError, match=r"image: images are read one prompt at a time, .* 2 rows"
+    ):
         both(reads_images, rows | media | kinds, **options)
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -40,6 +41,8 @@ BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 def load_model(name: str, **options: Any) -> PreTrainedModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
 
+    A model for images and text that this class does not know is one of AutoModelForImageTextToText.
+
     Nothing that comes with a model runs unless you allow it: its own code with
     `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
 
@@ -48,10 +51,13 @@ def load_model(name: str, **options: Any) -> PreTrainedModel:
     """
     options = SAFE | options
     try:
-        return cast(
-            "PreTrainedModel",
-            cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
-        )
+        try:
+            model = cast("Any", AutoModelForCausalLM).from_pretrained(name, **options)
+        except ValueError as error:
+            if "Unrecognized configuration class" not in str(error):
+                raise
+            model = cast("Any", AutoModelForImageTextToText).from_pretrained(name, **options)
+        return cast("PreTrainedModel", model.eval())
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(

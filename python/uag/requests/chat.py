@@ -30,6 +30,12 @@ RENDERING = (
 )
 # Those that apply to the target only.
 TARGETS_OWN = ("chat_template", "sanitize_control_tokens", "processor_kwargs")
+# What to do where the last message, an assistant's, cannot be continued.
+NOT_CONTINUED = (
+    "; the last message is continued, as it is an assistant's: to have a new reply after it give "
+    "add_generation_prompt=True, after tool calls add what the tools returned, and if the template "
+    "strips its thinking, give the rendered text instead of messages"
+)
 # What renders a chat of the target: a processor, if the chat may have images.
 Renderer = AnyTokenizer | ProcessorMixin
 
@@ -112,6 +118,7 @@ def chat_inputs(
     except UNRENDERED as error:
         raise PromptError(
             f"the target's chat template cannot render these messages: {error}"
+            + (NOT_CONTINUED if options.get("continue_final_message") else "")
         ) from error
     return inputs, assistant_chat_ids(chat, assistant_tokenizer)
 
@@ -156,11 +163,14 @@ def _forms(messages: Sequence[Message]) -> list[Sequence[Message]]:
 
 
 def _tells(text: str, messages: Sequence[Message]) -> bool:
-    """Whether a rendered chat has what its users say in parts, and not the parts as Python."""
+    """Whether a rendered chat has what was said in parts, and not the parts as Python.
+
+    Of an assistant's earlier replies, a template may leave out a part.
+    """
     said = [
         part["text"].strip()
         for message in messages
-        if message["role"] == "user"
+        if message["role"] == "user" or message is messages[-1]
         for part in cast("Sequence[Mapping[str, str]]", _parts(message))
         if _is_text_part(part)
     ]
@@ -198,7 +208,11 @@ def _check_messages(chat: Chat, *, reads_media: bool) -> None:
                     f"a message has the part {shown(part)}, but a decoder reads text only"
                     + (", images, videos and audio" if reads_media else "")
                     + '; leave it out, or give {"type": "text", "text": "..."}'
-                    + ("" if reads_media else ", or the target's processor in place of its tokenizer")
+                    + (
+                        ""
+                        if reads_media
+                        else ", or the target's processor in place of its tokenizer"
+                    )
                 )
     if not all(map(is_text, texts_in([cast("object", messages), chat.options]))):
         raise PromptError(
@@ -251,7 +265,9 @@ def _check(chat: Chat, tokenizer: Renderer, assistant_tokenizer: AnyTokenizer) -
             "tools were given, but the target's chat template does not know any; leave them out, "
             "or set tokenizer.chat_template to one that does"
         )
-    rendering = (*RENDERING, "processor_kwargs") if isinstance(tokenizer, ProcessorMixin) else RENDERING
+    rendering = (
+        (*RENDERING, "processor_kwargs") if isinstance(tokenizer, ProcessorMixin) else RENDERING
+    )
     for name in chat.options:
         other = template_of(assistant_tokenizer)
         if name not in (*rendering, *known, *(_variables(other) if other else ())):
@@ -320,6 +336,6 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
 def _content(message: Message) -> str:
     if parts := cast("Sequence[Mapping[str, str]]", _parts(message)):
         return "".join(part["text"] for part in parts if _is_text_part(part))
-    content = message.get("content") or ""
+    content = message.get("content") or message.get("tool_calls") or ""
     # What a tool returns may be any value.
     return content if isinstance(content, str) else json.dumps(content, default=str)

@@ -77,9 +77,7 @@ class PromptReader:
                 vocabulary, or is one that the target cannot read.
         """
         if is_chat(prompt):
-            own = self.processor
-            renderer = self.tokenizer if own is None or template_of(own) is None else own
-            inputs, others = chat_inputs(prompt, renderer, self.assistant_tokenizer)
+            inputs, others = chat_inputs(prompt, self._renderer, self.assistant_tokenizer)
             if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
                 inputs = cast("Any", inputs).to(dtype=self.model.dtype)
             return ReadPrompt(*self._inputs(inputs)._replace(assistant_ids=others))
@@ -95,6 +93,14 @@ class PromptReader:
         marks = frozenset[int]() if prefill is None else placeholders(self.model)
         others = self.bridge.assistant_prompt([id for id in ids if id not in marks])
         return ReadPrompt(ids, others, prefill)
+
+    @property
+    def _renderer(self) -> AnyTokenizer | ProcessorMixin:
+        """What renders chats: the processor, unless only its tokenizer has a template."""
+        own = self.processor
+        if own is None or (template_of(own) is None and template_of(self.tokenizer) is not None):
+            return self.tokenizer
+        return own
 
     def _inputs(self, inputs: Inputs) -> ReadPrompt:
         rows = _rows(inputs)

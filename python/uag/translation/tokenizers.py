@@ -142,7 +142,19 @@ def token_of(tokenizer: AnyTokenizer, id: int) -> str | None:
 
 
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
-    """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
+    """The ids of a prompt, with the special tokens that the tokenizer adds before and after it.
+
+    What it adds before a text is not added to a text that begins with it, as a rendered chat does.
+    """
+    ids = _encoded(tokenizer, text)
+    if ids.count(ids[0] if ids else 0) > 1:
+        before = prefix_ids(tokenizer)
+        if before and ids[: 2 * len(before)] == before * 2:
+            return ids[len(before) :]
+    return ids
+
+
+def _encoded(tokenizer: AnyTokenizer, text: str) -> list[int]:
     if isinstance(tokenizer, tokenizers.Tokenizer):
         # Whoever shares it may have switched truncation or padding on since it was taken.
         return cast("tokenizers.Tokenizer", unshortened(tokenizer)).encode(text).ids
@@ -163,12 +175,12 @@ def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
 def prefix_ids(tokenizer: AnyTokenizer) -> list[int]:
     """The ids that the tokenizer adds before a text: usually beginning-of-text, or nothing."""
     before, _ = _around(tokenizer)
-    return prompt_ids(tokenizer, "a")[:before]
+    return _encoded(tokenizer, "a")[:before]
 
 
 def _around(tokenizer: AnyTokenizer) -> tuple[int, int]:
     """How many ids the tokenizer adds before and after a text, found with a short one."""
-    whole = prompt_ids(tokenizer, "a")
+    whole = _encoded(tokenizer, "a")
     if isinstance(tokenizer, tokenizers.Tokenizer):
         bare = tokenizer.encode("a", add_special_tokens=False).ids
     else:

@@ -124,7 +124,9 @@ def _features(model: PreTrainedModel, pixels: dict[str, Tensor]) -> int:
     given = {name: value for name, value in pixels.items() if name in names}
     with torch.no_grad():
         read_out = read(**given, return_dict=True)
-    features = read_out.last_hidden_state if read_out.pooler_output is None else read_out.pooler_output
+    features = (
+        read_out.last_hidden_state if read_out.pooler_output is None else read_out.pooler_output
+    )
     return sum(each.numel() // each.shape[-1] for each in features)
 
 
