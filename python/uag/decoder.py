@@ -65,7 +65,8 @@ class SpeculativeDecoder:
 
     Args:
         model: the target, a decoder-only transformers model.
-        tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`.
+        tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`;
+            or its processor, if chats may have images.
         assistant: what drafts. One of:
 
             - a smaller decoder-only transformers model;
@@ -101,7 +102,9 @@ class SpeculativeDecoder:
             GPU or for many generations. A model that cannot be compiled runs eagerly.
 
     Attributes:
-        model, tokenizer, lookahead, compile: as given.
+        model, lookahead, compile: as given.
+        tokenizer: as given, or that of the processor.
+        processor: the target's processor; `None` if its tokenizer was given.
         assistant: the model or `Drafter`; `None` for lookups alone.
         sampling: the method in use: "coupled", or "rejection" with an assistant model.
         assistant_tokenizer: as given; without one, the target's.
@@ -290,8 +293,10 @@ class SpeculativeDecoder:
 
         Args:
             prompt: a `str`; target ids, as a list or as a tensor of shape `[length]` or
-                `[1, length]`; the messages of a chat, or a `Chat`. A list of several of these gives
-                a list of outputs.
+                `[1, length]`; the messages of a chat, or a `Chat`; or what the target's tokenizer
+                or processor returns, with images too. A list of several of these, or a batch of a
+                tokenizer, gives a list of outputs. Prompts with images are decoded one after the
+                other.
             num_return_sequences: how many continuations to sample of each prompt (default: one).
                 If given, the result is a list, in the order of the prompts, with the continuations
                 of each prompt one after the other. More than one needs `do_sample=True`.
@@ -314,7 +319,8 @@ class SpeculativeDecoder:
             An `Output`; or a list, for several prompts or with `num_return_sequences`.
 
         Raises:
-            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary.
+            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary, and
+                for one with images that the target cannot read, or of several rows.
             OptionError: for an option that is unknown, out of range or not supported, and for a
                 processor or criterion that would have to be copied and cannot be.
             LogitsError: if the target's logits are NaN, or the options allow no token.
@@ -361,7 +367,8 @@ class SpeculativeDecoder:
         True
 
         Args:
-            messages: dicts with "role" and "content", as for `apply_chat_template`.
+            messages: dicts with "role" and "content", as for `apply_chat_template`; with images if
+                the decoder was given the target's processor.
             num_return_sequences: see `generate`.
             options: arguments of `generate`, options of `apply_chat_template` (`tools`,
                 `documents`, `chat_template`), and variables of the templates (`enable_thinking`).
@@ -441,8 +448,9 @@ class SpeculativeDecoder:
             seed: see `generate`.
             stop_strings: as in transformers, but without the argument `tokenizer`.
             streamer: for a single row; by default the one given to `model.generate`.
-            model_kwargs: inputs of the model prepared by `model.generate`. Only `attention_mask`
-                is used, which marks the padding.
+            model_kwargs: inputs of the model prepared by `model.generate`. Of a text only
+                `attention_mask` is used, which marks the padding; a prompt with images is read with
+                all of them.
 
         Returns:
             Ids of shape `[rows, length]`, prompts included; with `return_dict_in_generate=True` an
@@ -450,8 +458,8 @@ class SpeculativeDecoder:
 
         Raises:
             OptionError: for another model than the decoder's, beam search and other methods of
-                decoding that are not supported, inputs that are not supported, or a streamer with
-                several rows.
+                decoding that are not supported, inputs that are not supported, several rows with
+                images, or a streamer with several rows.
             PromptError: for rows that are not padded on the left, are empty or too long.
             LogitsError: see `generate`.
         """

@@ -156,8 +156,8 @@ def held_by(model: PreTrainedModel) -> Held:
     """The tensors that modules hold as plain attributes: neither weights nor buffers."""
     return {
         (module, name): value
-        for module in cast("Any", model).modules()
-        for name, value in vars(module).items()
+        for module in model.modules()
+        for name, value in _attributes(module).items()
         if isinstance(value, Tensor)
     }
 
@@ -212,13 +212,14 @@ class OwnTensors:
 def placeholders(model: PreTrainedModel) -> frozenset[int]:
     """The ids that stand for parts of images, videos and sounds."""
     found: set[int] = set()
-    parts = [cast("Any", model).config]
-    while parts:
-        settings = parts.pop()
-        for name, value in vars(settings).items():
+    config: Any = model.config
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        for name, value in ({} if part is None else _attributes(part)).items():
             media = any(kind in name for kind in MEDIA)
-            if media and name.endswith(("token_id", "token_index")) and type(value) is int:
+            if media and name.endswith(("token_id", "token_index")) and isinstance(value, int):
                 found.add(value)
-        parts += [getattr(settings, part) for part in getattr(settings, "sub_configs", ())]
-        parts = [part for part in parts if part is not None]
     return frozenset(found)
+
+
+def _attributes(owner: object) -> dict[str, Any]:
+    return vars(owner)

@@ -79,10 +79,10 @@ class PromptReader:
         if is_chat(prompt):
             inputs, others = chat_inputs(prompt, self._renderer, self.assistant_tokenizer)
             if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
-                inputs = cast("Any", inputs).to(dtype=self.model.dtype)
+                inputs = cast("Inputs", cast("Any", inputs).to(dtype=self.model.dtype))
             return ReadPrompt(*self._inputs(inputs)._replace(assistant_ids=others))
         if isinstance(prompt, Mapping):
-            return self._inputs(cast("Inputs", prompt))
+            return self._inputs(prompt)
         ids = target_ids(prompt, self.tokenizer, self.model)
         if isinstance(prompt, str):
             return ReadPrompt(ids, open_prompt_ids(self.assistant_tokenizer, prompt))
@@ -160,7 +160,8 @@ def _each(batch: Any) -> list[Any]:
 
 def _plain(row: Any) -> Any:
     """A row of ids as a list or tensor: numpy's arrays are shared as tensors."""
-    return row if isinstance(row, list | tuple | Tensor) else torch.as_tensor(row)
+    known = isinstance(row, list | tuple | Tensor)
+    return cast("Any", row) if known else torch.as_tensor(row)
 
 
 def without_padding(row: int, ids: Tensor, mask: Tensor | None) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from uag.models.caches.layers import BufferedLayer
 from uag.models.caches.protocol import PROMPT_ALONE
@@ -20,6 +20,8 @@ class PrefilledCache(RollbackCache):
     of the prompt, kinds of tokens, masks. What the model's modules hold of this text is there in
     its passes only.
     """
+
+    length: int
 
     def __init__(self, model: PreTrainedModel, prefill: Prefill) -> None:
         """An empty cache.
@@ -40,10 +42,10 @@ class PrefilledCache(RollbackCache):
 
     def roll_back(self, length: int) -> None:
         """As in `RollbackCache`; a part of the prompt is no prompt."""
-        if length < min(self.length, self._prefill.length):
-            self.clear()
-        else:
+        if length >= self._prefill.length:
             super().roll_back(length)
+        elif self.length > length:
+            self.clear()
 
     @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
-from uag.models.cached_lm import CachedLM
+from uag.models.cached_lm import CachedLM, id_list
 from uag.models.caches.as_generate import GenerateCache
 from uag.models.caches.prefilled import PrefilledCache
 from uag.models.caches.protocol import AS_GENERATE, PROMPT_ALONE, ModelCache, Way
@@ -52,7 +52,7 @@ def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
     if not way.together or way.whole or regimes.rereads or regimes.drift is not None:
         return replace(AS_GENERATE, reason=way.reason or "reads long texts with images otherwise")
     marks = placeholders(model)
-    prompt: list[int] = prefill.ids[0].tolist()
+    prompt = id_list(prefill.ids[0])
     words = [id for id in prompt if id not in marks] or [0]
     right, wrong, rest = (_cycle(words, start) for start in (0, 1, 2))
     text = torch.tensor([*prompt, *right, *rest], device=prefill.ids.device)
