@@ -125,7 +125,7 @@ def test_what_cannot_be_read_is_refused() -> None:
     subject = pictured("llava")
     decoder, inputs = subject.decoder(), subject.inputs
     twice = {name: each.repeat(2, *[1] * (each.dim() - 1)) for name, each in inputs.items()}
-    with pytest.raises(PromptError, match=r"pixel_values: .* there are 2 rows"):
+    with pytest.raises(PromptError, match="pixel_values: there are 2 rows"):
         decoder.generate(twice, max_new_tokens=2)
     generate: Any = subject.model.generate
     with pytest.raises(OptionError, match="one prompt at a time, but there are 2 rows"):
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_refused() -> None:
     padded = dict(inputs)
     padded["attention_mask"] = inputs["attention_mask"].clone()
     padded["attention_mask"][0, 0] = 0
-    with pytest.raises(PromptError, match="without padding"):
+    with pytest.raises(PromptError, match="no padding if it has more"):
         decoder.generate(padded, max_new_tokens=2)
     with pytest.raises(OptionError, match="without padding"):
         generate(**padded, custom_generate=decoder, max_new_tokens=2)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from PIL import Image
+from transformers import AutoTokenizer, pipeline
 
 from tests.support.architectures.models import Weights, fresh, tiny_model
 from tests.support.chats import (
@@ -334,6 +335,18 @@ def test_a_chat_with_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "chat_template", None)
     with pytest.raises(PromptError, match="no chat template"):
         one.chat(chats[0])
+
+
+def test_the_pipeline_for_images() -> None:
+    one, chat = sees(), picture(0, "Tell me of the dog.")
+    chat[0]["content"][0]["image"] = Image.fromarray(chat[0]["content"][0]["image"])
+    pipe = pipeline("image-text-to-text", model=one.model, processor=processor())
+    options = {"max_new_tokens": 12, "do_sample": False}
+    plain, ours = (
+        pipe(text=chat, return_full_text=False, generate_kwargs=options | more)
+        for more in ({}, {"custom_generate": one})
+    )
+    assert plain == ours
 
 
 def test_a_reply_that_cannot_be_continued_names_the_remedy() -> None:

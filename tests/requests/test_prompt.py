@@ -50,6 +50,8 @@ def test_a_prompt_may_be_what_a_tokenizer_returns(decoder: SpeculativeDecoder) -
         outs = decoder.generate(rows, max_new_tokens=8)
         assert isinstance(outs, list) and outs[1].token_ids == out.token_ids
         assert outs[0].token_ids == decoder.generate("Once", max_new_tokens=8).token_ids
+        with pytest.raises(PromptError, match="input_ids: there are 2 rows"):
+            decoder.stream(rows, max_new_tokens=8)
     several = decoder.generate([own("Once"), own(PROMPT)], max_new_tokens=8)
     assert [each.token_ids for each in several] == [each.token_ids for each in outs]
 

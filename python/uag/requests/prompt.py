@@ -103,15 +103,15 @@ class PromptReader:
         return own
 
     def _inputs(self, inputs: Inputs) -> ReadPrompt:
-        rows = _rows(inputs)
-        if not (beside := _beside_ids(inputs)):
-            return self.prepared(target_ids(rows[0], self.tokenizer, self.model), None)
-        if len(rows) > 1 or len(rows[0]) < _width(inputs):
+        rows, beside = _rows(inputs), _beside_ids(inputs)
+        if len(rows) > 1 or (beside and len(rows[0]) < _width(inputs)):
             raise PromptError(
-                f"{beside[0]}: a prompt with more than ids is read by itself, without padding, but "
-                f"there are {len(rows)} rows of {_width(inputs)}; give a list with inputs for each "
-                "prompt"
+                f"{', '.join(beside) or 'input_ids'}: there are {len(rows)} rows of "
+                f"{_width(inputs)} ids, padding included; give inputs of one row, which has no "
+                "padding if it has more than ids; to generate(), a list of those"
             )
+        if not beside:
+            return self.prepared(target_ids(rows[0], self.tokenizer, self.model), None)
         check_ids(rows[0], self.model, self.tokenizer)
         device = device_of(self.model)
         given = {
