@@ -93,6 +93,21 @@ def test_pixels_are_read_once_and_the_model_is_left_as_it_was(
     subject.model.base_model.rope_deltas = None
 
 
+def test_a_prompt_is_read_once_whatever_is_rolled_back() -> None:
+    """Also where states cannot be cropped: they are copied after the prompt."""
+    subject = pictured("qwen3_5")
+    subject.decoder().generate(subject.inputs, max_new_tokens=2)
+    starts: list[int] = []
+    model: Any = subject.model
+    hook = model.base_model.language_model.register_forward_pre_hook(
+        lambda _, __, named: starts.append(named["past_key_values"].get_seq_length()),
+        with_kwargs=True,
+    )
+    subject.drafting(1, 4).generate(subject.inputs, **subject.texts.options)
+    hook.remove()
+    assert len(starts) > 30 and starts.count(0) == 1
+
+
 def test_a_model_that_reads_otherwise_after_an_image_is_read_as_generate_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

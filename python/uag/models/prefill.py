@@ -189,10 +189,6 @@ class OwnTensors:
         self._held = held
         self._known = False
 
-    def __bool__(self) -> bool:
-        """Whether there is anything."""
-        return bool(self._held)
-
     @contextmanager
     def turn(self) -> Generator[None]:
         """Around a pass. What the first one adds is the text's as well."""

@@ -74,8 +74,8 @@ class Reading:
     def turn(self, state: ModuleState | None, *, alone: bool = False) -> Generator[None]:
         """The model is this text's alone, and its modules hold the text's `state`.
 
-        `alone`: whether the text puts more than that into modules. From then on all texts wait for
-        each other.
+        `alone`: whether the text may put more than that into modules, as one with an image does.
+        From then on the texts of all threads wait for each other.
         """
         self._alone = self._alone or alone
         if not (self.places or self.regimes or self._alone):

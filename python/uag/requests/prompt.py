@@ -13,6 +13,7 @@ from uag.models.cached_lm import id_list
 from uag.models.caches.as_generate import neutral_options
 from uag.models.prefill import Prefill, kept, placeholders, prepare, says
 from uag.models.properties import context_window, device_of, embedding_rows, position_limit
+from uag.models.reading import reading_of
 from uag.requests.chat import Chat, chat_inputs, is_chat
 from uag.translation.bridge import Bridge
 from uag.translation.chat_template import Message, template_of
@@ -119,7 +120,7 @@ class PromptReader:
             for name, value in inputs.items()
         }
         given["input_ids"] = torch.tensor(rows, device=device)
-        with kept(self.model):
+        with reading_of(self.model).turn(None, alone=True), kept(self.model):
             prefill = prepare(self.model, given, neutral_options(self.model))
         return self.prepared(rows[0], prefill)
 

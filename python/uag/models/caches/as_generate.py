@@ -71,7 +71,7 @@ class GenerateCache:
         prompt = len(ids) - positions + 1 if self._prefill is None else self._prefill.length
         first = 1 if self.length else max(1, prompt)
         own = self._own.turn() if self._own is not None else nullcontext()
-        with self._reading.turn(self._state, alone=bool(self._own)), own:
+        with self._reading.turn(self._state, alone=self._own is not None), own:
             logits = [self._step(piece) for piece in (ids[:first], *ids[first:, None])]
             self._state = self._reading.take()
         return torch.cat(logits)[-positions:]

@@ -51,7 +51,7 @@ class PrefilledCache(RollbackCache):
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`. The first one reads exactly the prompt."""
         self._ids = torch.cat([self._ids[:, : self.length], ids[None]], dim=1)
-        with self._reading.turn(self._modules, alone=bool(self._own)), self._own.turn():
+        with self._reading.turn(self._modules, alone=True), self._own.turn():
             output = self._go_on(len(ids), positions) if self.length else self._begin()
             self._modules = self._reading.take()
         self.length += len(ids)

@@ -15,6 +15,7 @@ from uag.models.caches.as_generate import GenerateCache
 from uag.models.caches.prefilled import PrefilledCache
 from uag.models.caches.protocol import AS_GENERATE, PROMPT_ALONE, ModelCache, Way
 from uag.models.check.comparison import Comparison
+from uag.models.check.trial import TRIES
 from uag.models.check.way import way_of
 from uag.models.prefill import Prefill, placeholders
 from uag.models.reading import reading_of
@@ -46,15 +47,22 @@ def prefilled_cache(model: PreTrainedModel, prefill: Prefill) -> ModelCache:
     return PrefilledCache(model, prefill)
 
 
-@torch.no_grad()
 def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
     way, regimes = way_of(model), reading_of(model).regimes
     if not way.together or way.whole or regimes.rereads or regimes.drift is not None:
         return replace(AS_GENERATE, reason=way.reason or "reads long texts with images otherwise")
+    half = model.dtype in (torch.float16, torch.bfloat16)
+    tries = range(TRIES if half else 1)
+    return PROMPT_ALONE if any(_reads(model, prefill, at) for at in tries) else _AS_GENERATE
+
+
+@torch.no_grad()
+def _reads(model: PreTrainedModel, prefill: Prefill, number: int) -> bool:
+    """Whether passes over several ids after the prompt give what `generate` gives."""
     marks = placeholders(model)
     prompt = id_list(prefill.ids[0])
     words = [id for id in prompt if id not in marks] or [0]
-    right, wrong, rest = (_cycle(words, start) for start in (0, 1, 2))
+    right, wrong, rest = (_cycle(words, number + start) for start in (0, 1, 2))
     text = torch.tensor([*prompt, *right, *rest], device=prefill.ids.device)
     true = GenerateCache(model, prefill).forward(text, len(right) + len(rest) + 1)
     try:
@@ -65,8 +73,8 @@ def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
         lm.apply(len(prompt) + len(right), rest)
         rows.append(lm.logits(len(rest)))
     except Exception:  # noqa: BLE001 - a model's code may raise anything
-        return _AS_GENERATE
-    return PROMPT_ALONE if Comparison(model.dtype).logits(torch.cat(rows), true) else _AS_GENERATE
+        return False
+    return Comparison(model.dtype).logits(torch.cat(rows), true)
 
 
 def _cycle(words: Sequence[int], start: int, count: int = 3) -> list[int]:
