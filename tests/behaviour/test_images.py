@@ -17,8 +17,11 @@ from tests.support.architectures.texts import TOKENIZER
 from tests.support.architectures.verdicts import Verdict
 from tests.support.tokenizers import tokenizer
 from uag import OptionError, PromptError, UagWarning
+from uag.models.caches.as_generate import neutral_options
+from uag.models.caches.prefilled import PrefilledCache
 from uag.models.caches.protocol import AS_GENERATE
 from uag.models.check import images
+from uag.models.prefill import kept, prepare
 
 # Positions of several axes, or left to the model; states of several kinds; masks both ways;
 # features in the text or attended to across.
@@ -50,10 +53,25 @@ def test_every_draft_may_be_wrong(kind: str) -> None:
     assert out.stats.candidates - out.stats.accepted > 30
 
 
-@pytest.mark.parametrize("kind", ["qwen2_vl", "hyperclovax_vision_v2"])
-def test_what_a_model_keeps_of_an_image_is_one_texts_own(kind: str) -> None:
-    """Texts with two images and with none take turns."""
-    subject, model = pictured(kind), fresh(pictured(kind).texts.model)
+@pytest.mark.parametrize("given", [True, False])
+def test_what_a_model_keeps_of_an_image_is_one_texts_own(
+    given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts with two images and with none take turns.
+
+    `given`: whether `generate` gives positions after the prompt; else the model counts on from
+    what it keeps, as models with code of their own do.
+    """
+    model = fresh(pictured("qwen2_vl").texts.model)
+    prepare: Any = type(model).prepare_inputs_for_generation
+
+    def other(self: Any, input_ids: Any, is_first_iteration: bool = False, **kwargs: Any) -> Any:
+        inputs = prepare(self, input_ids, is_first_iteration=is_first_iteration, **kwargs)
+        return inputs if is_first_iteration else inputs | {"position_ids": None}
+
+    if not given:
+        monkeypatch.setattr(type(model), "prepare_inputs_for_generation", other)
+    subject = Pictured(pictured("qwen2_vl").texts, pictured("qwen2_vl").inputs)
     prompt: list[int] = tokenizer(TOKENIZER)("One day, the dog")["input_ids"]
     one, two = subject.inputs, with_image(fresh(model), prompt, seed=1)
     alone = torch.tensor([prompt])
@@ -167,3 +185,19 @@ def test_a_prompt_with_an_image_is_not_compiled() -> None:
     out = decoder.generate(subject.inputs, **subject.texts.options)
     assert out.token_ids == subject.texts.said[0]
     assert out.stats.engines["target"] == "eager: a prompt with images is not compiled"
+
+
+def test_states_of_an_image_are_not_rolled_back() -> None:
+    """Mllama attends to them across: they are in a layer's cache, and none of them is the text's."""
+    subject = pictured("mllama")
+    with kept(subject.model):
+        prefill = prepare(subject.model, subject.inputs, neutral_options(subject.model))
+    cache = PrefilledCache(subject.model, prefill)
+    cache.forward(prefill.ids[0], 1)
+    across = [layer for layer in cache.layers if layer.get_seq_length() != prefill.length]
+    assert len(across) == 1
+    first = cache.forward(prefill.ids[0, :1], 1)
+    for _ in range(across[0].get_seq_length()):
+        cache.roll_back(prefill.length)
+        again = cache.forward(prefill.ids[0, :1], 1)
+    assert torch.allclose(first, again, atol=1e-5)

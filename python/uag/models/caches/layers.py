@@ -40,14 +40,10 @@ class BufferedLayer(DynamicLayer):
 
     transformers' own layer copies all states in every pass. This one only writes the new ones, and
     rolling back only lowers a length.
-
-    Attributes:
-        of_text: whether it holds the text, which may be rolled back, and not an image (Mllama).
     """
 
     def __init__(self) -> None:
         cast("Any", super()).__init__()
-        self.of_text = True
         self._held = 0
         self._buffers: tuple[Tensor, Tensor] | None = None
 
@@ -56,8 +52,7 @@ class BufferedLayer(DynamicLayer):
 
     def crop(self, tokens_to_remove: int) -> None:
         """Drop the last positions; their number is negative, as in transformers."""
-        if self.of_text:
-            self._held += tokens_to_remove
+        self._held += tokens_to_remove
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any

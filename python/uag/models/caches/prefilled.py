@@ -7,7 +7,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from uag.models.caches.layers import BufferedLayer
 from uag.models.caches.protocol import PROMPT_ALONE
 from uag.models.caches.rollback import RollbackCache
 from uag.models.prefill import OwnTensors, Prefill, readable, updated
@@ -63,9 +62,6 @@ class PrefilledCache(RollbackCache):
         with readable(self._model):
             output = self._any._prefill(self._ids, self._prefill.config, inputs)
         self._inputs = updated(self._model, output, inputs)
-        for layer in self.layers:
-            if isinstance(layer, BufferedLayer):
-                layer.of_text = layer.get_seq_length() == self._prefill.length
         return output
 
     def _go_on(self, count: int, positions: int) -> Any:
