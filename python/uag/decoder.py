@@ -9,6 +9,7 @@ from transformers import (
     GenerationConfig,
     LogitsProcessorList,
     PreTrainedModel,
+    ProcessorMixin,
     StoppingCriteriaList,
 )
 from transformers.generation.streamers import BaseStreamer
@@ -26,19 +27,20 @@ from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.compiled import ModelRunner, compile_backend
 from uag.models.loading import check_belongs, check_model
+from uag.models.prefill import Prefill, held_by, media_in
 from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
 from uag.requests.chat import Chat
 from uag.requests.named_models import TokenizerSource, load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
-from uag.requests.prompt import Prompt, several
+from uag.requests.prompt import Prompt, PromptReader, several
 from uag.requests.request import RequestReader
 from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod
 from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
-from uag.translation.tokenizers import AnyTokenizer, unshortened
+from uag.translation.tokenizers import AnyTokenizer, tokenizer_in, unshortened
 
 DEFAULT_LOOKAHEAD = "auto"
 # How many generations are decoded at the same time by default.
@@ -66,7 +68,8 @@ class SpeculativeDecoder:
     Args:
         model: the target, a decoder-only transformers model; or a wrapper of one: a `PeftModel`,
             what `torch.compile` returns, or a `DataParallel`.
-        tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`.
+        tokenizer: the target's tokenizer: a fast one of transformers, or a `tokenizers.Tokenizer`;
+            or its processor, if chats may have images.
         assistant: what drafts. One of:
 
             - a smaller decoder-only transformers model, or a wrapper of one;
@@ -102,7 +105,9 @@ class SpeculativeDecoder:
             GPU or for many generations. A model that cannot be compiled runs eagerly.
 
     Attributes:
-        model, tokenizer, lookahead, compile: as given.
+        model, lookahead, compile: as given.
+        tokenizer: as given, or that of the processor.
+        processor: the target's processor; `None` if its tokenizer was given.
         assistant: the model or `Drafter`; `None` for lookups alone.
         sampling: the method in use: "coupled", or "rejection" with an assistant model.
         assistant_tokenizer: as given; without one, the target's.
@@ -123,9 +128,9 @@ class SpeculativeDecoder:
     def __init__(
         self,
         model: AnyModel,
-        tokenizer: AnyTokenizer,
+        tokenizer: AnyTokenizer | ProcessorMixin,
         assistant: AnyModel | Drafter | Lookup | str | None = None,
-        assistant_tokenizer: AnyTokenizer | None = None,
+        assistant_tokenizer: AnyTokenizer | ProcessorMixin | None = None,
         *,
         lookup: Lookup | bool | None = None,
         lookahead: int | str | Lookahead = DEFAULT_LOOKAHEAD,
@@ -137,6 +142,9 @@ class SpeculativeDecoder:
         schedule, backend = Schedule(lookahead), compile_backend(compile)
         inner = language_model(model, TARGET)
         check_model(inner, TARGET)
+        processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
+        tokenizer = tokenizer_in(tokenizer)
+        assistant_tokenizer = assistant_tokenizer and tokenizer_in(assistant_tokenizer)
         target = ModelRunner(inner, backend)
         target.new_cache()  # refuses what cannot be rolled back
         # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
@@ -152,6 +160,7 @@ class SpeculativeDecoder:
         # A wrapper passes on what it lacks itself.
         self.model = cast("PreTrainedModel", model)
         self.tokenizer = tokenizer
+        self.processor = processor
         self.assistant = side.assistant
         self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
@@ -170,7 +179,8 @@ class SpeculativeDecoder:
             "sampling": method.name,
             "compile": compile,
         }
-        self._requests = RequestReader(inner, own, other, self.bridge)
+        prompts = PromptReader(inner, own, other, self.bridge, processor)
+        self._requests = RequestReader(prompts)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
 
     def __repr__(self) -> str:
@@ -188,7 +198,8 @@ class SpeculativeDecoder:
         What was measured of the two models stays behind.
         """
         options = self._options | {"lookahead": self.lookahead}
-        given = self.model, self.tokenizer, self.assistant, self.assistant_tokenizer
+        words = self.processor or self.tokenizer
+        given = self.model, words, self.assistant, self.assistant_tokenizer
         return _rebuilt, (type(self), given, options)
 
     @property
@@ -315,9 +326,10 @@ class SpeculativeDecoder:
 
         Args:
             prompt: a `str`, or the `Path` of a text; target ids, as a list, or as a tensor or array
-                of shape `[length]` or `[1, length]`; what a tokenizer returns; the messages of a
-                chat, or a `Chat`. A list of several of these gives a list of outputs, and so do
-                ids of shape `[rows, length]`, padded on the left.
+                of shape `[length]` or `[1, length]`; what the target's tokenizer or processor
+                returns, with images too; the messages of a chat, or a `Chat`. A list of several of
+                these gives a list of outputs, and so do ids of shape `[rows, length]`, padded on
+                the left. Prompts with images are decoded one after the other.
             num_return_sequences: how many continuations to sample of each prompt (default: one).
                 If given, the result is a list, in the order of the prompts, with the continuations
                 of each prompt one after the other. More than one needs `do_sample=True`.
@@ -340,14 +352,15 @@ class SpeculativeDecoder:
             An `Output`; or a list, for several prompts or with `num_return_sequences`.
 
         Raises:
-            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary.
+            PromptError: for a prompt that is empty, too long or has ids outside the vocabulary, and
+                for one with images that the target cannot read, or of several rows.
             OptionError: for an option that is unknown, out of range or not supported, and for a
                 processor or criterion that would have to be copied and cannot be.
             LogitsError: if the target's logits are NaN, or the options allow no token.
         """
         prompts = several(prompt)
         check_limits({"batch_size": batch_size, "streamer": streamer, "trace": trace})
-        check_defaults(self.model, self._requests.model)
+        check_defaults(self.model, self._requests.prompts.model)
         requests = self._requests.read(
             prompts or [cast("Prompt", prompt)],
             options,
@@ -388,7 +401,8 @@ class SpeculativeDecoder:
         True
 
         Args:
-            messages: dicts with "role" and "content", as for `apply_chat_template`.
+            messages: dicts with "role" and "content", as for `apply_chat_template`; with images if
+                the decoder was given the target's processor.
             num_return_sequences: see `generate`.
             options: arguments of `generate`, options of `apply_chat_template` (`tools`,
                 `documents`, `chat_template`), and variables of the templates (`enable_thinking`).
@@ -433,7 +447,7 @@ class SpeculativeDecoder:
             LogitsError: see `generate`; raised while the stream is read.
         """
         check_limits({"trace": trace})
-        check_defaults(self.model, self._requests.model)
+        check_defaults(self.model, self._requests.prompts.model)
         (request,) = self._requests.read([prompt], options, seed=seed, trace=trace)
         return self._engine.start(request, seed)
 
@@ -469,8 +483,9 @@ class SpeculativeDecoder:
             seed: see `generate`.
             stop_strings: as in transformers, but without the argument `tokenizer`.
             streamer: for a single row; by default the one given to `model.generate`.
-            model_kwargs: inputs of the model prepared by `model.generate`. Only `attention_mask`
-                is used, which marks the padding.
+            model_kwargs: inputs of the model prepared by `model.generate`. Of a text only
+                `attention_mask` is used, which marks the padding; a prompt with images is read with
+                all of them.
 
         Returns:
             Ids of shape `[rows, length]`, prompts included; with `return_dict_in_generate=True` an
@@ -478,19 +493,19 @@ class SpeculativeDecoder:
 
         Raises:
             OptionError: for another model than the decoder's, beam search and other methods of
-                decoding that are not supported, inputs that are not supported, or a streamer with
-                several rows.
+                decoding that are not supported, inputs that are not supported, several rows with
+                images, or a streamer with several rows.
             PromptError: for rows that are not padded on the left, are empty or too long.
             LogitsError: see `generate`.
         """
         call = generate_call(input_ids)
-        check_call(self._requests.model, model, input_ids, call, streamer, model_kwargs)
+        check_call(self._requests.prompts.model, model, input_ids, call, streamer, model_kwargs)
         mask = model_kwargs.get("attention_mask")
         prepared = Prepared(input_ids, mask, generation_config, logits_processor)
         prepared = prepared.supported(model, call)
         check_limits({"seed": seed, "stop_strings": stop_strings, "streamer": streamer})
         if stop_strings is not None:
-            strings = StopStrings(self._requests.tokenizer, stop_strings)
+            strings = StopStrings(self._requests.prompts.tokenizer, stop_strings)
             stopping_criteria = StoppingCriteriaList([*stopping_criteria, strings])
         rows = Rows(
             model,
@@ -500,7 +515,10 @@ class SpeculativeDecoder:
             prepared.processors,
             stopping_criteria,
         )
-        requests = self._requests.rows(rows)
+        prefill = None
+        if media_in(model_kwargs):
+            prefill = Prefill(prepared.input_ids, prepared.config, model_kwargs, held_by(model))
+        requests = self._requests.rows(rows, prefill)
         if requests[0].plan.sampling is None and "do_sample" not in call.options:
             warn_idle({} if seed is None else {"seed": seed})
         outputs = self._engine.run(

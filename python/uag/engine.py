@@ -16,7 +16,7 @@ from uag.decoding.trace import Trace, TracedModel
 from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup_drafts import DraftsAllFound
-from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name
+from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name, switched_off
 from uag.errors import UagError, UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
@@ -24,6 +24,7 @@ from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.protocol import Way
 from uag.models.compiled import ModelRunner
 from uag.models.loading import check_eval
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
@@ -116,6 +117,9 @@ class Engine:
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         longest = max(request.plan.stop.max_length for request in requests)
+        if size > 1 and any(request.prefill for request in requests):
+            warn_once("prompts with images are decoded one after the other")
+            size = 1
         return Session(self.runners, self.schedule, lookahead, judge, size, longest)
 
     def _check_unchanged(self) -> None:
@@ -163,7 +167,8 @@ class Engine:
 
     def _text(self, request: Request, seed: int | None, index: int, session: Session) -> TextStream:
         plan, stats = request.plan, Stats()
-        target = CachedLM(self._target.model, cache=session.new_cache(TARGET))
+        cache = session.new_cache(TARGET, request.prefill)
+        target = CachedLM(self._target.model, cache=cache)
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
         surplus = self._bridge.target.vocab_size > (rows := embedding_rows(self._target.model))
@@ -182,7 +187,7 @@ class Engine:
             session.judge,
         )
         drafting = GuardedDrafting(
-            partial(self._side.source, opening),
+            partial(self._side_for(cache.way).source, opening),
             sampling.translator,
             session.new_lookahead(),
             stats,
@@ -202,6 +207,12 @@ class Engine:
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, request.claim, window)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
+
+    def _side_for(self, way: Way) -> DraftSide:
+        """What drafts for a text that is read in this way."""
+        if way.together or not self._side.drafts:
+            return self._side
+        return switched_off(self._target.model, way)
 
     def _trace(self, request: Request) -> Trace:
         target, assistant = self._tokenizers

@@ -8,23 +8,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from PIL import Image
+from transformers import AutoTokenizer, pipeline
 
+from tests.support.architectures.models import Weights, fresh, tiny_model
 from tests.support.chats import (
     CHATML,
     INSTRUCT,
     MESSAGES,
     SYSTEM,
+    THINKS,
     assistant_tokenizer,
     chatty,
     decoder,
+    processor,
     target_tokenizer,
 )
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import Chat, OptionError, PromptError, SpeculativeDecoder
-from uag.requests.chat import chat_ids, plain_text
+from uag.requests.chat import chat_ids, chat_inputs, plain_text
 
 # An archive of real tokenizers, each in a folder of its own.
 ARCHIVE = Path(
@@ -277,6 +282,96 @@ def test_text_in_parts() -> None:
     one = decoder()
     out = one.generate(chat, max_new_tokens=8)
     assert out.token_ids == one.generate("Once upon a time", max_new_tokens=8).token_ids
+
+
+def test_an_assistant_without_parts_gets_their_text(read: list[int]) -> None:
+    parts = [{"type": "text", "text": "Tell me of"}, {"type": "text", "text": " the dog."}]
+    template = CHATML.replace("{{ message.content }}", "{{ message.content[0].text }}")
+    decoder(INSTRUCT).chat(
+        [{"role": "user", "content": parts}], chat_template=template, max_new_tokens=4
+    )
+    assert "[INST] Tell me of the dog. [/INST]" in assistant_tokenizer().decode(read)
+
+
+@cache
+def sees() -> SpeculativeDecoder:
+    """A target that reads images, whose processor is given in place of its tokenizer."""
+    own, assistant = processor(), assistant_tokenizer()
+    size = len(own.tokenizer)
+    target = tiny_model("llava", size + 1, Weights(0.3))
+    target.config.image_token_id = own.tokenizer.convert_tokens_to_ids("<image>")
+    models = target, random_model("llama", assistant, 3)
+    return SpeculativeDecoder(models[0], own, models[1], assistant, lookahead=3)
+
+
+def picture(seed: int, text: str) -> list[dict[str, Any]]:
+    pixels = np.random.default_rng(seed).integers(0, 255, (28, 28, 3), dtype=np.uint8)
+    parts = [{"type": "image", "image": pixels}, {"type": "text", "text": text}]
+    return [{"role": "user", "content": parts}]
+
+
+@pytest.mark.filterwarnings("ignore:prompts with images are decoded one")
+def test_a_chat_with_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, own = sees(), processor()
+    assert one.processor is own and one.tokenizer is own.tokenizer
+    chats = [picture(seed, "Tell me of the dog.") for seed in (0, 1)]
+    replies: list[list[int]] = []
+    for chat in chats:
+        inputs = own.apply_chat_template(
+            chat, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
+        )
+        whole = fresh(one.model).generate(**inputs, max_new_tokens=16, do_sample=False)
+        replies.append(whole[0, inputs["input_ids"].shape[1] :].tolist())
+        out = one.chat(chat, max_new_tokens=16, do_sample=False)
+        assert out.token_ids == replies[-1]
+        assert out.stats.candidates
+    assert replies[0] != replies[1]
+    outs = one.generate([*chats, "Once"], max_new_tokens=16, do_sample=False)
+    assert [out.token_ids for out in outs[:2]] == replies
+    ids = chat_inputs(chats[0], own, assistant_tokenizer())[1]
+    assert assistant_tokenizer().decode(ids).strip() == "<s> [INST] Tell me of the dog. [/INST]"
+    with pytest.raises(PromptError, match=r"reads text only, images, videos and audio"):
+        one.chat([{"role": "user", "content": [{"type": "hologram"}]}])
+    monkeypatch.setattr(own, "chat_template", None)
+    with pytest.raises(PromptError, match="no chat template"):
+        one.chat(chats[0])
+
+
+def test_the_pipeline_for_images() -> None:
+    one, chat = sees(), picture(0, "Tell me of the dog.")
+    chat[0]["content"][0]["image"] = Image.fromarray(chat[0]["content"][0]["image"])
+    pipe = pipeline("image-text-to-text", model=one.model, processor=processor())
+    options = {"max_new_tokens": 12, "do_sample": False}
+    plain, ours = (
+        pipe(text=chat, return_full_text=False, generate_kwargs=options | more)
+        for more in ({}, {"custom_generate": one})
+    )
+    assert plain == ours
+
+
+def test_a_reply_that_cannot_be_continued_names_the_remedy() -> None:
+    own = chatty("gpt2", THINKS)
+    one = SpeculativeDecoder(random_model("llama", own), own)
+    calls = [{"type": "function", "function": {"name": "weather", "arguments": {}}}]
+    for last in (
+        {"role": "assistant", "content": "<think>Once</think> upon"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+    ):
+        with pytest.raises(PromptError, match="add_generation_prompt=True"):
+            one.chat([MESSAGES[0], last], max_new_tokens=4)
+    out = one.chat([MESSAGES[0], {"role": "assistant", "content": "Once"}], max_new_tokens=4)
+    text = f"<|start|>user\n{MESSAGES[0]['content']}<|stop|>\n<|start|>assistant\nOnce"
+    ids = own(text, add_special_tokens=False)["input_ids"]
+    assert out.token_ids == one.generate(ids, max_new_tokens=4).token_ids
+
+
+def test_tool_calls_without_content() -> None:
+    calls = [{"type": "function", "function": {"name": "weather", "arguments": {"in": "Oslo"}}}]
+    chat = [MESSAGES[0], {"role": "assistant", "tool_calls": calls}, {"role": "tool", "content": 5}]
+    assert '{"name": "weather", "arguments": {"in": "Oslo"}}' in plain_text(Chat(chat))
+    own = target_tokenizer()
+    ids = own.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+    assert chat_ids(chat, own, assistant_tokenizer(None))[0] == ids
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,28 @@ def test_both_models_read_the_prompt_as_their_own_tokenizer_writes_it(
         assert assistant_ids(prompt, decoder.assistant_tokenizer, decoder.bridge) == own
 
 
+def test_a_prompt_may_be_what_a_tokenizer_returns(decoder: SpeculativeDecoder) -> None:
+    own: Any = decoder.tokenizer
+    out = decoder.generate(PROMPT, max_new_tokens=8)
+    ids, other = own(PROMPT)["input_ids"], own("Once")["input_ids"]
+    for inputs in (own(PROMPT), own(PROMPT, return_tensors="pt"), own(PROMPT, return_tensors="np")):
+        assert decoder.generate(inputs, max_new_tokens=8).token_ids == out.token_ids
+    assert [*decoder.stream(own(PROMPT), max_new_tokens=8)] == [
+        *decoder.stream(PROMPT, max_new_tokens=8)
+    ]
+    padding = [0] * (len(ids) - len(other))
+    mask = [[0] * len(padding) + [1] * len(other), [1] * len(ids)]
+    batch = {"input_ids": [padding + other, ids], "attention_mask": mask}
+    for rows in (batch, {name: torch.tensor(each) for name, each in batch.items()}):
+        outs = decoder.generate(rows, max_new_tokens=8)
+        assert isinstance(outs, list) and outs[1].token_ids == out.token_ids
+        assert outs[0].token_ids == decoder.generate("Once", max_new_tokens=8).token_ids
+        with pytest.raises(PromptError, match="input_ids: there are 2 rows"):
+            decoder.stream(rows, max_new_tokens=8)
+    several = decoder.generate([own("Once"), own(PROMPT)], max_new_tokens=8)
+    assert [each.token_ids for each in several] == [each.token_ids for each in outs]
+
+
 BAD_PROMPTS: list[tuple[Any, str]] = [
     ("", "prompt is empty"),
     ([], "prompt is empty"),
@@ -104,9 +126,8 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     (np.array(["Once"]), r"the prompt is a ndarray, array\(\['Once'\]"),
     (None, "the prompt is None; give a text"),
     (b"Once", "the prompt is a bytes, b'Once'; give a text"),
-    ({"text": "Once"}, "the prompt is a dict, {'text': 'Once'}; give a text"),
-    ({"input_ids": [5], "pixel_values": [1.0]}, "has pixel_values, and a decoder reads text only"),
-    ({"input_ids": [5, 6], "token_type_ids": [0, 1]}, "has token_type_ids"),
+    ({"text": "Once"}, "the prompt has no input_ids, but 'text'"),
+    ({"input_ids": [5, 6], "token_type_ids": [0, 1]}, r"cannot read this prompt.*token_type_ids"),
     ({"input_ids": [5, 6], "attention_mask": [1]}, "attention_mask has another shape"),
     ({"input_ids": [5, 6], "attention_mask": 1}, "attention_mask has another shape"),
     ({"input_ids": [5, 6], "attention_mask": [1, 0]}, "padded on the right, or within"),
@@ -115,6 +136,9 @@ BAD_PROMPTS: list[tuple[Any, str]] = [
     (Path("none.txt"), "cannot read the prompt from none.txt"),
     ([5, "two"], "give a text, a chat or a list"),
     (7, "the prompt is an int, 7; give a text, a chat or a list"),
+    ({"inputs_embeds": 5}, "has no input_ids, but 'inputs_embeds'"),
+    ({"input_ids": torch.tensor([[5.5]])}, "tensor of torch.float32"),
+    ({"input_ids": [5, 6], "pixel_values": torch.ones(1)}, "cannot read this prompt"),
 ]
 
 

@@ -6,6 +6,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import Bridge, OptionError
+from uag.requests.prompt import PromptReader
 from uag.requests.request import RequestReader
 
 PROMPTS = [PROMPT, "One day", tokenizer("gpt2")("The dog")["input_ids"]]
@@ -21,7 +22,7 @@ class Remembers(LogitsProcessor):
 @pytest.fixture(scope="module")
 def reader() -> RequestReader:
     own, other = tokenizer("gpt2"), tokenizer("llama2")
-    return RequestReader(random_model("llama", own), own, other, Bridge(own, other))
+    return RequestReader(PromptReader(random_model("llama", own), own, other, Bridge(own, other)))
 
 
 @pytest.mark.parametrize("count", [None, 1, 3])

@@ -23,6 +23,7 @@ from tests.support.transformers_calls import (
 )
 from uag import OptionError, SpeculativeDecoder
 from uag.models.properties import cache_name
+from uag.requests.transformers_call import GenerateCall, check_call
 
 CACHE = cache_name(random_model("llama", tokenizer(TARGET)))
 
@@ -217,19 +218,34 @@ def test_text_for_a_model_that_could_read_images(
     assert both(reads_images, rows, max_new_tokens=12, **given)[0].tolist() == theirs.tolist()
 
 
-def test_an_image_is_refused_by_name(reads_images: SpeculativeDecoder) -> None:
+def test_what_transformers_adds_by_itself_is_not_asked_for() -> None:
+    """Of an input, under whatever name, only what says anything counts."""
+    model, ids = decoder().model, inputs("Once")["input_ids"]
+    zeros = torch.zeros_like(ids)
+    for name, empty, full in (
+        ("token_type_ids", zeros, zeros + 1),
+        ("mm_encoder_outputs", {}, {"text": zeros}),
+        ("mm_encoder_outputs", {"image": None}, {"text": zeros}),
+        ("new_flags", zeros, zeros + 1),
+    ):
+        check_call(model, model, ids, GenerateCall(), None, {name: empty})
+        with pytest.raises(OptionError, match=name):
+            check_call(model, model, ids, GenerateCall(), None, {name: full})
+
+
+def test_images_come_with_one_row(reads_images: SpeculativeDecoder) -> None:
     image_id = len(padded())
     rows = {"input_ids": torch.tensor([[5, image_id + 2, image_id, image_id + 3, 6]])}
-    generate: Any = reads_images.model.generate
-    pixels = torch.rand(4, 3 * 2 * 4 * 4)
-    kinds = (rows["input_ids"] == image_id).int()
-    for media, named in (
-        ({"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 2, 2]])}, "image: a decoder"),
-        ({"mm_encoder_outputs": {"video": torch.ones(2)}}, "video: a decoder"),
-        ({"mm_token_type_ids": kinds}, "mm_token_type_ids: a decoder"),
+    pixels = {"pixel_values": torch.rand(4, 3 * 2 * 4 * 4)}
+    media = pixels | {"image_grid_thw": torch.tensor([[1, 2, 2]])}
+    kinds = {"mm_token_type_ids": (rows["input_ids"] == image_id).int()}
+    ours, theirs = both(reads_images, rows | media | kinds, max_new_tokens=12, do_sample=False)
+    assert ours.tolist() == theirs.tolist()
+    options = {"max_new_tokens": 2, "do_sample": True, "num_return_sequences": 2}
+    with pytest.raises(
+        OptionError, match=r"image: images are read one prompt at a time, .* 2 rows"
     ):
-        with pytest.raises(OptionError, match=f"{named} reads text only, and this is an image"):
-            generate(**rows, **media, custom_generate=reads_images, max_new_tokens=4)
+        both(reads_images, rows | media | kinds, **options)
 
 
 def test_positions_of_several_axes_are_checked(reads_images: SpeculativeDecoder) -> None:

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
 
 from tests.support.models import random_model
 from tests.support.tokenizers import tokenizer
@@ -21,6 +21,16 @@ INSTRUCT = (
     " {{ message.content }} {{ eos_token }}"
     "{% else %}{{ raise_exception('System role not supported') }}{% endif %}{% endfor %}"
 )
+
+# Takes content in parts only, with images.
+PARTS = (
+    "{% for message in messages %}<|start|>{{ message.role }}\n{% for part in message.content %}"
+    "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|stop|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+# Leaves out what an assistant has thought.
+THINKS = CHATML.replace("{{ message.content }}", "{{ message.content.split('</think>')[-1] }}")
 
 MESSAGES = [
     {"role": "user", "content": "Tell me of a little girl."},
@@ -52,6 +62,20 @@ def target_tokenizer() -> PreTrainedTokenizerFast:
 @cache
 def assistant_tokenizer(template: str | None = INSTRUCT) -> PreTrainedTokenizerFast:
     return chatty("llama2", template)
+
+
+@cache
+def processor() -> LlavaProcessor:
+    """Reads images of 28 x 28 pixels: 4 ids stand for one."""
+    size = {"shortest_edge": 28}
+    return LlavaProcessor(
+        CLIPImageProcessor(size=size, crop_size={"height": 28, "width": 28}),
+        chatty("gpt2", None, "<image>", "<|start|>", "<|stop|>"),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        chat_template=PARTS,
+        num_additional_image_tokens=1,
+    )
 
 
 @cache

@@ -118,3 +118,16 @@ def test_a_token_added_later_is_an_error(role: str) -> None:
     owns[role == "assistant"].add_tokens(["zzz"])
     with pytest.raises(UnsupportedTokenizerError, match=f"{role}'s .* 420 .* 421 now; build"):
         decoder.generate(PROMPT, max_new_tokens=2)
+
+
+def test_what_begins_a_text_is_not_added_to_a_text_that_has_it() -> None:
+    """A rendered chat has its own beginning, and its special tokens are read as such."""
+    own = tokenizer("llama2")
+    for each in (own, backend_of(own)):
+        assert prompt_ids(each, f"<s>{PROMPT}") == [
+            1,
+            *own.encode(PROMPT, add_special_tokens=False),
+        ]
+        assert prompt_ids(each, PROMPT)[0] == 1
+        assert prompt_ids(each, f"<s><s>{PROMPT}")[:2] == [1, 1]
+        assert prompt_ids(each, f"</s>{PROMPT}")[:2] == [1, 2]

@@ -17,7 +17,9 @@ from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.adapters.acting import SameAdapters
 from uag.models.caches.protocol import ModelCache
+from uag.models.check.images import prefilled_cache
 from uag.models.compiled import ModelRunner
+from uag.models.prefill import Prefill
 from uag.models.properties import is_sharded
 from uag.models.reading import reading_of
 
@@ -64,6 +66,7 @@ class Session:
         self._schedule = schedule
         self._running = running = _Running()
         self._shared = None if lookahead is None else SharedLookahead(lookahead, running.rows)
+        self._with_images = False
         self._batches: dict[str, Batch] = {}
         if size > 1 and _share_passes(runners[TARGET].model, longest):
             running.size = size
@@ -74,8 +77,14 @@ class Session:
                 if role in runners and reads_rows(runners[role].model)
             }
 
-    def new_cache(self, role: str) -> ModelCache:
-        """A cache of the target or the assistant for one generation."""
+    def new_cache(self, role: str, prefill: Prefill | None = None) -> ModelCache:
+        """A cache of the target or the assistant for one generation.
+
+        `prefill`: what the model reads first, if its prompt is more than ids.
+        """
+        if prefill is not None:
+            self._with_images = True
+            return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
             return RowCache(self._batches[role])
         return self._runners[role].new_cache()
@@ -83,12 +92,7 @@ class Session:
     @property
     def engines(self) -> dict[str, str]:
         """How each model runs, by role: see `Stats.engines`."""
-        return {
-            role: str(runner)
-            if role not in self._batches or runner.reason
-            else "eager: several texts at once are not compiled"
-            for role, runner in self._runners.items()
-        }
+        return {role: self._engine(role, runner) for role, runner in self._runners.items()}
 
     @property
     def compile_seconds(self) -> float:
@@ -116,6 +120,14 @@ class Session:
 
         tasks = [partial(finish, text) for text in texts]
         return run_together(tasks, list(self._batches.values()), running.size)
+
+    def _engine(self, role: str, runner: ModelRunner) -> str:
+        if runner.reason:
+            return str(runner)
+        if role == TARGET and self._with_images:
+            return "eager: a prompt with images is not compiled"
+        batched = role in self._batches
+        return "eager: several texts at once are not compiled" if batched else str(runner)
 
 
 def _share_passes(model: PreTrainedModel, longest: int) -> bool:

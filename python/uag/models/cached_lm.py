@@ -184,8 +184,11 @@ class CachedLM:
                 read = self.ids[self._start : self._held]
                 self.cache.clear()
                 piece = torch.cat([self._tensor(read), piece])
+            whole_prompt = not self.cache.length
             logits.append(self._step(piece, wanted))
             self._regime = self._regimes.of(self.cache.length)
+            if whole_prompt and len(ids):
+                self.cache.checkpoint()  # what follows may be undone
         return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
 
     def _sizes(self, count: int) -> list[int]:

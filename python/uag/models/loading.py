@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -54,7 +55,8 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
     """Load a model with `AutoModelForCausalLM.from_pretrained(name, **options)`, in eval mode.
 
     Where an adapter of PEFT is instead of a model, its base model is loaded, and it in a
-    `PeftModel`.
+    `PeftModel`. A model for images and text that this class does not know is one of
+    AutoModelForImageTextToText.
 
     Nothing that comes with a model runs unless you allow it: its own code with
     `trust_remote_code=True`, weights in pickles with `use_safetensors=False`.
@@ -78,7 +80,7 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
     try:
         if adapter and base:
             return adapter.on(base)
-        loaded = cast("Any", AutoModelForCausalLM).from_pretrained(name, **told)
+        loaded = _from_pretrained(name, told)
     except Exception as error:  # damaged files and a model's own code may raise anything
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
@@ -90,6 +92,16 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
     if reason := _unread(model, info, replaces=replaces) or _encodes(model):
         raise LoadError(f"cannot load a causal language model from {name!r}: {reason}")
     return model.eval()
+
+
+def _from_pretrained(name: str, options: dict[str, Any]) -> Any:
+    """The model by the first of the two classes that knows its configuration."""
+    try:
+        return cast("Any", AutoModelForCausalLM).from_pretrained(name, **options)
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+    return cast("Any", AutoModelForImageTextToText).from_pretrained(name, **options)
 
 
 def _unread(model: PreTrainedModel, info: dict[str, Any], *, replaces: bool) -> str:

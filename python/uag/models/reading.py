@@ -51,6 +51,7 @@ class Reading:
         self._keeps_logits = keeps_logits(model)
         self._rope = FreshRope(model)
         self._lock = RLock()
+        self._alone = False
 
     def inputs(self, ids: Tensor, *, positions: Tensor, logits: int | None) -> dict[str, Any]:
         """The arguments of a pass, but for the cache.
@@ -70,9 +71,14 @@ class Reading:
         return inputs
 
     @contextmanager
-    def turn(self, state: ModuleState | None) -> Generator[None]:
-        """The model is this text's alone, and its modules hold the text's `state`."""
-        if not (self.places or self.regimes):
+    def turn(self, state: ModuleState | None, *, alone: bool = False) -> Generator[None]:
+        """The model is this text's alone, and its modules hold the text's `state`.
+
+        `alone`: whether the text may put more than that into modules, as one with an image does.
+        From then on the texts of all threads wait for each other.
+        """
+        self._alone = self._alone or alone
+        if not (self.places or self.regimes or self._alone):
             yield
             return
         with self._lock:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
 import tokenizers
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError, warn_once
@@ -28,8 +28,16 @@ RENDERING = (
     "continue_final_message",
     "sanitize_control_tokens",
 )
-# Those that apply to the target's tokenizer only.
-TARGETS_OWN = ("chat_template", "sanitize_control_tokens")
+# Those that apply to the target only.
+TARGETS_OWN = ("chat_template", "sanitize_control_tokens", "processor_kwargs")
+# What to do where the last message, an assistant's, cannot be continued.
+NOT_CONTINUED = (
+    "; the last message is continued, as it is an assistant's: to have a new reply after it give "
+    "add_generation_prompt=True, after tool calls add what the tools returned, and if the template "
+    "strips its thinking, give the rendered text instead of messages"
+)
+# What renders a chat of the target: a processor, if the chat may have images.
+Renderer = AnyTokenizer | ProcessorMixin
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -62,7 +70,9 @@ def is_chat(prompt: object) -> TypeGuard[Sequence[Message] | Chat]:
     if not isinstance(prompt, list | tuple):
         return False
     messages = cast("Sequence[object]", prompt)
-    return bool(messages) and all(isinstance(message, Mapping) for message in messages)
+    return bool(messages) and all(
+        isinstance(message, Mapping) and "input_ids" not in message for message in messages
+    )
 
 
 def chat_ids(
@@ -71,23 +81,46 @@ def chat_ids(
     """The prompt of a chat, up to the reply: the target's ids, and the assistant's ids.
 
     Raises:
-        PromptError: for a message without role, or with something other than text; if the target
-            has no template, its template does not support the given `tools`,
+        PromptError: see `chat_inputs`.
+        OptionError: see `chat_inputs`.
+    """
+    inputs, ids = chat_inputs(prompt, tokenizer, assistant_tokenizer)
+    return inputs["input_ids"], ids
+
+
+def chat_inputs(
+    prompt: Sequence[Message] | Chat, renderer: Renderer, assistant_tokenizer: AnyTokenizer
+) -> tuple[Mapping[str, Any], list[int]]:
+    """The prompt of a chat, up to the reply: the target's inputs, and the assistant's ids.
+
+    Args:
+        prompt: the chat.
+        renderer: the target's tokenizer, or its processor, which reads images as well.
+        assistant_tokenizer: the assistant's.
+
+    Raises:
+        PromptError: for a message without role, or with something that the renderer cannot read; if
+            the target has no template, its template does not support the given `tools`,
             or it cannot render the messages.
         OptionError: for an option that no template knows.
     """
     chat = prompt if isinstance(prompt, Chat) else Chat(prompt)
-    _check_messages(chat)
-    _check(chat, tokenizer, assistant_tokenizer)
-    target = cast("Any", tokenizer)
+    reads_media = isinstance(renderer, ProcessorMixin)
+    _check_messages(chat, reads_media=reads_media)
+    _check(chat, renderer, assistant_tokenizer)
     options = _filled(chat.messages, chat.options)
+    if reads_media:
+        options |= {"return_tensors": "pt"}
     try:
-        encoded = target.apply_chat_template([*map(dict, chat.messages)], **options)
+        inputs = cast("Any", renderer).apply_chat_template(
+            [*map(dict, chat.messages)], tokenize=True, return_dict=True, **options
+        )
     except UNRENDERED as error:
         raise PromptError(
             f"the target's chat template cannot render these messages: {error}"
+            + (NOT_CONTINUED if options.get("continue_final_message") else "")
         ) from error
-    return encoded["input_ids"], assistant_chat_ids(chat, assistant_tokenizer)
+    return inputs, assistant_chat_ids(chat, assistant_tokenizer)
 
 
 def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
@@ -95,17 +128,53 @@ def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
     options = {name: value for name, value in chat.options.items() if name not in TARGETS_OWN}
     template = template_of(tokenizer)
     if template is not None:
-        own = cast("PreTrainedTokenizerBase", tokenizer)
-        for messages in (chat.messages, _without_system(chat.messages)):
+        own, reason = cast("PreTrainedTokenizerBase", tokenizer), ""
+        for messages in _forms(chat.messages):
             try:
-                return plain_ids(own, _opened(own, messages, options))
+                text = _opened(own, messages, options)
             except UNRENDERED as error:
-                reason = error
+                reason = f" ({error})"
+            else:
+                if _tells(text, chat.messages):
+                    return plain_ids(own, text)
         warn_once(
-            f"the assistant's chat template cannot render these messages ({reason}); it gets them "
+            f"the assistant's chat template cannot render these messages{reason}; it gets them "
             "as plain text, and may guess less well"
         )
     return open_prompt_ids(tokenizer, plain_text(chat))
+
+
+def _forms(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """The messages as an assistant's template may know them: as given, and without system role.
+
+    Templates take content as a text, or in parts. Of parts, an assistant gets those that are text.
+    """
+    forms: list[Sequence[Message]] = [messages]
+    if any(map(_parts, messages)):
+        read = [
+            {**message, "content": [part for part in parts if _is_text_part(part)]}
+            if (parts := _parts(message))
+            else message
+            for message in messages
+        ]
+        said = [{**each, "content": _content(each)} if _parts(each) else each for each in read]
+        forms = [read, said]
+    return [*forms, _without_system(forms[-1])]
+
+
+def _tells(text: str, messages: Sequence[Message]) -> bool:
+    """Whether a rendered chat has what was said in parts, and not the parts as Python.
+
+    Of an assistant's earlier replies, a template may leave out a part.
+    """
+    said = [
+        part["text"].strip()
+        for message in messages
+        if message["role"] == "user" or message is messages[-1]
+        for part in cast("Sequence[Mapping[str, str]]", _parts(message))
+        if _is_text_part(part)
+    ]
+    return all(each in text for each in said) and not (said and "'text':" in text)
 
 
 def plain_text(chat: Chat) -> str:
@@ -123,7 +192,7 @@ def plain_text(chat: Chat) -> str:
     return "\n\n".join(parts)
 
 
-def _check_messages(chat: Chat) -> None:
+def _check_messages(chat: Chat, *, reads_media: bool) -> None:
     messages: Any = chat.messages
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise PromptError("a chat is a list of messages, and must have at least one")
@@ -134,10 +203,16 @@ def _check_messages(chat: Chat) -> None:
                 '{"role": "user", "content": "..."}'
             )
         for part in _parts(cast("Message", message)):
-            if not _is_text_part(part):
+            if not (_is_text_part(part) or (reads_media and _is_media_part(part))):
                 raise PromptError(
-                    f"a message has the part {shown(part)}, but a decoder reads text only; "
-                    'leave it out, or give {"type": "text", "text": "..."}'
+                    f"a message has the part {shown(part)}, but a decoder reads text only"
+                    + (", images, videos and audio" if reads_media else "")
+                    + '; leave it out, or give {"type": "text", "text": "..."}'
+                    + (
+                        ""
+                        if reads_media
+                        else ", or the target's processor in place of its tokenizer"
+                    )
                 )
     if not all(map(is_text, texts_in([cast("object", messages), chat.options]))):
         raise PromptError(
@@ -168,7 +243,12 @@ def _is_text_part(part: object) -> bool:
             return False
 
 
-def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer) -> None:
+def _is_media_part(part: object) -> bool:
+    kind: object = cast("Message", part).get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and kind.removesuffix("_url") in ("image", "video", "audio")
+
+
+def _check(chat: Chat, tokenizer: Renderer, assistant_tokenizer: AnyTokenizer) -> None:
     own = chat.options.get("chat_template") or template_of(tokenizer)
     if own is None or isinstance(tokenizer, tokenizers.Tokenizer):
         tools = " (and tools need one)" if chat.options.get("tools") else ""
@@ -177,10 +257,7 @@ def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenize
             f"{tools}; give a text, or set tokenizer.chat_template"
         )
     try:
-        named: str = cast("Any", tokenizer).get_chat_template(
-            chat.options.get("chat_template"), chat.options.get("tools")
-        )
-        known = _variables(named)
+        known = _variables(_named_template(chat, tokenizer))
     except UNRENDERED as error:
         raise PromptError(f"the target's chat template cannot be read: {error}") from error
     if chat.options.get("tools") and "tools" not in known:
@@ -188,13 +265,24 @@ def _check(chat: Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenize
             "tools were given, but the target's chat template does not know any; leave them out, "
             "or set tokenizer.chat_template to one that does"
         )
+    rendering = (
+        (*RENDERING, "processor_kwargs") if isinstance(tokenizer, ProcessorMixin) else RENDERING
+    )
     for name in chat.options:
         other = template_of(assistant_tokenizer)
-        if name not in (*RENDERING, *known, *(_variables(other) if other else ())):
+        if name not in (*rendering, *known, *(_variables(other) if other else ())):
             raise OptionError(
                 f"unknown option {name!r}: neither an option of model.generate nor a variable of "
                 "the chat templates"
             )
+
+
+def _named_template(chat: Chat, renderer: Renderer) -> str:
+    """The target's template that the chat asks for, by name or whole, or its default."""
+    own, named = cast("Any", renderer), chat.options.get("chat_template")
+    if isinstance(renderer, ProcessorMixin):
+        return own._resolve_chat_template(named)
+    return own.get_chat_template(named, chat.options.get("tools"))
 
 
 def _variables(template: str) -> frozenset[str]:
@@ -247,7 +335,7 @@ def _without_system(messages: Sequence[Message]) -> list[Message]:
 
 def _content(message: Message) -> str:
     if parts := cast("Sequence[Mapping[str, str]]", _parts(message)):
-        return "".join(part["text"] for part in parts)
-    content = message.get("content") or ""
+        return "".join(part["text"] for part in parts if _is_text_part(part))
+    content = message.get("content") or message.get("tool_calls") or ""
     # What a tool returns may be any value.
     return content if isinstance(content, str) else json.dumps(content, default=str)

@@ -23,11 +23,11 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from uag.decoding.output import Output
 from uag.decoding.verify import BY_ROW
-from uag.errors import OptionError, PromptError
+from uag.errors import OptionError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
 from uag.requests.own_state import BLIND, at_row, own_objects
-from uag.requests.prompt import check_ids
+from uag.requests.prompt import check_ids, without_padding
 from uag.stats import Stats
 
 
@@ -74,8 +74,10 @@ class Rows:
         self._with_dict = bool(settings.return_dict_in_generate)
         self._keeps_scores = self._with_dict and bool(settings.output_scores)
         self._keeps_logits = self._with_dict and bool(settings.output_logits)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         self.prompts = [
-            _without_padding(row, ids, attention_mask) for row, ids in enumerate(input_ids)
+            without_padding(id_list(ids), [*map(bool, id_list(real))], f"row {row} of the batch")
+            for row, (ids, real) in enumerate(zip(input_ids, mask, strict=True))
         ]
         for prompt in self.prompts:
             check_ids(prompt, model)
@@ -149,19 +151,6 @@ class Rows:
             stats=[out.stats for out in outputs],
             seed=outputs[0].seed,
         )
-
-
-def _without_padding(row: int, ids: Tensor, attention_mask: Tensor | None) -> list[int]:
-    if attention_mask is None:
-        return id_list(ids)
-    mask = attention_mask[row].bool().to(ids.device)
-    start = len(ids) - int(mask.sum())
-    if not bool(mask[start:].all()):
-        raise PromptError(
-            f"row {row} of the batch is padded on the right, or within; "
-            'pad on the left: tokenizer.padding_side = "left"'
-        )
-    return id_list(ids[start:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,36 @@
 """Reads a prompt in any of its forms into ids of both vocabularies."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 from uag.errors import PromptError
 from uag.files import read_text
 from uag.models.cached_lm import id_list
-from uag.models.properties import context_window, embedding_rows, position_limit
-from uag.requests.chat import Chat, chat_ids, is_chat
+from uag.models.caches.as_generate import neutral_options
+from uag.models.prefill import Prefill, kept, placeholders, prepare, says
+from uag.models.properties import context_window, device_of, embedding_rows, position_limit
+from uag.models.reading import reading_of
+from uag.requests.chat import Chat, chat_inputs, is_chat
 from uag.translation.bridge import Bridge
-from uag.translation.chat_template import Message
+from uag.translation.chat_template import Message, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
 from uag.values import is_bool, is_text, listed, shown
 
-# What a tokenizer returns: "input_ids" and "attention_mask".
+# What a tokenizer or processor returns: "input_ids", "attention_mask", "pixel_values", ...
 Inputs = Mapping[str, Any]
 Array = np.ndarray[Any, Any]
 Prompt = str | Path | list[int] | Tensor | Array | Sequence[Message] | Chat | Inputs
 GIVE = "give a text, a chat or a list of target ids; to generate(), also a list of those"
-# What else a tokenizer may return, and what says nothing of a single text.
-BESIDE = ("attention_mask", "special_tokens_mask", "offset_mapping", "length", "token_type_ids")
+# What a tokenizer may return beside ids that a model does not read.
+BESIDE = ("attention_mask", "special_tokens_mask", "offset_mapping", "length")
 
 
 def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
@@ -44,7 +48,7 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
             return [*cast("Sequence[Inputs]", prompt)]
         case Tensor() | np.ndarray() if _is_batch(prompt):
             return [*cast("Tensor", prompt)[:, None]]
-        case Mapping() if _is_batch(prompt.get("input_ids")):
+        case Mapping() if not _beside_ids(prompt) and _is_batch(prompt.get("input_ids")):
             return [*_rows(prompt)]
         case _:
             return []
@@ -57,26 +61,91 @@ def _is_batch(ids: Any) -> bool:
     return isinstance(ids, list) and bool(several(cast("list[Any]", ids)))
 
 
-def read_prompt(
-    prompt: Prompt,
-    model: PreTrainedModel,
-    tokenizer: AnyTokenizer,
-    assistant_tokenizer: AnyTokenizer,
-    bridge: Bridge,
-) -> tuple[list[int], list[int]]:
-    """A prompt in both vocabularies: the target's ids, and the assistant's ids.
+class ReadPrompt(NamedTuple):
+    """A prompt in both vocabularies; `prefill`: what the target reads, if it is more than ids."""
 
-    Raises:
-        PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
+    target_ids: list[int]
+    assistant_ids: list[int]
+    prefill: Prefill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReader:
+    """Reads prompts of one target, for itself and for an assistant.
+
+    Attributes:
+        model, tokenizer: the target's.
+        assistant_tokenizer: the assistant's.
+        bridge: the translation between both vocabularies.
+        processor: the target's, which reads chats with images; `None` if it was not given.
     """
-    if is_chat(prompt):
-        ids, others = chat_ids(prompt, tokenizer, assistant_tokenizer)
-        check_ids(ids, model, tokenizer)
-        return ids, others
-    prompt = _read(prompt)
-    ids = target_ids(prompt, tokenizer, model)
-    given = prompt if isinstance(prompt, str) else ids
-    return ids, assistant_ids(given, assistant_tokenizer, bridge)
+
+    model: PreTrainedModel
+    tokenizer: AnyTokenizer
+    assistant_tokenizer: AnyTokenizer
+    bridge: Bridge
+    processor: ProcessorMixin | None = None
+
+    def read(self, prompt: Prompt) -> ReadPrompt:
+        """A prompt in both vocabularies.
+
+        Raises:
+            PromptError: if it is not one prompt, is empty, too long, has ids outside the
+                vocabulary, or is one that the target cannot read.
+        """
+        if is_chat(prompt):
+            inputs, others = chat_inputs(prompt, self._renderer, self.assistant_tokenizer)
+            if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
+                inputs = cast("Inputs", cast("Any", inputs).to(dtype=self.model.dtype))
+            return ReadPrompt(*self._inputs(inputs)._replace(assistant_ids=others))
+        if isinstance(prompt, Mapping):
+            return self._inputs(prompt)
+        prompt = _read(prompt)
+        ids = target_ids(prompt, self.tokenizer, self.model)
+        if isinstance(prompt, str):
+            return ReadPrompt(ids, open_prompt_ids(self.assistant_tokenizer, prompt))
+        return ReadPrompt(ids, self.bridge.assistant_prompt(ids))
+
+    def prepared(self, ids: list[int], prefill: Prefill | None) -> ReadPrompt:
+        """A prompt that `generate` has prepared. The assistant gets no placeholders of images."""
+        marks = frozenset[int]() if prefill is None else placeholders(self.model)
+        others = self.bridge.assistant_prompt([id for id in ids if id not in marks])
+        return ReadPrompt(ids, others, prefill)
+
+    @property
+    def _renderer(self) -> AnyTokenizer | ProcessorMixin:
+        """What renders chats: the processor, unless only its tokenizer has a template."""
+        own = self.processor
+        if own is None or (template_of(own) is None and template_of(self.tokenizer) is not None):
+            return self.tokenizer
+        return own
+
+    def _inputs(self, inputs: Inputs) -> ReadPrompt:
+        rows, beside, width = _rows(inputs), _beside_ids(inputs), len(_padded(inputs)[0])
+        if len(rows) > 1 or (beside and len(rows[0]) < width):
+            raise PromptError(
+                f"{', '.join(beside) or 'input_ids'}: there are {len(rows)} rows of {width} ids, "
+                "padding included; give inputs of one row, which has no padding if it has more "
+                "than ids; to generate(), a list of those"
+            )
+        if not beside:
+            return self.prepared(target_ids(rows[0], self.tokenizer, self.model), None)
+        check_ids(rows[0], self.model, self.tokenizer)
+        device = device_of(self.model)
+        given = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in inputs.items()
+        }
+        given["input_ids"] = torch.tensor(rows, device=device)
+        with reading_of(self.model).turn(None, alone=True), kept(self.model):
+            prefill = prepare(self.model, given, neutral_options(self.model))
+        return self.prepared(rows[0], prefill)
+
+
+def _beside_ids(inputs: Inputs) -> list[str]:
+    """Names of inputs that say more than ids and their mask do."""
+    usual = ("input_ids", *BESIDE)
+    return [name for name, value in inputs.items() if name not in usual and says(value)]
 
 
 def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) -> list[int]:
@@ -149,7 +218,7 @@ def _given_ids(prompt: Any, model: PreTrainedModel) -> list[int]:
         return ids
     ids = _plain_ids(prompt)
     is_row = isinstance(prompt, Tensor | np.ndarray) and prompt.ndim > 1
-    return _without_padding(ids, _mask_of(ids, model)) if is_row else ids
+    return without_padding(ids, _mask_of(ids, model)) if is_row else ids
 
 
 def _plain_ids(given: Any) -> list[int]:
@@ -176,35 +245,36 @@ def _plain_ids(given: Any) -> list[int]:
 
 def _rows(inputs: Inputs) -> list[list[int]]:
     """The ids of each row of what a tokenizer returns, without padding."""
-    for name, value in inputs.items():
-        ignored = name in BESIDE and not (name == "token_type_ids" and _any(value))
-        if name != "input_ids" and not ignored:
-            raise PromptError(
-                f"the prompt has {name}, and a decoder reads text only; give input_ids and "
-                "attention_mask"
-            )
-    given: Any = inputs["input_ids"]
+    rows = _padded(inputs)
     mask: Any = inputs.get("attention_mask")
-    if not isinstance(given, list | tuple | Tensor | np.ndarray):
-        raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
-    several_rows = _is_batch(given) or getattr(cast("Any", given), "ndim", 1) > 1
-    rows = [*map(_plain_ids, cast("list[Any]", given if several_rows else [given]))]
     masks = [[True] * len(row) for row in rows]
     if mask is not None:
+        one = not _has_rows(inputs["input_ids"])
         try:
-            masks = [[bool(each) for each in row] for row in (mask if several_rows else [mask])]
+            masks = [[bool(each) for each in row] for row in ([mask] if one else mask)]
         except TypeError:
             masks = []
     if [*map(len, masks)] != [*map(len, rows)]:
         raise PromptError("the prompt's attention_mask has another shape than its input_ids")
-    return [_without_padding(row, mask) for row, mask in zip(rows, masks, strict=True)]
+    return [without_padding(row, mask) for row, mask in zip(rows, masks, strict=True)]
 
 
-def _any(value: Any) -> bool:
-    """Whether nested lists, a tensor or an array have anything but 0."""
-    if isinstance(value, list | tuple):
-        return any(map(_any, cast("list[Any]", value)))
-    return bool(np.any(value))
+def _padded(inputs: Inputs) -> list[list[int]]:
+    """The ids of each row of what a tokenizer returns."""
+    given: Any = inputs.get("input_ids")
+    if given is None:
+        raise PromptError(
+            f"the prompt has no input_ids, but {', '.join(map(shown, inputs))}; give what a "
+            "tokenizer or processor returns"
+        )
+    if not isinstance(given, list | tuple | Tensor | np.ndarray):
+        raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
+    rows = cast("list[Any]", given if _has_rows(given) else [given])
+    return [*map(_plain_ids, rows)]
+
+
+def _has_rows(ids: Any) -> bool:
+    return _is_batch(ids) or getattr(ids, "ndim", 1) > 1
 
 
 def _mask_of(ids: list[int], model: PreTrainedModel) -> list[bool]:
@@ -215,11 +285,18 @@ def _mask_of(ids: list[int], model: PreTrainedModel) -> list[bool]:
     return [not (known and id == pad) for id in ids]
 
 
-def _without_padding(ids: list[int], mask: list[bool]) -> list[int]:
+def without_padding(
+    ids: list[int], mask: Sequence[bool], row: str = "a row of the prompt"
+) -> list[int]:
+    """The ids of a row of a batch, from the first one on that is no padding by its `mask`.
+
+    Raises:
+        PromptError: for a `row`, called that, which is not padded on the left.
+    """
     start = mask.index(True) if True in mask else len(ids)
     if not all(mask[start:]):
         raise PromptError(
-            "a row of the prompt is padded on the right, or within; pad on the left: "
+            f"{row} is padded on the right, or within; pad on the left: "
             'tokenizer.padding_side = "left"'
         )
     return ids[start:]

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from uag.errors import OptionError
 from uag.limits import check_limits
+from uag.models.prefill import Prefill
 from uag.requests.asked import says_whether_to_sample, warn_idle
 from uag.requests.options import Plan, plan_generation
 from uag.requests.own_state import Claim, for_text
 from uag.requests.padded_rows import Rows
-from uag.requests.prompt import Prompt, assistant_ids, read_prompt
-from uag.translation.bridge import Bridge
-from uag.translation.tokenizers import AnyTokenizer
+from uag.requests.prompt import Prompt, PromptReader, ReadPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +20,7 @@ class Request:
 
     Attributes:
         target_ids, assistant_ids: the prompt in the ids of either vocabulary.
+        prefill: what the target reads, if the prompt is more than ids.
         plan: processors, where to stop, and how tokens are sampled.
         claim: the caller's own processors and criteria that it uses.
         trace: whether to record each round, id by id.
@@ -30,6 +28,7 @@ class Request:
 
     target_ids: list[int]
     assistant_ids: list[int]
+    prefill: Prefill | None
     plan: Plan
     claim: Claim
     trace: bool = False
@@ -39,10 +38,7 @@ class Request:
 class RequestReader:
     """Reads prompts and options into requests, for one target and one assistant's tokenizer."""
 
-    model: PreTrainedModel
-    tokenizer: AnyTokenizer
-    assistant_tokenizer: AnyTokenizer
-    bridge: Bridge
+    prompts: PromptReader
 
     def read(
         self,
@@ -63,7 +59,8 @@ class RequestReader:
                 continuations of a prompt with greedy decoding.
         """
         check_limits({"num_return_sequences": count, "seed": seed})
-        rows = [prompt for prompt in prompts for _ in range(count or 1)]
+        # An image is read once for all continuations of its prompt.
+        rows = [prompt for prompt in map(self.prompts.read, prompts) for _ in range(count or 1)]
         requests: list[Request] = []
         for row, prompt in enumerate(rows):
             requests.append(self._request(prompt, options, row, len(rows), trace=trace))
@@ -76,20 +73,21 @@ class RequestReader:
             warn_idle({} if seed is None else {"seed": seed})
         return requests
 
-    def rows(self, rows: Rows) -> list[Request]:
-        """A request for each row of a batch that transformers has prepared."""
+    def rows(self, rows: Rows, prefill: Prefill | None = None) -> list[Request]:
+        """A request for each row of a batch that transformers has prepared.
+
+        `prefill`: what it has prepared of images, for a single row.
+        """
         return [
-            Request(ids, assistant_ids(ids, self.assistant_tokenizer, self.bridge), plan, claim)
+            Request(*self.prompts.prepared(ids, prefill), plan, claim)
             for ids, plan, claim in zip(rows.prompts, rows.plans, rows.claims, strict=True)
         ]
 
     def _request(
-        self, prompt: Prompt, options: dict[str, Any], row: int, rows: int, *, trace: bool
+        self, prompt: ReadPrompt, options: dict[str, Any], row: int, rows: int, *, trace: bool
     ) -> Request:
         own, claim = for_text(options, row, rows)
         with claim:
-            ids, others = read_prompt(
-                prompt, self.model, self.tokenizer, self.assistant_tokenizer, self.bridge
-            )
-            plan = plan_generation(self.model, self.tokenizer, ids, own)
-            return Request(ids, others, plan, claim, trace)
+            model, tokenizer = self.prompts.model, self.prompts.tokenizer
+            plan = plan_generation(model, tokenizer, prompt.target_ids, own)
+            return Request(*prompt, plan, claim, trace)

@@ -18,6 +18,7 @@ from transformers.generation.streamers import BaseStreamer
 from uag.errors import OptionError
 from uag.limits import SHAPING, check_limits
 from uag.models.adapters.acting import Adapters
+from uag.models.prefill import CACHES, KINDS, media_in, says
 from uag.requests.asked import (
     CHANGING,
     UNSUPPORTED,
@@ -36,18 +37,6 @@ PREPARED = {
     "logits_to_keep",
     "output_attentions",
     "output_hidden_states",
-}
-CACHES = {"past_key_values", "cache_params", "cache"}
-# Parts of names of inputs that are no text.
-MEDIA = ("pixel", "image", "video", "audio", "input_features", "speech")
-NO_MEDIA = (
-    "a decoder reads text only, and this is an image, a video or audio; leave it out, or call "
-    "generate without custom_generate"
-)
-# Inputs that may be all 0, and what else they are.
-ZEROS = {
-    "token_type_ids": "only those of a single text (all 0) will do",
-    "mm_token_type_ids": NO_MEDIA,
 }
 # Options of `UNSUPPORTED` that are fine here: a prepared config has them by default, or this method
 # supports them.
@@ -181,9 +170,13 @@ def check_call(
 
 
 def _check_inputs(input_ids: Tensor, model_kwargs: dict[str, Any]) -> None:
+    media = media_in(model_kwargs)
     for name, value in model_kwargs.items():
-        if value is not None and (fault := _fault(name, value)):
+        if value is not None and (fault := _fault(name, value, beside=bool(media))):
             raise OptionError(fault)
+    if media:
+        _check_media(media, input_ids, model_kwargs.get("attention_mask"))
+        return
     positions = cast("Tensor | None", model_kwargs.get("position_ids"))
     if positions is not None and not _are_usual(
         positions.to(input_ids.device), input_ids, model_kwargs.get("attention_mask")
@@ -191,22 +184,32 @@ def _check_inputs(input_ids: Tensor, model_kwargs: dict[str, Any]) -> None:
         raise OptionError("position_ids: only the usual ones will do; leave them out")
 
 
-def _fault(name: str, value: Any) -> str:
-    """Why an input of the model cannot be ignored, with the remedy; empty if it can."""
+def _fault(name: str, value: Any, *, beside: bool) -> str:
+    """Why an input of the model cannot be ignored, with the remedy; empty if it can.
+
+    `beside`: whether it is beside an image: then the model gets it with its first pass.
+    """
     if name in CACHES:
         own = getattr(value, "_is_user_defined", False)
         return f"{name}: a decoder keeps its own caches; leave it out" if own else ""
     if name == "inputs_embeds":
         return "inputs_embeds: a decoder translates ids; give input_ids"
-    if name in ZEROS:
-        return f"{name}: {ZEROS[name]}" if bool(value.any()) else ""
-    if name == "mm_encoder_outputs":
-        # transformers adds it to every call of a model that could read images, often empty.
-        read = [kind for kind, output in value.items() if output is not None]
-        return f"{read[0]}: {NO_MEDIA}" if read else ""
-    if any(kind in name for kind in MEDIA):
-        return f"{name}: {NO_MEDIA}"
-    return "" if name in PREPARED else f"{name} is not supported with custom_generate; leave it out"
+    if beside or name in PREPARED or not says(value):
+        return ""
+    if name in KINDS:
+        return f"{name}: only those of a single text (all 0) will do"
+    return f"{name} is not supported with custom_generate; leave it out"
+
+
+def _check_media(names: list[str], input_ids: Tensor, attention_mask: Tensor | None) -> None:
+    """Check that images come with one prompt, without padding."""
+    if len(input_ids) > 1:
+        raise OptionError(
+            f"{names[0]}: images are read one prompt at a time, but there are {len(input_ids)} "
+            "rows; give one row, or a list of inputs to decoder.generate"
+        )
+    if attention_mask is not None and not bool(attention_mask.all()):
+        raise OptionError(f"{names[0]}: a prompt with images is read without padding; give it so")
 
 
 def generate_call(input_ids: Tensor) -> GenerateCall:

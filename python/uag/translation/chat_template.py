@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import tokenizers
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from uag.translation.tokenizers import AnyTokenizer, special_ids
 
@@ -17,8 +17,8 @@ UNRENDERED = (Exception,)
 REPLY = "Xyzzy."
 
 
-def template_of(tokenizer: AnyTokenizer) -> str | None:
-    """The chat template that a tokenizer comes with, or `None`.
+def template_of(tokenizer: AnyTokenizer | ProcessorMixin) -> str | None:
+    """The chat template that a tokenizer or processor comes with, or `None`.
 
     If it has several, this is the one called "default", or the first one.
     """

@@ -4,9 +4,7 @@ import copy
 from typing import Any, cast
 
 import tokenizers
-from transformers import (
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from uag.errors import UnsupportedTokenizerError
 from uag.values import is_text, shown
@@ -24,6 +22,21 @@ def is_fast(tokenizer: AnyTokenizer) -> bool:
     """
     own = getattr(tokenizer, "backend_tokenizer", tokenizer)
     return isinstance(own, tokenizers.Tokenizer)
+
+
+def tokenizer_in(given: AnyTokenizer | ProcessorMixin) -> AnyTokenizer:
+    """The tokenizer itself, or that of a processor.
+
+    Raises:
+        UnsupportedTokenizerError: for a processor without one.
+    """
+    if not isinstance(given, ProcessorMixin):
+        return given
+    if (own := getattr(given, "tokenizer", None)) is None:
+        raise UnsupportedTokenizerError(
+            f"{type(given).__name__} has no tokenizer; give one that reads text"
+        )
+    return own
 
 
 def backend_of(tokenizer: AnyTokenizer) -> tokenizers.Tokenizer:
@@ -138,7 +151,19 @@ def token_of(tokenizer: AnyTokenizer, id: int) -> str | None:
 
 
 def prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
-    """The ids of a prompt, with the special tokens that the tokenizer adds before and after it."""
+    """The ids of a prompt, with the special tokens that the tokenizer adds before and after it.
+
+    What it adds before a text is not added to a text that begins with it, as a rendered chat does.
+    """
+    ids = _encoded(tokenizer, text)
+    if ids.count(ids[0] if ids else 0) > 1:
+        before = prefix_ids(tokenizer)
+        if before and ids[: 2 * len(before)] == before * 2:
+            return ids[len(before) :]
+    return ids
+
+
+def _encoded(tokenizer: AnyTokenizer, text: str) -> list[int]:
     if isinstance(tokenizer, tokenizers.Tokenizer):
         # Whoever shares it may have switched truncation or padding on since it was taken.
         return cast("tokenizers.Tokenizer", unshortened(tokenizer)).encode(text).ids
@@ -166,12 +191,12 @@ def open_prompt_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
 def prefix_ids(tokenizer: AnyTokenizer) -> list[int]:
     """The ids that the tokenizer adds before a text: usually beginning-of-text, or nothing."""
     before, _ = _around(tokenizer)
-    return prompt_ids(tokenizer, "a")[:before]
+    return _encoded(tokenizer, "a")[:before]
 
 
 def _around(tokenizer: AnyTokenizer) -> tuple[int, int]:
     """How many ids the tokenizer adds before and after a text, found with a short one."""
-    whole, bare = prompt_ids(tokenizer, "a"), bare_ids(tokenizer, "a")
+    whole, bare = _encoded(tokenizer, "a"), bare_ids(tokenizer, "a")
     starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
     before = next(starts, 0)
     return before, len(whole) - before - len(bare)

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 import uag
 from tests.support.architectures.models import fresh, speaking
-from tests.support.architectures.texts import OTHER, TOKENIZER, Texts, generated, greedy
+from tests.support.architectures.texts import OTHER, PROMPTS, TOKENIZER, Texts, generated, greedy
 from tests.support.architectures.verdicts import Finding, Verdict
 from tests.support.models import random_model
 from tests.support.tokenizers import tokenizer
@@ -28,6 +28,7 @@ BESIDE = (
     "an assistant larger than its target",
     "longer than the target's window",
     "the texts of a call are decoded one after the other",
+    "prompts with images are decoded one after the other",
 )
 
 
@@ -141,6 +142,19 @@ def custom_generate(subject: Subject) -> Answer:
     return texts, [generated(subject.model, texts.prompts[0], options)]
 
 
+def pipeline(subject: Subject) -> Answer:
+    """transformers' pipeline for texts, with drafts."""
+    texts = subject.texts
+    pipe = uag.pipeline(
+        model=subject.model,
+        tokenizer=tokenizer(TOKENIZER),
+        assistant_model=Nearly(texts.whole, 5),
+        lookahead=4,
+    )
+    (out,) = pipe(PROMPTS[0], return_tensors=True, **texts.options)
+    return texts, [out["generated_token_ids"][len(texts.prompts[0]) :]]
+
+
 CHECKS: dict[str, Callable[[Subject], Answer]] = {
     "alone": alone,
     "drafts of 4": drafts_of_4,
@@ -150,17 +164,20 @@ CHECKS: dict[str, Callable[[Subject], Answer]] = {
     "batch": batch,
     "drawn": drawn,
     "custom_generate": custom_generate,
+    "pipeline": pipeline,
 }
 
 
-def checked(subject: Subject, name: str) -> Finding:
-    """Run one check; whatever is raised is its verdict."""
+def checked(
+    subject: Subject, name: str, checks: Mapping[str, Callable[[Any], Answer]] = CHECKS
+) -> Finding:
+    """Run one of the checks; whatever is raised is its verdict."""
     started = time.monotonic()
     _warned.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            finding = _compared(name, *CHECKS[name](subject), caught)
+            finding = _compared(name, *checks[name](subject), caught)
         except UagError as error:
             finding = Finding(name, _verdict(error), _told(error))
         except Exception as error:  # noqa: BLE001 - any is a result

@@ -43,14 +43,19 @@ class Weights:
         return f"std {self.std:g}{own}" + (f", offset {self.offset:g}" if self.offset else "")
 
 
-def tiny_model(kind: str, vocabulary: int, weights: Weights) -> PreTrainedModel:
-    """A model of a kind or variant that has drawn its weights."""
+def tiny_model(
+    kind: str, vocabulary: int, weights: Weights, *, reads_images: bool = False
+) -> PreTrainedModel:
+    """A model of a kind or variant that has drawn its weights.
+
+    `reads_images`: of two classes of a kind, take the one for images and text.
+    """
     name, changes = VARIANTS.get(kind, (kind, {}))
     config = tiny_config(name, vocabulary, **changes)
     for part in (config, *(getattr(config, part, None) for part in config.sub_configs)):
         if hasattr(part, "is_decoder") and not getattr(config, "is_encoder_decoder", False):
             part.is_decoder = True
-    multimodal = group_of(kind) == MULTIMODAL
+    multimodal = reads_images or group_of(kind) == MULTIMODAL
     auto: Any = AutoModelForImageTextToText if multimodal else AutoModelForCausalLM
     torch.manual_seed(weights.seed)
     model: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()

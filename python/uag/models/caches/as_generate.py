@@ -1,12 +1,14 @@
 """Reads a text exactly as `model.generate` does: for models that can be read in no other way."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from uag.models.caches.protocol import AS_GENERATE
+from uag.models.caches.protocol import AS_GENERATE, Way
+from uag.models.prefill import OwnTensors, Prefill, prepare, readable, updated
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
@@ -25,9 +27,12 @@ class GenerateCache:
     0
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """An empty cache."""
-        self.way = AS_GENERATE
+    def __init__(
+        self, model: PreTrainedModel, prefill: Prefill | None = None, way: Way = AS_GENERATE
+    ) -> None:
+        """An empty cache; `prefill`: the prompt, if it is more than ids."""
+        self.way = way
+        self._prefill = prefill
         self._model: Any = model
         self._reading = reading_of(model)
         self._none = torch.zeros((1, 0), dtype=torch.long, device=device_of(model))
@@ -44,6 +49,8 @@ class GenerateCache:
         self.length = 0
         self._ids, self._state = self._none, self._reading.initial
         self.inputs: dict[str, Any] = {}
+        # Of a text, the modules hold nothing, or what is known (`Reading.places`).
+        self._own = self._prefill and OwnTensors(self._model, self._prefill.held)
 
     def roll_back(self, length: int) -> None:
         """Clear the cache if it has more than `length` ids."""
@@ -61,8 +68,10 @@ class GenerateCache:
     @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run the forward passes that `generate` would; see `ModelCache.forward`."""
-        first = 1 if self.length else max(1, len(ids) - positions + 1)
-        with self._reading.turn(self._state):
+        prompt = len(ids) - positions + 1 if self._prefill is None else self._prefill.length
+        first = 1 if self.length else max(1, prompt)
+        own = self._own.turn() if self._own is not None else nullcontext()
+        with self._reading.turn(self._state, alone=self._own is not None), own:
             logits = [self._step(piece) for piece in (ids[:first], *ids[first:, None])]
             self._state = self._reading.take()
         return torch.cat(logits)[-positions:]
@@ -77,7 +86,7 @@ class GenerateCache:
                 self._ids, next_sequence_length=1, **self.inputs
             )
             output = self._model(**inputs, return_dict=True)
-        self.inputs = self._model._update_model_kwargs_for_generation(output, self.inputs)
+        self.inputs = updated(self._model, output, self.inputs)
         self.length += len(ids)
         self.width = len(ids)
         # A copy: the logits of all of a prompt may be large, and the rest isn't needed.
@@ -85,22 +94,13 @@ class GenerateCache:
 
     def _begin(self) -> Any:
         """Read the prompt, with what `generate` gives its own loop; the pass's output."""
-        outputs: list[Any] = []
-
-        def loop(model: Any, input_ids: Tensor, generation_config: Any, **options: Any) -> Tensor:
-            for name in ("logits_processor", "stopping_criteria"):
-                options.pop(name)
-            outputs.append(model._prefill(input_ids, generation_config, options))
-            self.inputs = options
-            return input_ids
-
-        self._model.generate(
-            self._ids,
-            attention_mask=torch.ones_like(self._ids),
-            custom_generate=loop,
-            generation_config=neutral_options(self._model),
-        )
-        return outputs[0]
+        prefill = self._prefill
+        if prefill is None:
+            given = {"input_ids": self._ids, "attention_mask": torch.ones_like(self._ids)}
+            prefill = prepare(self._model, given, neutral_options(self._model))
+        self.inputs = prefill.start()
+        with readable(self._model):
+            return self._model._prefill(self._ids, prefill.config, self.inputs)
 
 
 def neutral_options(model: Any, count: int = 1) -> GenerationConfig:
