@@ -1,6 +1,8 @@
 """Loads models and tokenizers by name or folder, and refuses those that cannot be used."""
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,18 +56,26 @@ def load_model(name: str, **options: Any) -> AnyModel:
             not installed.
     """
     options = SAFE | options
-    base: AnyModel | None = None
-    if adapter := adapter_at(name, options):
+    adapter = adapter_at(name, options)
+    if adapter is not None:
         adapter.check(pickles=not options["use_safetensors"])
-        if adapter.alone:
-            base = load_model(adapter.base, **adapter.of_base(options))
+    if adapter is None or not adapter.alone:
+        return _whole_model(name, options)
+    model = _whole_model(adapter.base, adapter.of_base(options))
+    with _telling(name, options):
+        return adapter.on(model)
+
+
+def _whole_model(name: str, options: dict[str, Any]) -> PreTrainedModel:
+    with _telling(name, options):
+        return cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval()
+
+
+@contextmanager
+def _telling(name: str, options: dict[str, Any]) -> Generator[None]:
+    """What loading raises becomes a `LoadError` with the remedy."""
     try:
-        if adapter and base:
-            return adapter.on(base)
-        return cast(
-            "PreTrainedModel",
-            cast("Any", AutoModelForCausalLM).from_pretrained(name, **options).eval(),
-        )
+        yield
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError) as error:
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
@@ -85,12 +95,18 @@ def load_tokenizer(name: str, **options: Any) -> PreTrainedTokenizerBase:
     """
     options = {"trust_remote_code": False} | options
     try:
-        return cast(
-            "PreTrainedTokenizerBase", cast("Any", AutoTokenizer).from_pretrained(name, **options)
-        )
+        return _own_tokenizer(name, options)
+    except LoadError:
+        adapter = adapter_at(name, options)
+        if adapter is None or not adapter.alone:
+            raise
+        return _own_tokenizer(adapter.base, adapter.of_base(options))
+
+
+def _own_tokenizer(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    try:
+        return cast("Any", AutoTokenizer).from_pretrained(name, **options)
     except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
-        if (adapter := adapter_at(name, options)) and adapter.alone:
-            return load_tokenizer(adapter.base, **adapter.of_base(options))
         raise LoadError(
             f"cannot load a tokenizer from {name!r} (it needs a tokenizer.json): "
             f"{_first_line(error)}{_code_remedy(error)}"
