@@ -151,7 +151,7 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
         case "heuristic":
             return Heuristic()
         case Lookahead():
-            return option
+            return given
         case _:
             pass
     raise OptionError(
