@@ -21,6 +21,7 @@ from uag import (
     inspect_pair,
 )
 from uag import compare as compare_methods
+from uag.requests.named_models import load_pair
 
 peft = pytest.importorskip("peft")
 
@@ -287,14 +288,23 @@ def test_a_folder_with_pickled_weights(base: Path, tmp_path: Path) -> None:
     assert decoder.generate(IDS, **NEW).token_ids == plain_ids(model, IDS, **NEW)
 
 
-def test_a_folder_that_names_no_base(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [(None, "names no base model"), ("itself", "cannot load a tokenizer from")],
+)
+def test_a_folder_whose_base_is_missing(
+    base: Path, tmp_path: Path, named: str | None, message: str
+) -> None:
     _, folder = saved("LoRA", base)
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     config = tmp_path / "adapter_config.json"
-    settings = json.loads(config.read_text()) | {"base_model_name_or_path": None}
+    settings = json.loads(config.read_text())
+    settings["base_model_name_or_path"] = named and str(tmp_path)
     config.write_text(json.dumps(settings))
-    with pytest.raises(LoadError, match="names no base model"):
+    with pytest.raises(LoadError, match=message):
         SpeculativeDecoder.from_pretrained(str(tmp_path), None)
+    with pytest.raises(LoadError):
+        load_pair(str(tmp_path), None, tokenizer=WORDS)
 
 
 def test_a_folder_is_inspected_as_its_base(base: Path) -> None:

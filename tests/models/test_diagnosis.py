@@ -55,6 +55,11 @@ def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes) -> Non
     assert f": {name} is damaged (" in refused(folder)
 
 
+def test_a_damaged_adapter_is_named(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{")
+    assert ": adapter_config.json is damaged (" in refused(folder)
+
+
 @pytest.mark.parametrize("size", [0, 5, 1000, -1])
 def test_weights_that_were_cut_are_named(folder: Path, size: int) -> None:
     content = (folder / WEIGHTS).read_bytes()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, cast
+from typing import Any
 
 from uag.draft import GoesOn
 from uag.errors import OptionError
@@ -151,7 +151,7 @@ def lookahead_from(option: "int | str | Lookahead") -> Lookahead:
         case "heuristic":
             return Heuristic()
         case Lookahead():
-            return cast("Lookahead", option)
+            return given
         case _:
             pass
     raise OptionError(

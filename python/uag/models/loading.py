@@ -1,6 +1,8 @@
 """Loads models and tokenizers by name or folder, and refuses those that cannot be used."""
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,20 +69,36 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
             adapter and PEFT is not installed.
     """
     name, options = located(name), SAFE | options
+    with _telling(name, options):
+        if adapter := adapter_at(name, options):
+            adapter.check(pickles=not options["use_safetensors"])
+    if adapter is None or not adapter.alone:
+        return _whole_model(name, options)
+    model = _whole_model(located(adapter.base), adapter.of_base(options))
+    with _telling(name, options):
+        return adapter.on(model)
+
+
+def _whole_model(name: str, options: dict[str, Any]) -> PreTrainedModel:
     # transformers would go on without it, and then not know where a text ends.
     if fault := damage(name, options, "generation_config.json"):
         raise LoadError(f"cannot load a causal language model from {name!r}: {fault}")
-    base: AnyModel | None = None
-    if adapter := adapter_at(name, options):
-        adapter.check(pickles=not options["use_safetensors"])
-        if adapter.alone:
-            base = load_model(adapter.base, **adapter.of_base(options))
     replaces = bool(options.get("ignore_mismatched_sizes"))
     told = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    with _telling(name, options):
+        model, info = _from_pretrained(name, told)
+    if reason := _unread(model, info, replaces=replaces) or _encodes(model):
+        raise LoadError(f"cannot load a causal language model from {name!r}: {reason}")
+    return model.eval()
+
+
+@contextmanager
+def _telling(name: str, options: dict[str, Any]) -> Generator[None]:
+    """What loading raises becomes a `LoadError` with the remedy."""
     try:
-        if adapter and base:
-            return adapter.on(base)
-        loaded = _from_pretrained(name, told)
+        yield
+    except LoadError:
+        raise
     except Exception as error:  # damaged files and a model's own code may raise anything
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
@@ -88,10 +106,6 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
             f"{damage(name, options) or _first_line(error)}"
             f"{PICKLED if pickled else _code_remedy(error)}"
         ) from error
-    model, info = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
-    if reason := _unread(model, info, replaces=replaces) or _encodes(model):
-        raise LoadError(f"cannot load a causal language model from {name!r}: {reason}")
-    return model.eval()
 
 
 def _from_pretrained(name: str, options: dict[str, Any]) -> Any:
@@ -150,10 +164,18 @@ def load_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
     """
     name, options = located(name), {"trust_remote_code": False} | options
     try:
+        return _own_tokenizer(name, options)
+    except LoadError:
+        adapter = adapter_at(name, options)
+        if adapter is None or not adapter.alone:
+            raise
+        return _own_tokenizer(located(adapter.base), adapter.of_base(options))
+
+
+def _own_tokenizer(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    try:
         loaded: Any = cast("Any", AutoTokenizer).from_pretrained(name, **options)
     except Exception as error:  # damaged files and a tokenizer's own code may raise anything
-        if (adapter := adapter_at(name, options)) and adapter.alone:
-            return load_tokenizer(adapter.base, **adapter.of_base(options))
         raise LoadError(
             f"cannot load a tokenizer from {name!r}: "
             + (
