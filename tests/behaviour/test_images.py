@@ -62,7 +62,8 @@ def test_what_a_model_keeps_of_an_image_is_one_texts_own(
     `given`: whether `generate` gives positions after the prompt; else the model counts on from
     what it keeps, as models with code of their own do.
     """
-    model = fresh(pictured("qwen2_vl").texts.model)
+    subject = Pictured(pictured("qwen2_vl").texts, pictured("qwen2_vl").inputs)
+    model = fresh(subject.texts.model)
     prepare: Any = type(model).prepare_inputs_for_generation
 
     def other(self: Any, input_ids: Any, is_first_iteration: bool = False, **kwargs: Any) -> Any:
@@ -71,7 +72,6 @@ def test_what_a_model_keeps_of_an_image_is_one_texts_own(
 
     if not given:
         monkeypatch.setattr(type(model), "prepare_inputs_for_generation", other)
-    subject = Pictured(pictured("qwen2_vl").texts, pictured("qwen2_vl").inputs)
     prompt: list[int] = tokenizer(TOKENIZER)("One day, the dog")["input_ids"]
     one, two = subject.inputs, with_image(fresh(model), prompt, seed=1)
     alone = torch.tensor([prompt])
@@ -188,7 +188,7 @@ def test_a_prompt_with_an_image_is_not_compiled() -> None:
 
 
 def test_states_of_an_image_are_not_rolled_back() -> None:
-    """Mllama attends to them across: they are in a layer's cache, and none of them is the text's."""
+    """Mllama attends to them across: they are in the cache of a layer, and not of the text."""
     subject = pictured("mllama")
     with kept(subject.model):
         prefill = prepare(subject.model, subject.inputs, neutral_options(subject.model))
