@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BatchFeature
 
+from tests.support.architectures.cells import COLUMNS, text_cells
 from tests.support.architectures.checks import checked
 from tests.support.architectures.images import CHECKS, Pictured, said_after, with_image
 from tests.support.architectures.models import Weights, fresh
@@ -42,6 +43,16 @@ def test_the_text_is_that_of_generate(kind: str) -> None:
     found = [checked(pictured(kind), name, CHECKS) for name in names]
     assert [each.verdict for each in found] == [Verdict.EXACT] * len(names), found
     assert found[0].accepted > 20
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])
+def test_text_alone_in_every_way(kind: str) -> None:
+    """The whole is `python -m tests.campaigns.architectures`."""
+    found = text_cells(kind)
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(
+        COLUMNS, Verdict.EXACT
+    ), found
+    assert found["generate"].accepted > 20
 
 
 @pytest.mark.parametrize("kind", ["qwen3_5", "mllama"])
