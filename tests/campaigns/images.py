@@ -17,7 +17,7 @@ from tests.support.architectures.images import CHECKS, KINDS
 from tests.support.architectures.verdicts import Finding
 
 # Bytes that a class may take: some have sizes that no tiny configuration reaches.
-MEMORY = 8 << 30
+MEMORY = 14 << 30
 
 
 def main(

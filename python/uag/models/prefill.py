@@ -6,7 +6,7 @@ to one text.
 """
 
 import copy
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -88,11 +88,14 @@ def says(value: Any) -> bool:
 
     What transformers adds by itself to a call is empty, or all 0.
     """
-    if isinstance(value, Tensor):
-        return bool(value.any())
-    if isinstance(value, Mapping):
-        return any(each is not None for each in cast("Mapping[str, Any]", value).values())
-    return value is not None
+    match value:
+        case list() | tuple():
+            given = cast("Sequence[Any]", value)
+            return any(bool(each) if isinstance(each, int) else says(each) for each in given)
+        case Mapping():
+            return any(each is not None for each in cast("Mapping[str, Any]", value).values())
+        case _:
+            return bool(value.any()) if hasattr(value, "any") else value is not None
 
 
 def prepare(model: PreTrainedModel, given: Mapping[str, Any], config: GenerationConfig) -> Prefill:
