@@ -199,7 +199,7 @@ def test_a_prompt_with_an_image_is_not_compiled() -> None:
 
 
 def test_states_of_an_image_are_not_rolled_back() -> None:
-    """Mllama attends to them across: they are in the cache of a layer, and not of the text."""
+    """Mllama attends across to them: they are in a layer's cache, and none is of the text."""
     subject = pictured("mllama")
     with kept(subject.model):
         prefill = prepare(subject.model, subject.inputs, neutral_options(subject.model))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
@@ -87,15 +88,21 @@ def says(value: Any) -> bool:
     """Whether an input of a model says anything.
 
     What transformers adds by itself to a call is empty, or all 0.
+
+    >>> says({"image": None}), says(torch.zeros(3)), says([[0, 1]])
+    (False, False, True)
     """
     match value:
-        case list() | tuple():
-            given = cast("Sequence[Any]", value)
-            return any(bool(each) if isinstance(each, int) else says(each) for each in given)
+        case Tensor() | np.ndarray():
+            return bool(cast("Tensor", value).any())
         case Mapping():
             return any(each is not None for each in cast("Mapping[str, Any]", value).values())
+        case list() | tuple():
+            return any(map(says, cast("Sequence[Any]", value)))
+        case int() | float():
+            return bool(value)
         case _:
-            return bool(value.any()) if hasattr(value, "any") else value is not None
+            return value is not None
 
 
 def prepare(model: PreTrainedModel, given: Mapping[str, Any], config: GenerationConfig) -> Prefill:
