@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BatchFeature
 
+from tests.support.architectures.cells import COLUMNS, text_cells
 from tests.support.architectures.checks import checked
 from tests.support.architectures.images import CHECKS, Pictured, said_after, with_image
 from tests.support.architectures.models import Weights, fresh
@@ -44,6 +45,16 @@ def test_the_text_is_that_of_generate(kind: str) -> None:
     assert found[0].accepted > 20
 
 
+@pytest.mark.parametrize("kind", ["llava", "qwen2_vl"])
+def test_text_alone_in_every_way(kind: str) -> None:
+    """The whole is `python -m tests.campaigns.architectures`."""
+    found = text_cells(kind)
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(
+        COLUMNS, Verdict.EXACT
+    ), found
+    assert found["generate"].accepted > 20
+
+
 @pytest.mark.parametrize("kind", ["qwen3_5", "mllama"])
 def test_every_draft_may_be_wrong(kind: str) -> None:
     """More candidates are rolled back than there are features of the image."""
@@ -62,7 +73,8 @@ def test_what_a_model_keeps_of_an_image_is_one_texts_own(
     `given`: whether `generate` gives positions after the prompt; else the model counts on from
     what it keeps, as models with code of their own do.
     """
-    model = fresh(pictured("qwen2_vl").texts.model)
+    subject = Pictured(pictured("qwen2_vl").texts, pictured("qwen2_vl").inputs)
+    model = fresh(subject.texts.model)
     prepare: Any = type(model).prepare_inputs_for_generation
 
     def other(self: Any, input_ids: Any, is_first_iteration: bool = False, **kwargs: Any) -> Any:
@@ -71,7 +83,6 @@ def test_what_a_model_keeps_of_an_image_is_one_texts_own(
 
     if not given:
         monkeypatch.setattr(type(model), "prepare_inputs_for_generation", other)
-    subject = Pictured(pictured("qwen2_vl").texts, pictured("qwen2_vl").inputs)
     prompt: list[int] = tokenizer(TOKENIZER)("One day, the dog")["input_ids"]
     one, two = subject.inputs, with_image(fresh(model), prompt, seed=1)
     alone = torch.tensor([prompt])

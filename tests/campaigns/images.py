@@ -12,28 +12,16 @@ from typing import Annotated
 
 import typer
 
-from tests.support.architectures.checks import checked
-from tests.support.architectures.images import CHECKS, KINDS, Pictured
-from tests.support.architectures.models import Weights
+from tests.support.architectures.cells import image_cells
+from tests.support.architectures.images import CHECKS, KINDS
 from tests.support.architectures.verdicts import Finding
 
 # Bytes that a class may take: some have sizes that no tiny configuration reaches.
-MEMORY = 8 << 30
-
-
-def cells(kind: str, std: float = 0.3) -> dict[str, Finding]:
-    """What comes of each check of a kind with an image.
-
-    Raises:
-        Exception: if the class cannot be made, or sees no form of an image.
-    """
-    subject = Pictured.of(kind, Weights(std))
-    return {name: checked(subject, name, CHECKS) for name in CHECKS}
+MEMORY = 14 << 30
 
 
 def main(
     kind: Annotated[list[str] | None, typer.Argument(help="only these")] = None,
-    std: Annotated[float, typer.Option(help="of the weights")] = 0.3,
 ) -> None:
     """Check all kinds, and print a table."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -43,7 +31,7 @@ def main(
     without: dict[str, str] = {}
     for each in kind or KINDS:
         try:
-            found = cells(each, std)
+            found = image_cells(each)
         except Exception as error:  # noqa: BLE001 - any is a reason
             without[each] = f"{type(error).__name__}: {error!s:.120}"
             continue

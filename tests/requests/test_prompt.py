@@ -92,7 +92,9 @@ def test_a_prompt_may_be_what_a_tokenizer_returns(decoder: SpeculativeDecoder) -
     out = decoder.generate(PROMPT, max_new_tokens=8)
     ids, other = own(PROMPT)["input_ids"], own("Once")["input_ids"]
     for inputs in (own(PROMPT), own(PROMPT, return_tensors="pt"), own(PROMPT, return_tensors="np")):
-        assert decoder.generate(inputs, max_new_tokens=8).token_ids == out.token_ids
+        for kinds in ({}, {"token_type_ids": [0] * len(ids)}):
+            prompt = dict(inputs) | kinds
+            assert decoder.generate(prompt, max_new_tokens=8).token_ids == out.token_ids
     assert [*decoder.stream(own(PROMPT), max_new_tokens=8)] == [
         *decoder.stream(PROMPT, max_new_tokens=8)
     ]
