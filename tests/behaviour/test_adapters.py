@@ -70,11 +70,9 @@ def test_adapters_switched_between_calls(model: Any) -> None:
     assert same_as_generate(decoder) == texts[1]
 
 
-def test_adapters_switched_between_calls_of_a_compiled_model(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@torch._dynamo.config.patch(recompile_limit=1)
+def test_adapters_switched_between_calls_of_a_compiled_model() -> None:
     """More of them than torch.compile keeps results for."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     model = two_adapters(num_hidden_layers=1)
     decoder = SpeculativeDecoder(model, WORDS, compile="eager")
     for name in ("default", "other"):
