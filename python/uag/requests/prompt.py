@@ -186,9 +186,11 @@ def _rows(inputs: Inputs) -> list[list[int]]:
     given: Any = inputs["input_ids"]
     mask: Any = inputs.get("attention_mask")
     if not isinstance(given, list | tuple | Tensor | np.ndarray):
-        raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
-    several_rows = _is_batch(given) or getattr(cast("Any", given), "ndim", 1) > 1
-    rows = [*map(_plain_ids, cast("Any", given) if several_rows else [given])]
+        said = _described(cast("object", given))
+        raise PromptError(f"the prompt's input_ids are {said}; give ids")
+    batch = cast("Any", given)
+    several_rows = _is_batch(batch) or getattr(batch, "ndim", 1) > 1
+    rows = [*map(_plain_ids, batch if several_rows else [batch])]
     masks = [[True] * len(row) for row in rows]
     if mask is not None:
         try:
@@ -202,7 +204,9 @@ def _rows(inputs: Inputs) -> list[list[int]]:
 
 def _any(value: Any) -> bool:
     """Whether nested lists, a tensor or an array have anything but 0."""
-    return any(map(_any, value)) if isinstance(value, list | tuple) else bool(np.any(value))
+    if isinstance(value, list | tuple):
+        return any(map(_any, cast("list[Any]", value)))
+    return bool((value != 0).any()) if hasattr(value, "any") else bool(value)
 
 
 def _mask_of(ids: list[int], model: PreTrainedModel) -> list[bool]:
