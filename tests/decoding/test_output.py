@@ -112,5 +112,8 @@ def test_all_that_a_user_holds_is_written_in_one_line() -> None:
     assert "ended by" not in half and "200 tokens" in repr(out)
     assert "LlamaForCausalLM + Lookup(1 texts of 6 bytes), lookahead=3" in repr(pair)
     assert repr(pair.bridge).startswith("Bridge(byte-level BPE of 420 ids <- ")
+    trace = pair.generate(PROMPT, max_new_tokens=60, trace=True).trace
+    compared = uag.compare(pair, PROMPT, runs=1, max_new_tokens=5)
+    assert all(len(each) < 300 and each.isprintable() for each in map(repr, (trace, compared)))
     plain = uag.SpeculativeDecoder(pair.model, pair.tokenizer)
     assert "LlamaForCausalLM <- no drafts" in repr(plain)

@@ -29,7 +29,7 @@ class Run:
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Method:
     """One method of decoding, with its runs over all prompts in several repetitions.
 
@@ -49,6 +49,9 @@ class Method:
     runs: list[list[Run]]
     error: tuple[str, str] | None = None
     drawn: bool = False
+
+    def __repr__(self) -> str:
+        return f"{self.name} failed" if self.error else f"{self.name} {self.speed:.1f} tokens/s"
 
     @property
     def speeds(self) -> list[float]:
@@ -80,7 +83,7 @@ class Method:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """Several methods of decoding the same prompts; the first of them is plain decoding.
 
@@ -88,6 +91,8 @@ class Comparison:
     >>> comparison = Comparison(["Once"], [Method("plain", slow), Method("uag", fast)])
     >>> comparison.speedup(comparison.methods[1]), comparison.identical
     (2.0, True)
+    >>> comparison
+    Comparison(1 prompt, greedy: plain 4.0 tokens/s, uag 8.0 tokens/s)
 
     Attributes:
         prompts: the prompts.
@@ -98,6 +103,10 @@ class Comparison:
     prompts: list[str]
     methods: list[Method]
     decoding: str = "greedy"
+
+    def __repr__(self) -> str:
+        count = f"{len(self.prompts)} prompt{'' if len(self.prompts) == 1 else 's'}"
+        return f"Comparison({count}, {self.decoding}: {', '.join(map(repr, self.methods))})"
 
     def speedup(self, method: Method) -> float:
         """How many times as fast as plain decoding: the median of the ratios by repetition."""

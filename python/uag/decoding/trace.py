@@ -46,7 +46,7 @@ class Step:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TracedModel:
     """What is needed of one of the two models to show its ids as text.
 
@@ -67,12 +67,15 @@ class TracedModel:
         """Pickles and copies without the core's tokenizer, which is made again where it arrives."""
         return _traced, (self.name, self.tokenizer, self.prompt)
 
+    def __repr__(self) -> str:
+        return f"TracedModel({self.name or 'none'}, {len(self.prompt)} ids of the prompt)"
+
 
 def _traced(name: str, tokenizer: AnyTokenizer, prompt: list[int]) -> TracedModel:
     return TracedModel(name, core_tokenizer(tokenizer), tokenizer, prompt)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trace:
     """All rounds of one generation, id by id; their times are in `Output.stats`.
 
@@ -92,6 +95,9 @@ class Trace:
     assistant: TracedModel
     lookahead: str
     steps: list[Step] = field(default_factory=list[Step])
+
+    def __repr__(self) -> str:
+        return f"Trace({len(self.steps)} rounds, {self.target!r} <- {self.assistant!r})"
 
     def follow(self, translator: Translator) -> Translator:
         """A translator that does the same as `translator` and records each round here."""
