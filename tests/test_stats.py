@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.scripted import scripted_pair
 from tests.support.tokenizers import PROMPT
-from uag.stats import PHASES, Round, Stats
+from uag.stats import NOTICED, PHASES, Round, Stats
 
 
 def test_statistics_add_up() -> None:
@@ -65,3 +66,47 @@ def test_a_round_is_a_value_that_needs_no_torch_and_no_scheduler() -> None:
     work = "import sys, uag.stats, uag.draft, uag.clock, uag.lookahead.protocol, uag.lookahead.auto"
     check = f"{work}; sys.exit(bool({{'torch', 'transformers', 'greenlet'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def stats_of(tokens: int, *, drafted: int, looked_up: int = 0, good: int = 0, **more: Any) -> Stats:
+    done = Round(
+        [5] * tokens, accepted=good, drafted=drafted, drafted_accepted=good, candidates=drafted,
+        looked_up=looked_up, seconds={},
+    )  # fmt: skip
+    return Stats(history=[done], **{"engines": {"target": "eager", "assistant": "eager"}} | more)
+
+
+def both(first: Stats, second: Stats) -> Stats:
+    return Stats(history=[*first.history, *second.history], engines=first.engines)
+
+
+@pytest.mark.parametrize(
+    ("stats", "hint"),
+    [
+        (stats_of(NOTICED, drafted=0), "the assistant drafted nothing: by what was measured"),
+        (stats_of(NOTICED, drafted=9, looked_up=9, good=9), "the assistant drafted nothing"),
+        (stats_of(NOTICED, drafted=9), "no draft of the assistant was accepted"),
+        (
+            both(stats_of(NOTICED, drafted=9), stats_of(5, drafted=5, looked_up=5, good=5)),
+            "no draft",
+        ),
+    ],
+)
+def test_an_assistant_of_no_use_is_a_hint(stats: Stats, hint: str) -> None:
+    (said,) = stats.hints
+    assert said.startswith(hint)
+    assert stats.as_dict()["hints"] == [said]
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        stats_of(NOTICED - 1, drafted=9),
+        stats_of(NOTICED, drafted=9, good=1),
+        stats_of(NOTICED, drafted=9, looked_up=5, good=4),
+        stats_of(NOTICED, drafted=0, engines={"target": "eager"}),
+        stats_of(NOTICED, drafted=0, assistant_error="it failed"),
+    ],
+)
+def test_no_hint_where_it_was_of_use_or_nobody_knows_yet(stats: Stats) -> None:
+    assert stats.hints == []

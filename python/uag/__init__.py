@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from uag.lookahead.schedules import Fixed as Fixed
     from uag.lookahead.schedules import Heuristic as Heuristic
     from uag.report.page import write_page as write_page
-    from uag.requests.chat import Chat as Chat
     from uag.requests.padded_rows import AssistedOutput as AssistedOutput
+    from uag.requests.prompts.chat import Chat as Chat
     from uag.stats import Ending as Ending
     from uag.stats import Round as Round
     from uag.stats import Stats as Stats
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AssistedOutput": "requests.padded_rows",
     "Bridge": "translation.bridge",
-    "Chat": "requests.chat",
+    "Chat": "requests.prompts.chat",
     "Comparison": "benchmark.comparison",
     "AdapterError": "errors",
     "CoreError": "_core",

@@ -30,11 +30,12 @@ from uag.models.loading import check_belongs, check_model
 from uag.models.prefill import Prefill, held_by, media_in
 from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
-from uag.requests.chat import Chat
 from uag.requests.named_models import TokenizerSource, load_pair
 from uag.requests.options import is_option
 from uag.requests.padded_rows import AssistedOutput, Rows
-from uag.requests.prompt import Prompt, PromptReader, several
+from uag.requests.prompts.chat import Chat
+from uag.requests.prompts.ids import Prompt, several
+from uag.requests.prompts.reader import PromptReader
 from uag.requests.request import RequestReader
 from uag.requests.transformers_call import Prepared, check_call, generate_call
 from uag.sampling.method import COUPLED, SamplingMethod

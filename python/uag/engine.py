@@ -166,7 +166,9 @@ class Engine:
         return texts
 
     def _text(self, request: Request, seed: int | None, index: int, session: Session) -> TextStream:
-        plan, stats = request.plan, Stats()
+        plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
+        for hint in request.hints:
+            warn_once(hint)
         cache = session.new_cache(TARGET, request.prefill)
         target = CachedLM(self._target.model, cache=cache)
         target.append(request.target_ids)

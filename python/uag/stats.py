@@ -5,6 +5,8 @@ from typing import Any
 
 from uag.values import shown
 
+# Tokens after which it is said that an assistant did nothing.
+NOTICED = 32
 PHASES = ("prefill", "draft", "translate", "verify", "commit", "other")
 
 
@@ -108,6 +110,7 @@ class Stats:
             compiling happened.
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
+        prompt_hints: what the caller should know of the prompt.
 
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
@@ -122,6 +125,12 @@ class Stats:
     engines: dict[str, str] = field(default_factory=dict[str, str])
     compile_seconds: float = 0.0
     assistant_error: str = ""
+    prompt_hints: list[str] = field(default_factory=list[str])
+
+    @property
+    def hints(self) -> list[str]:
+        """What makes a text slower or worse than need be: a line for each, with the remedy."""
+        return [*self.prompt_hints, *([self._idle] if self._idle else [])]
 
     @property
     def rounds(self) -> int:
@@ -219,7 +228,26 @@ class Stats:
             "engines": self.engines,
             "compile_seconds": round(self.compile_seconds, 3),
             "assistant_error": self.assistant_error or None,
+            "hints": self.hints,
         }
+
+    @property
+    def _idle(self) -> str:
+        """Why the assistant model was of no use; empty if it was, or the text is short."""
+        if "assistant" not in self.engines or self.assistant_error or self.tokens < NOTICED:
+            return ""
+        drafted = self.drafted - self.looked_up
+        if not drafted:
+            return (
+                "the assistant drafted nothing: by what was measured, a draft costs more than it "
+                "saves here; try a smaller assistant (uag inspect compares them)"
+            )
+        if self.drafted_accepted > self.looked_up_accepted:
+            return ""
+        return (
+            "no draft of the assistant was accepted: it may be made for another language or chat "
+            "format; try another one (uag inspect compares them)"
+        )
 
     def summary(self) -> str:
         """What a person wants to know, in a line."""

@@ -6,7 +6,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import Bridge, OptionError
-from uag.requests.prompt import PromptReader
+from uag.requests.prompts.reader import PromptReader
 from uag.requests.request import RequestReader
 
 PROMPTS = [PROMPT, "One day", tokenizer("gpt2")("The dog")["input_ids"]]

@@ -14,7 +14,7 @@ from uag.draft import Draft
 from uag.drafting.sides import Opening
 from uag.drafting.source import DraftSource
 from uag.models.properties import context_window
-from uag.requests.prompt import Prompt, target_ids
+from uag.requests.prompts.ids import Prompt, target_ids
 from uag.translation.detokenizer import TextBytes
 
 

@@ -4,7 +4,7 @@ import torch
 
 from tests.support.chats import MESSAGES, assistant_tokenizer, decoder, target_tokenizer
 from uag import Bridge
-from uag.requests.chat import chat_ids
+from uag.requests.prompts.chat import chat_ids
 from uag.translation.chat_template import turn_end
 
 

@@ -30,7 +30,7 @@ from uag.errors import PromptError
 from uag.limits import check_limits
 from uag.models.cached_lm import id_list
 from uag.models.wrappers import AnyModel, language_model
-from uag.requests.prompt import target_ids
+from uag.requests.prompts.ids import target_ids
 from uag.sampling.method import REJECTION
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -125,7 +125,8 @@ def compare(
         methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
     # Sampled by rejection, the text for a seed depends on the drafts.
     by_rejection = sampled and decoder.sampling == REJECTION
-    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded), drawn=by_rejection))
+    hints: dict[str, None] = {}  # a set in the order in which they came
+    methods.append(_TimedMethod(UAG, _assisted(decoder, seeded, hints), drawn=by_rejection))
     # The first repetition is a warm-up on one prompt.
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(methods)
@@ -145,6 +146,7 @@ def compare(
         [text for text, _ in texts],
         [method.result() for method in methods],
         _decoding(target, temperature, seed),
+        [*hints],
     )
 
 
@@ -217,9 +219,13 @@ def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
     return decode
 
 
-def _assisted(decoder: SpeculativeDecoder, options: dict[str, Any]) -> Decode:
+def _assisted(
+    decoder: SpeculativeDecoder, options: dict[str, Any], hints: dict[str, None] | None = None
+) -> Decode:
     def decode(text: str, _: list[int]) -> tuple[list[int], Mapping[str, float]]:
         out = cast("Output", decoder.generate(text, **options))
+        if hints is not None:
+            hints.update(dict.fromkeys(out.stats.hints))
         return out.token_ids, out.stats.seconds
 
     return decode

@@ -98,11 +98,13 @@ class Comparison:
         prompts: the prompts.
         methods: the methods with their runs, in the order in which they ran.
         decoding: whether all of them decode greedily or sample, and why, in words.
+        hints: what makes uag slower than need be: `Stats.hints` of its runs.
     """
 
     prompts: list[str]
     methods: list[Method]
     decoding: str = "greedy"
+    hints: list[str] = field(default_factory=list[str])
 
     def __repr__(self) -> str:
         count = f"{len(self.prompts)} prompt{'' if len(self.prompts) == 1 else 's'}"
@@ -143,6 +145,7 @@ class Comparison:
             "decoding": self.decoding,
             "identical": self.identical,
             "methods": [self._described(method) for method in self.methods],
+            "hints": self.hints,
         }
 
     def _described(self, method: Method) -> dict[str, Any]:

@@ -115,6 +115,11 @@ def _special_tokens(pair: Pair) -> list[str]:
         for role, side in _sides(pair)
         if not side.ids_of("eos")
     ]
+    if turn := pair.target.open_turn:
+        found.append(
+            f"{turn} ends a turn in the target's chat template, but is not among its end-of-text "
+            "tokens, so replies may go on after their end: add it to eos_token_id"
+        )
     if pair.target.chat_template and not pair.assistant.chat_template:
         found.append("the assistant has no chat template: it reads a chat as plain text")
     contents = {special.content for special in pair.assistant.specials}

@@ -13,6 +13,7 @@ from uag.errors import LoadError
 from uag.inspection.model_size import Size, size_of
 from uag.models.adapters.files import base_of
 from uag.models.loading import load_tokenizer
+from uag.translation.chat_template import turn_end
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.tokenizers import AnyTokenizer, backend_of, prefix_ids, special_ids
 
@@ -47,6 +48,7 @@ class ModelFacts:
         begins: tokens that the tokenizer puts before a text.
         specials: the special tokens.
         chat_template: whether there is a chat template.
+        open_turn: the token that ends a turn in it, if no text ends there; else empty.
         architecture: the model's class or type by its configuration; empty without one.
         decoder_only: `False` if the configuration has an encoder.
         rows: number of ids that the model can read; `None` without a configuration.
@@ -59,6 +61,7 @@ class ModelFacts:
     begins: tuple[str, ...]
     specials: tuple[Special, ...]
     chat_template: bool
+    open_turn: str
     architecture: str
     decoder_only: bool
     rows: int | None
@@ -84,6 +87,7 @@ class ModelFacts:
                 for one in self.specials
             ],
             "chat_template": self.chat_template,
+            "open_turn": self.open_turn or None,
             "architecture": self.architecture or None,
             "window": self.window,
             "parameters": size and size.parameters,
@@ -124,12 +128,16 @@ def read_facts(
     template = _chat_template(tokenizer)
     text: Any = None if config is None else cast("Any", config).get_text_config(decoder=True)
     backend = backend_of(tokenizer)
+    specials = tuple(_specials(tokenizer, template, defaults))
+    turn = turn_end(tokenizer)
+    ends = {special.id for special in specials if "eos" in special.roles}
     return ModelFacts(
         name=name,
         core=core_tokenizer(tokenizer),
         begins=tuple(backend.id_to_token(id) or str(id) for id in prefix_ids(tokenizer)),
-        specials=tuple(_specials(tokenizer, template, defaults)),
+        specials=specials,
         chat_template=bool(template),
+        open_turn="" if turn is None or turn in ends else backend.id_to_token(turn) or str(turn),
         architecture=_architecture(config),
         decoder_only=config is None or not config.is_encoder_decoder,
         rows=getattr(text, "vocab_size", None),

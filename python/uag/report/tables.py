@@ -39,7 +39,8 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
             seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
             notes.append(Text(f"seconds of {method.name}: {seconds}"))
     verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
-    return Group(table, Text(f"decoding: {comparison.decoding}"), *notes, verdict)
+    hints = [Text(f"hint: {clean(hint)}") for hint in comparison.hints]
+    return Group(table, Text(f"decoding: {comparison.decoding}"), *notes, verdict, *hints)
 
 
 def _identical(comparison: Comparison, method: Method) -> str:

@@ -27,7 +27,7 @@ from uag.errors import OptionError
 from uag.models.cached_lm import id_list
 from uag.requests.options import Plan, plan_prepared
 from uag.requests.own_state import BLIND, at_row, own_objects
-from uag.requests.prompt import check_ids, without_padding
+from uag.requests.prompts.ids import check_ids, without_padding
 from uag.stats import Stats
 
 

@@ -11,7 +11,9 @@ from uag.requests.asked import says_whether_to_sample, warn_idle
 from uag.requests.options import Plan, plan_generation
 from uag.requests.own_state import Claim, for_text
 from uag.requests.padded_rows import Rows
-from uag.requests.prompt import Prompt, PromptReader, ReadPrompt
+from uag.requests.prompts.hints import hints_of
+from uag.requests.prompts.ids import Prompt
+from uag.requests.prompts.reader import PromptReader, ReadPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Request:
         prefill: what the target reads, if the prompt is more than ids.
         plan: processors, where to stop, and how tokens are sampled.
         claim: the caller's own processors and criteria that it uses.
+        hints: what the caller should know of the prompt.
         trace: whether to record each round, id by id.
     """
 
@@ -31,6 +34,7 @@ class Request:
     prefill: Prefill | None
     plan: Plan
     claim: Claim
+    hints: Sequence[str] = ()
     trace: bool = False
 
 
@@ -79,7 +83,7 @@ class RequestReader:
         `prefill`: what it has prepared of images, for a single row.
         """
         return [
-            Request(*self.prompts.prepared(ids, prefill), plan, claim)
+            self._planned(self.prompts.prepared(ids, prefill), plan, claim)
             for ids, plan, claim in zip(rows.prompts, rows.plans, rows.claims, strict=True)
         ]
 
@@ -90,4 +94,11 @@ class RequestReader:
         with claim:
             model, tokenizer = self.prompts.model, self.prompts.tokenizer
             plan = plan_generation(model, tokenizer, prompt.target_ids, own)
-            return Request(*prompt, plan, claim, trace)
+            return self._planned(prompt, plan, claim, trace=trace)
+
+    def _planned(
+        self, prompt: ReadPrompt, plan: Plan, claim: Claim, *, trace: bool = False
+    ) -> Request:
+        hints = hints_of(prompt, self.prompts.tokenizer, plan.stop.end_ids)
+        ids = prompt.target_ids, prompt.assistant_ids
+        return Request(*ids, prompt.prefill, plan, claim, hints, trace)

@@ -115,6 +115,9 @@ def generate(
             sys.stdout.flush()
         sys.stdout.write("\n")
         out = stream.finish()
+    for hint in out.stats.hints:
+        if hint not in out.stats.prompt_hints:  # those were warnings
+            print(f"uag: hint: {one_line(hint)}", file=sys.stderr)
     if stats:
         print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
     write_report(report, [out])

@@ -1,26 +1,23 @@
-"""Reads a prompt in any of its forms into ids of both vocabularies."""
+"""The ids of prompts that are texts, ids, or what a tokenizer returns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedModel
 
 from uag.errors import PromptError
 from uag.files import read_text
 from uag.models.cached_lm import id_list
-from uag.models.caches.as_generate import neutral_options
-from uag.models.prefill import Prefill, kept, placeholders, prepare, says
-from uag.models.properties import context_window, device_of, embedding_rows, position_limit
-from uag.models.reading import reading_of
-from uag.requests.chat import Chat, chat_inputs, is_chat
+from uag.models.prefill import says
+from uag.models.properties import context_window, embedding_rows, position_limit
+from uag.requests.prompts.chat import Chat
 from uag.translation.bridge import Bridge
-from uag.translation.chat_template import Message, template_of
+from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids, prompt_ids, token_of
 from uag.values import is_bool, is_text, listed, shown
 
@@ -48,8 +45,8 @@ def several(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
             return [*cast("Sequence[Inputs]", prompt)]
         case Tensor() | np.ndarray() if _is_batch(prompt):
             return [*cast("Tensor", prompt)[:, None]]
-        case Mapping() if not _beside_ids(prompt) and _is_batch(prompt.get("input_ids")):
-            return [*_rows(prompt)]
+        case Mapping() if not beside_ids(prompt) and _is_batch(prompt.get("input_ids")):
+            return [*rows_of(prompt)]
         case _:
             return []
 
@@ -61,88 +58,7 @@ def _is_batch(ids: Any) -> bool:
     return isinstance(ids, list) and bool(several(cast("list[Any]", ids)))
 
 
-class ReadPrompt(NamedTuple):
-    """A prompt in both vocabularies; `prefill`: what the target reads, if it is more than ids."""
-
-    target_ids: list[int]
-    assistant_ids: list[int]
-    prefill: Prefill | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PromptReader:
-    """Reads prompts of one target, for itself and for an assistant.
-
-    Attributes:
-        model, tokenizer: the target's.
-        assistant_tokenizer: the assistant's.
-        bridge: the translation between both vocabularies.
-        processor: the target's, which reads chats with images; `None` if it was not given.
-    """
-
-    model: PreTrainedModel
-    tokenizer: AnyTokenizer
-    assistant_tokenizer: AnyTokenizer
-    bridge: Bridge
-    processor: ProcessorMixin | None = None
-
-    def read(self, prompt: Prompt) -> ReadPrompt:
-        """A prompt in both vocabularies.
-
-        Raises:
-            PromptError: if it is not one prompt, is empty, too long, has ids outside the
-                vocabulary, or is one that the target cannot read.
-        """
-        if is_chat(prompt):
-            inputs, others = chat_inputs(prompt, self._renderer, self.assistant_tokenizer)
-            if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
-                inputs = cast("Inputs", cast("Any", inputs).to(dtype=self.model.dtype))
-            return ReadPrompt(*self._inputs(inputs)._replace(assistant_ids=others))
-        if isinstance(prompt, Mapping):
-            return self._inputs(prompt)
-        prompt = _read(prompt)
-        ids = target_ids(prompt, self.tokenizer, self.model)
-        if isinstance(prompt, str):
-            return ReadPrompt(ids, open_prompt_ids(self.assistant_tokenizer, prompt))
-        return ReadPrompt(ids, self.bridge.assistant_prompt(ids))
-
-    def prepared(self, ids: list[int], prefill: Prefill | None) -> ReadPrompt:
-        """A prompt that `generate` has prepared. The assistant gets no placeholders of images."""
-        marks = frozenset[int]() if prefill is None else placeholders(self.model)
-        others = self.bridge.assistant_prompt([id for id in ids if id not in marks])
-        return ReadPrompt(ids, others, prefill)
-
-    @property
-    def _renderer(self) -> AnyTokenizer | ProcessorMixin:
-        """What renders chats: the processor, unless only its tokenizer has a template."""
-        own = self.processor
-        if own is None or (template_of(own) is None and template_of(self.tokenizer) is not None):
-            return self.tokenizer
-        return own
-
-    def _inputs(self, inputs: Inputs) -> ReadPrompt:
-        rows, beside, width = _rows(inputs), _beside_ids(inputs), len(_padded(inputs)[0])
-        if len(rows) > 1 or (beside and len(rows[0]) < width):
-            raise PromptError(
-                f"{', '.join(beside) or 'input_ids'}: there are {len(rows)} rows of {width} ids, "
-                "padding included; give inputs of one row, which has no padding if it has more "
-                "than ids; to generate(), a list of those"
-            )
-        if not beside:
-            return self.prepared(target_ids(rows[0], self.tokenizer, self.model), None)
-        check_ids(rows[0], self.model, self.tokenizer)
-        device = device_of(self.model)
-        given = {
-            name: value.to(device) if isinstance(value, Tensor) else value
-            for name, value in inputs.items()
-        }
-        given["input_ids"] = torch.tensor(rows, device=device)
-        with reading_of(self.model).turn(None, alone=True), kept(self.model):
-            prefill = prepare(self.model, given, neutral_options(self.model))
-        return self.prepared(rows[0], prefill)
-
-
-def _beside_ids(inputs: Inputs) -> list[str]:
+def beside_ids(inputs: Inputs) -> list[str]:
     """Names of inputs that say more than ids and their mask do."""
     usual = ("input_ids", *BESIDE)
     return [name for name, value in inputs.items() if name not in usual and says(value)]
@@ -154,7 +70,7 @@ def target_ids(prompt: Prompt, tokenizer: AnyTokenizer, model: PreTrainedModel) 
     Raises:
         PromptError: if it is not one prompt, is empty, too long, or has ids outside the vocabulary.
     """
-    prompt = _read(prompt)
+    prompt = read_file(prompt)
     if isinstance(prompt, str):
         ids = prompt_ids(tokenizer, _readable(prompt))
     else:
@@ -198,7 +114,8 @@ def check_ids(
         )
 
 
-def _read(prompt: Prompt) -> Prompt:
+def read_file(prompt: Prompt) -> Prompt:
+    """The text of a file, if the prompt is the path of one; else the prompt."""
     return read_text(prompt, "the prompt") if isinstance(prompt, Path) else prompt
 
 
@@ -214,7 +131,7 @@ def _readable(text: str) -> str:
 
 def _given_ids(prompt: Any, model: PreTrainedModel) -> list[int]:
     if isinstance(prompt, Mapping) and "input_ids" in prompt:
-        (ids,) = _rows(cast("Inputs", prompt))
+        (ids,) = rows_of(cast("Inputs", prompt))
         return ids
     ids = _plain_ids(prompt)
     is_row = isinstance(prompt, Tensor | np.ndarray) and prompt.ndim > 1
@@ -243,13 +160,13 @@ def _plain_ids(given: Any) -> list[int]:
     return [*map(int, cast("list[int]", given))]
 
 
-def _rows(inputs: Inputs) -> list[list[int]]:
+def rows_of(inputs: Inputs) -> list[list[int]]:
     """The ids of each row of what a tokenizer returns, without padding."""
-    rows = _padded(inputs)
+    rows = padded_rows(inputs)
     mask: Any = inputs.get("attention_mask")
     masks = [[True] * len(row) for row in rows]
     if mask is not None:
-        one = not _has_rows(inputs["input_ids"])
+        one = not _hasrows_of(inputs["input_ids"])
         try:
             masks = [[bool(each) for each in row] for row in ([mask] if one else mask)]
         except TypeError:
@@ -259,7 +176,7 @@ def _rows(inputs: Inputs) -> list[list[int]]:
     return [without_padding(row, mask) for row, mask in zip(rows, masks, strict=True)]
 
 
-def _padded(inputs: Inputs) -> list[list[int]]:
+def padded_rows(inputs: Inputs) -> list[list[int]]:
     """The ids of each row of what a tokenizer returns."""
     given: Any = inputs.get("input_ids")
     if given is None:
@@ -269,11 +186,11 @@ def _padded(inputs: Inputs) -> list[list[int]]:
         )
     if not isinstance(given, list | tuple | Tensor | np.ndarray):
         raise PromptError(f"the prompt's input_ids are {_described(given)}; give ids")
-    rows = cast("list[Any]", given if _has_rows(given) else [given])
+    rows = cast("list[Any]", given if _hasrows_of(given) else [given])
     return [*map(_plain_ids, rows)]
 
 
-def _has_rows(ids: Any) -> bool:
+def _hasrows_of(ids: Any) -> bool:
     return _is_batch(ids) or getattr(ids, "ndim", 1) > 1
 
 

@@ -14,7 +14,7 @@ import tokenizers
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.utils import chat_template_utils
 
-from uag.errors import OptionError, PromptError, warn_once
+from uag.errors import OptionError, PromptError
 from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
 from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
 from uag.values import is_text, shown, texts_in
@@ -84,14 +84,16 @@ def chat_ids(
         PromptError: see `chat_inputs`.
         OptionError: see `chat_inputs`.
     """
-    inputs, ids = chat_inputs(prompt, tokenizer, assistant_tokenizer)
+    inputs, ids, _ = chat_inputs(prompt, tokenizer, assistant_tokenizer)
     return inputs["input_ids"], ids
 
 
 def chat_inputs(
     prompt: Sequence[Message] | Chat, renderer: Renderer, assistant_tokenizer: AnyTokenizer
-) -> tuple[Mapping[str, Any], list[int]]:
+) -> tuple[Mapping[str, Any], list[int], str]:
     """The prompt of a chat, up to the reply: the target's inputs, and the assistant's ids.
+
+    Last comes what is wrong with the assistant's template, in a sentence; empty if nothing is.
 
     Args:
         prompt: the chat.
@@ -120,13 +122,16 @@ def chat_inputs(
             f"the target's chat template cannot render these messages: {error}"
             + (NOT_CONTINUED if options.get("continue_final_message") else "")
         ) from error
-    return inputs, assistant_chat_ids(chat, assistant_tokenizer)
+    return inputs, *assistant_chat_ids(chat, assistant_tokenizer)
 
 
-def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
-    """The assistant's ids by its own template; as plain text if it has none that can do it."""
+def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> tuple[list[int], str]:
+    """The assistant's ids by its own template; as plain text if it has none that can do it.
+
+    If it has one that cannot, the text says so.
+    """
     options = {name: value for name, value in chat.options.items() if name not in TARGETS_OWN}
-    template = template_of(tokenizer)
+    template, hint = template_of(tokenizer), ""
     if template is not None:
         own, reason = cast("PreTrainedTokenizerBase", tokenizer), ""
         for messages in _forms(chat.messages):
@@ -136,12 +141,12 @@ def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> list[int]:
                 reason = f" ({error})"
             else:
                 if _tells(text, chat.messages):
-                    return plain_ids(own, text)
-        warn_once(
+                    return plain_ids(own, text), ""
+        hint = (
             f"the assistant's chat template cannot render these messages{reason}; it gets them "
             "as plain text, and may guess less well"
         )
-    return open_prompt_ids(tokenizer, plain_text(chat))
+    return open_prompt_ids(tokenizer, plain_text(chat)), hint
 
 
 def _forms(messages: Sequence[Message]) -> list[Sequence[Message]]:

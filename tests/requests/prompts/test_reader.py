@@ -12,7 +12,7 @@ from tests.support.models import random_model
 from tests.support.scripted import scripted_pair
 from tests.support.tokenizers import PROMPT, TOKENIZERS
 from uag import PromptError, SpeculativeDecoder, UagError
-from uag.requests.prompt import assistant_ids
+from uag.requests.prompts.ids import assistant_ids
 
 
 def test_a_prompt_may_be_text_or_ids_in_any_wrapping(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Prompts in any of their forms: texts, ids, chats, images; and what to say of them."""
