@@ -21,7 +21,7 @@ from uag.lookahead.estimates import Estimates
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.cached_lm import CachedLM
-from uag.models.compiled import ModelRunner
+from uag.models.engines.runner import ModelRunner
 from uag.models.loading import check_eval
 from uag.models.properties import context_window, embedding_rows, is_sharded
 from uag.requests.own_state import Claim

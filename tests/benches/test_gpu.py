@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,30 +51,26 @@ def test_every_part_runs_on_a_cpu(parts: list[str], tmp_path: Path) -> None:
     assert eager["same"] == eager["texts"]
 
 
-class Parts:
-    """Stand for a part's module."""
-
-    @staticmethod
-    def slow(record: Record, setting: Setting) -> None:
-        record("first", number=1.23456)
-        time.sleep(600)
-
-    @staticmethod
-    def failing(record: Record, setting: Setting) -> None:
-        record.attempt("one", lambda: {}[0])
-        record("second", number=2)
-        raise RuntimeError("no more")
+def slow(record: Record, _: Setting) -> None:
+    record("first", number=1.23456)
+    time.sleep(600)
 
 
-@pytest.mark.parametrize(("kind", "names"), [
-    ("slow", ["first", "cut off"]),
-    ("failing", ["one", "second", "failed"]),
-])  # fmt: skip
+def failing(record: Record, _: Setting) -> None:
+    record.attempt("one", lambda: {}[0])
+    record("second", number=2)
+    raise RuntimeError("no more")
+
+
+@pytest.mark.parametrize(
+    ("measure", "names"),
+    [(slow, ["first", "cut off"]), (failing, ["one", "second", "failed"])],
+)
 def test_a_part_that_is_cut_off_or_fails_leaves_what_it_has(
-    kind: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    measure: Any, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = f"benches.gpu.{kind}"
-    monkeypatch.setitem(sys.modules, module, type(kind, (), {"measure": getattr(Parts, kind)}))
+    kind = measure.__name__
+    monkeypatch.setitem(sys.modules, f"benches.gpu.{kind}", SimpleNamespace(measure=measure))
     setting = Setting(torch.device("cpu"), TINY, None, tmp_path)
     limited(Part(kind, kind, 1), 1, setting)
     lines = lines_of(tmp_path)

@@ -15,11 +15,12 @@ from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.caches.protocol import ModelCache
-from uag.models.compiled import ModelRunner
+from uag.models.engines.runner import ModelRunner
 from uag.models.properties import is_sharded
 from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
+NOT_AT_ONCE = {"compiled": "are not compiled", "graphs": "are not captured"}
 
 
 class Session:
@@ -49,6 +50,7 @@ class Session:
         self._runners = runners
         self._schedule = schedule
         self._shared = None if lookahead is None else SharedLookahead(lookahead, self._rows)
+        self._longest = longest
         self._unfinished = 0
         self._batches: dict[str, Batch] = {}
         self._size = 1
@@ -65,15 +67,15 @@ class Session:
         """A cache of the target or the assistant for one generation."""
         if role in self._batches:
             return RowCache(self._batches[role])
-        return self._runners[role].new_cache()
+        return self._runners[role].new_cache(self._longest)
 
     @property
     def engines(self) -> dict[str, str]:
         """How each model runs, by role: see `Stats.engines`."""
         return {
             role: str(runner)
-            if role not in self._batches or runner.reason
-            else "eager: several texts at once are not compiled"
+            if role not in self._batches or runner.reason or runner.engine not in NOT_AT_ONCE
+            else f"eager: several texts at once {NOT_AT_ONCE[runner.engine]}"
             for role, runner in self._runners.items()
         }
 

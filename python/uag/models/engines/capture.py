@@ -1,0 +1,76 @@
+"""Captures what is launched on a device, to launch it again at once: CUDA graphs.
+
+A capture records kernels with the addresses that they read and write, and every number that Python
+computed. So whatever changes from one run to the next must be in tensors that stay where they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import torch
+
+Run = Callable[[], None]
+# What libraries set up at first must not be captured.
+WARM_UPS = 2
+
+
+class Capturer(Protocol):
+    """Captures runs of one model."""
+
+    def capture(self, run: Run) -> Run:
+        """Run a few times, the last time captured; returns what replays that.
+
+        Results are where the captured run left them, until anything else is replayed.
+
+        Raises:
+            RuntimeError: if something of it cannot be captured, such as a wait for the device.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Wait until everything that was launched is done."""
+        ...
+
+
+class CudaGraphs:
+    """Captures CUDA graphs that share one pool of memory: only one runs at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool: Any = cast("Any", torch.cuda).graph_pool_handle()
+
+    def capture(self, run: Run) -> Run:
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            for _ in range(WARM_UPS):
+                run()
+            self._stream.synchronize()
+            # As `torch.cuda.graph`, which also frees all cached memory each time. Other threads may
+            # go on with what a capture must not do.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                run()
+            except BaseException:
+                _abandon(graph)
+                raise
+            graph.capture_end()
+        current.wait_stream(self._stream)
+        return graph.replay
+
+    def wait(self) -> None:
+        torch.cuda.current_stream(self._device).synchronize()
+
+
+def _abandon(graph: torch.cuda.CUDAGraph) -> None:
+    """End a capture that has failed; that it has failed is known."""
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        return
+
+
+# What captures on a type of device.
+CAPTURERS: dict[str, Callable[[torch.device], Capturer]] = {"cuda": CudaGraphs}
