@@ -53,7 +53,7 @@ from benches.common import (
     write_json,
 )
 from uag import SpeculativeDecoder
-from uag.models.cached_lm import Choose
+from uag.models.caches.protocol import Choose
 from uag.sampling.coupled import DraftShape
 from uag.sampling.greedy import Choice, most_likely_draft
 from uag.translation.tokenizers import prompt_ids

@@ -81,15 +81,17 @@ class RecordedGraphs:
     made: "list[RecordedGraphs]" = []  # noqa: RUF012 - for tests to look at
 
     def __init__(self, device: torch.device) -> None:
-        self.captured = self.replays = self.waits = 0
+        self.captured = self.replays = 0
         self._last: Recording | None = None
         self.made.append(self)
 
-    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, run: Callable[[], None], restore: Callable[[], None]) -> Callable[[], None]:
         self._overwrite(None)
         run()  # warms up
+        restore()
         with Recording() as recording:
             run()
+        restore()
         self.captured += 1
 
         def replay() -> None:
@@ -99,9 +101,6 @@ class RecordedGraphs:
 
         self._last = recording
         return replay
-
-    def wait(self) -> None:
-        self.waits += 1
 
     def _overwrite(self, next_: Recording | None) -> None:
         if self._last is not None and self._last is not next_:

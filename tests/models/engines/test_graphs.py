@@ -16,17 +16,17 @@ from uag import SpeculativeDecoder
 from uag.errors import OptionError, UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
-from uag.models.engines import graphs
+from uag.models.engines import graphs, static_text
 from uag.models.engines.capture import CAPTURERS
 from uag.models.engines.graphs import GraphCache, GraphRunner
+from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
+from uag.sampling.greedy import MostLikely
+from uag.sampling.noise import digest
+from uag.translation.core_tokenizer import core_tokenizer
 
 VOCABULARY = tokenizer("qwen2")
 WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
                "gpt2", "gpt-neox"]  # fmt: skip
-LONGROPE: dict[str, Any] = {
-    "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4,
-    "long_factor": [4.0] * 4, "original_max_position_embeddings": 40,
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -66,16 +66,6 @@ def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
             check(lm, model, random.randint(1, min(4, len(lm.ids))))
     assert str(runner) == "graphs" and runner.seconds > 0
     assert recorded[0].replays > 10
-
-
-def test_positions_of_padding_do_not_switch_the_rope_of_a_text() -> None:
-    model = random_model("phi3", VOCABULARY, rope_parameters=LONGROPE)
-    lm = reader(model, GraphRunner(model))
-    lm.append([7] * 33)
-    check(lm, model, 1)
-    for count in (5, 1, 1):  # in blocks of 6, 1, 1; the last of the text is the 40th
-        lm.append([8] * count)
-        check(lm, model, count)
 
 
 def test_memory_is_lent_to_the_next_text_without_what_the_last_one_left(
@@ -121,6 +111,83 @@ def test_blocks_are_not_padded_beyond_the_last_position() -> None:
     for count in (40, 5, 2, 3):
         lm.append([7] * count)
         check(lm, model, 1)
+
+
+def greedy(logits: torch.Tensor) -> torch.Tensor:
+    """What cannot be captured: it is not known what it keeps."""
+    return logits.argmax(-1)
+
+
+@pytest.mark.parametrize("architecture", WITH_GRAPHS)
+def test_a_draft_feeds_itself(
+    architecture: str, recorded: list[RecordedGraphs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static_text, "LEAST", 32)
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    lm, eager = reader(model, runner), CachedLM(model)
+    for each in (lm, eager):
+        each.append([7, 8, 9])
+    for count, kept in ((20, 20), (9, 3), (1, 0), (40, 11), (2, 2)):
+        replays = recorded[0].replays
+        drafted = lm.draft(count, MostLikely())
+        assert drafted.ids == eager.draft(count, greedy).ids
+        assert len(drafted.seconds) == count
+        assert recorded[0].replays >= replays + count - 1
+        torch.testing.assert_close(lm.last, eager.last, atol=2e-4, rtol=1e-4)
+        for each in (lm, eager):
+            each.apply(len(each.ids) - count + kept, [5])
+    assert lm.forwards == eager.forwards
+    assert not runner.reason
+
+
+def test_ids_after_the_end_of_a_draft_are_cut() -> None:
+    model = random_model("llama", VOCABULARY)
+    lm, eager = reader(model, GraphRunner(model)), CachedLM(model)
+    for each in (lm, eager):
+        each.append([7, 8, 9])
+    ids = eager.draft(12, greedy).ids
+    end = next(id for at, id in enumerate(ids) if at > 3)
+    assert lm.draft(12, MostLikely(), {end}).ids == ids[: ids.index(end) + 1]
+
+
+def test_more_ids_than_a_graph_has_room_for_are_drafted_step_by_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(graphs, "MOST_STEPS", 4)
+    model = random_model("llama", VOCABULARY)
+    lm, eager = reader(model, GraphRunner(model)), CachedLM(model)
+    for each in (lm, eager):
+        each.append([7, 8, 9])
+    assert lm.draft(12, MostLikely()).ids == eager.draft(12, greedy).ids
+
+
+@pytest.mark.parametrize(
+    "shape", [DraftShape(), DraftShape(0.6, top_k=7), DraftShape(1.3, top_p=0.8, min_p=0.02)]
+)
+def test_drawn_drafts_freeze_neither_key_nor_temperature_nor_position(
+    shape: DraftShape, recorded: list[RecordedGraphs]
+) -> None:
+    names = tokenizer("llama2")
+    model = random_model("llama", names)
+    rows = model.config.vocab_size
+    tokens = TokenNames.of(core_tokenizer(names), rows, model.device)
+    lm, eager = reader(model, GraphRunner(model)), CachedLM(model)
+    for each in (lm, eager):
+        each.append([7, 8, 9])
+    seen = set[tuple[int, ...]]()
+    for seed in range(6):
+        sharp = shape.sharper(1 - seed / 10)
+        drafted = [
+            each.draft(8, DraftSampling(tokens, digest(seed), lambda: sharp, lambda: 11 * seed)())  # noqa: B023
+            for each in (lm, eager)
+        ]
+        assert drafted[0].ids == drafted[1].ids
+        seen.add(tuple(drafted[0].ids))
+        for each in (lm, eager):
+            each.roll_back(3)
+    assert len(seen) > 3
+    assert recorded[0].captured <= 4  # of passes of 3 ids and of one, and of steps
 
 
 OBSTACLES = {
@@ -170,8 +237,8 @@ def test_where_a_capture_fails_the_text_continues() -> None:
 class Frozen(RecordedGraphs):
     """Replays nothing: results stay those of the place where they were captured."""
 
-    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
-        super().capture(run)
+    def capture(self, run: Callable[[], None], restore: Callable[[], None]) -> Callable[[], None]:
+        super().capture(run, restore)
         return lambda: None
 
 

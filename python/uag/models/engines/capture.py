@@ -17,18 +17,15 @@ WARM_UPS = 2
 class Capturer(Protocol):
     """Captures runs of one model."""
 
-    def capture(self, run: Run) -> Run:
+    def capture(self, run: Run, restore: Run) -> Run:
         """Run a few times, the last time captured; returns what replays that.
 
+        `restore` puts back what each run changes beside its results. It is not captured.
         Results are where the captured run left them, until anything else is replayed.
 
         Raises:
             RuntimeError: if something of it cannot be captured, such as a wait for the device.
         """
-        ...
-
-    def wait(self) -> None:
-        """Wait until everything that was launched is done."""
         ...
 
 
@@ -40,13 +37,14 @@ class CudaGraphs:
         self._stream = torch.cuda.Stream(device)
         self._pool: Any = cast("Any", torch.cuda).graph_pool_handle()
 
-    def capture(self, run: Run) -> Run:
+    def capture(self, run: Run, restore: Run) -> Run:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 run()
+                restore()
             self._stream.synchronize()
             # As `torch.cuda.graph`, which also frees all cached memory each time. Other threads may
             # go on with what a capture must not do.
@@ -57,11 +55,9 @@ class CudaGraphs:
                 _abandon(graph)
                 raise
             graph.capture_end()
+            restore()
         current.wait_stream(self._stream)
         return graph.replay
-
-    def wait(self) -> None:
-        torch.cuda.current_stream(self._device).synchronize()
 
 
 def _abandon(graph: torch.cuda.CUDAGraph) -> None:

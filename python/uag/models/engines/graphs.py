@@ -9,7 +9,7 @@ A capture is believed only after it gave at another place what the model itself 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from threading import RLock
 from time import perf_counter
@@ -21,13 +21,20 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import UagWarning
-from uag.models.caches.protocol import ModelCache, PreallocatedCache
+from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
 from uag.models.check.comparison import TOLERANCES, Comparison
 from uag.models.check.way import new_cache
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import ModelRunner
-from uag.models.engines.static_text import LEAST, Key, StaticText, rounded
+from uag.models.engines.static_text import (
+    LEAST,
+    MOST_STEPS,
+    Body,
+    Key,
+    StaticText,
+    rounded,
+)
 from uag.models.masks import Masks, windows_of
 from uag.models.properties import context_window, embedding_rows
 from uag.models.reading import reading_of
@@ -67,7 +74,7 @@ class GraphRunner(ModelRunner):
         self._reading = reading_of(model)
         self._window = context_window(model)
         self._free: list[StaticText] = []
-        self._believed: set[str] = set()
+        self._believed: set[Hashable] = set()
         self._lock = RLock()
         self._always = obstacle(model)  # what nothing will change
         self.reason = self._always
@@ -112,10 +119,34 @@ class GraphRunner(ModelRunner):
             if not fits or text.empty or self.reason:
                 block = text.put(ids, count, place)
                 return self._pass(text, block, place + count, logits)[-logits:], count
-            block = text.put(ids, width, place)
-            out = self._replayed(text, block, place, self._seen(text, end))
+            block, seen = text.put(ids, width, place), self._seen(text, end)
+            body = Body(partial(self._pass, text, block, seen))
+            out = self._run(text, ("logits", width, seen), body, place)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
+
+    @torch.no_grad()
+    def roll(
+        self, text: StaticText, place: int, fed: Tensor, steps: int, choose: StaticChoose
+    ) -> tuple[Tensor, Tensor]:
+        """Read `fed` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
+
+        A step feeds the next one, so that one graph does all of them.
+        """
+        with self._lock:
+            text.make_room(place + steps)
+            block = text.put(fed, 1, place)
+            text.step.zero_()
+            own = text.choosers.setdefault(choose.kind, choose.copy())
+            for tensor, value in zip(own.state, choose.state, strict=True):
+                tensor.copy_(value)
+            changes = [block, text.slots.begin, text.drafted, text.step, *own.state]
+            logits = block
+            for step in range(place, place + steps):
+                seen = self._seen(text, step + 1)
+                body = Body(partial(self._step, text, block, seen, own), changes)
+                logits = self._run(text, (("step", own.kind), 1, seen), body, step)
+            return text.drafted[:steps].clone(), logits
 
     def pieces(self, count: int, logits: int) -> list[int]:
         """Sizes of the passes that read `count` ids, of which the last `logits` need logits.
@@ -143,67 +174,79 @@ class GraphRunner(ModelRunner):
         inputs[self._reading.cache_name] = text.past
         return cast("Any", self.model)(**inputs).logits[0]
 
+    def _step(self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose) -> Tensor:
+        """A pass over one id, which is replaced by the next one."""
+        logits = self._pass(text, block, seen)
+        block.copy_(choose(logits))
+        text.drafted.index_copy_(0, text.step, block)
+        text.step.add_(1)
+        text.slots.begin.add_(1)
+        return logits
+
     def _seen(self, text: StaticText, end: int) -> int:
         """How many positions a captured pass attends to, of which the last one is before `end`."""
         return min(rounded(end), text.slots.size)
 
-    def _replayed(self, text: StaticText, block: Tensor, place: int, seen: int) -> Tensor:
-        """The logits of a captured pass; one that was never captured is."""
-        key = "logits", len(block), seen
+    def _run(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
+        """The logits of a pass at `place`: replayed, captured if it never was, or run eagerly."""
         if key not in text.graphs:
-            if len(text.graphs) >= MOST_GRAPHS:
-                return self._pass(text, block, seen)
+            if self.reason or len(text.graphs) >= MOST_GRAPHS:
+                return body.run()
             start = perf_counter()
             try:
-                return self._captured(text, key, block, place)
+                return self._captured(text, key, body, place)
             finally:
                 self.seconds += perf_counter() - start
         replay, out = text.graphs[key]
         replay()
         return out
 
-    def _captured(self, text: StaticText, key: Key, block: Tensor, place: int) -> Tensor:
+    def _captured(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
         """Capture a pass, and run it; what cannot be captured runs eagerly from now on."""
         what, width, seen = key
-        body = partial(self._pass, text, block, seen)
+        restore = body.restoring()
         try:
-            replay, out = self._capture(body)
+            replay, out = self._capture(body.run, restore)
         except RuntimeError as error:
             # If the device itself has failed, so does the eager pass.
             cause = str(error).strip().split("\n")[0]
+            restore()
             self._give_up(f"a pass cannot be captured: {type(error).__name__}: {cause}", text)
-            return body()
+            return body.run()
         if what not in self._believed:
             other = place + ELSEWHERE if place + ELSEWHERE + width <= seen else place - ELSEWHERE
             if other < 0:  # nowhere to check it
-                return body()
-            text.slots.begin.fill_(other)
-            same = self._same(text, body, replay, out)
+                return body.run()
+            same = self._same(text, body, replay, out, other)
+            restore()
             text.slots.begin.fill_(place)
             if not same:
                 self._give_up("a captured pass gives other logits at another place", text)
-                return body()
+                return body.run()
             self._believed.add(what)
         text.graphs[key] = replay, out
         replay()
         return out
 
-    def _capture(self, body: Callable[[], Tensor]) -> tuple[Run, Tensor]:
+    def _capture(self, body: Callable[[], Tensor], restore: Run) -> tuple[Run, Tensor]:
         out: list[Tensor] = []
 
         def run() -> None:
             out[:] = [body()]
 
-        return self._graphs.capture(run), out[0]
+        return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
-    def _same(text: StaticText, body: Callable[[], Tensor], replay: Run, out: Tensor) -> bool:
-        """Whether a captured pass gives where it stands now what the model gives there.
+    def _same(text: StaticText, body: Body, replay: Run, out: Tensor, place: int) -> bool:
+        """Whether a captured pass gives at `place` what the model gives there.
 
         The text's states are put back.
         """
         held = [(layer.keys.clone(), layer.values.clone()) for layer in text.layers]
-        true = body().clone()
+        text.slots.begin.fill_(place)
+        restore = body.restoring()
+        true = body.run().clone()
+        restore()
         replay()
         same = _close(out, true)
         for layer, (keys, values) in zip(text.layers, held, strict=True):
@@ -260,6 +303,15 @@ class GraphCache(PreallocatedCache):
         logits, self.width = self._runner.read(text, self.length, ids, positions)
         self.length += last
         return logits
+
+    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+        """Read an id, choose the next one, and so on; see `SelfFeeding`."""
+        if self._text is None or steps > MOST_STEPS:
+            return None
+        rolled = self._runner.roll(self._text, self.length, fed, steps, choose)
+        self.length += steps
+        self.width = 1
+        return rolled
 
 
 def _close(got: Tensor, true: Tensor) -> bool:

@@ -1,5 +1,7 @@
 """The memory of one text whose passes are captured: everything stays where it is."""
 
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -8,12 +10,15 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 if TYPE_CHECKING:
+    from uag.models.caches.protocol import StaticChoose
     from uag.models.engines.capture import Run
 
 # Positions of the smallest buffers, and of the fewest that a captured pass attends to.
 LEAST = 256
-# What a captured pass gives, its width, and how many positions it attends to.
-Key = tuple[str, int, int]
+# What a captured pass does, its width, and how many positions it attends to.
+Key = tuple[Hashable, int, int]
+# Ids that are chosen on the device before the host sees them, at most.
+MOST_STEPS = 64
 
 
 class Slots:
@@ -78,6 +83,29 @@ class StaticLayer(CacheLayerMixin):
         return self._slots.seen, 0
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is captured.
+
+    Attributes:
+        run: a pass; returns its logits.
+        changes: tensors that it changes beside the states of its own ids.
+    """
+
+    run: Callable[[], Tensor]
+    changes: Sequence[Tensor] = ()
+
+    def restoring(self) -> Callable[[], None]:
+        """What sets the tensors back to what they are now."""
+        held = [each.clone() for each in self.changes]
+
+        def restore() -> None:
+            for tensor, value in zip(self.changes, held, strict=True):
+                tensor.copy_(value)
+
+        return restore
+
+
 class StaticText:
     """The states of one text, what its passes read, and their graphs; later texts use it again.
 
@@ -89,6 +117,8 @@ class StaticText:
         slots: where the next pass writes.
         ids: what the next pass reads first, `[width]`.
         last: the index of the last of these that is not padding, `[1]`.
+        drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
+        choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
         graphs: what replays each captured pass, and its result.
     """
@@ -96,6 +126,9 @@ class StaticText:
     def __init__(self, layers: int, size: int, width: int, device: torch.device) -> None:
         self.ids = torch.zeros(width, dtype=torch.long, device=device)
         self.last = torch.zeros(1, dtype=torch.long, device=device)
+        self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
+        self.step = torch.zeros(1, dtype=torch.long, device=device)
+        self.choosers: dict[Hashable, StaticChoose] = {}
         self._layers = layers
         self._make(rounded(size))
 
