@@ -177,6 +177,11 @@ def prepared(device: str, scale: str, out: Path, models: Path | None) -> "Settin
     be_quiet()
     for part in PARTS:
         import_module(f"benches.gpu.{part.module}")
+    if device == "cpu":  # a rehearsal
+        from tests.support.recorded import RecordedGraphs
+        from uag.models.engines.capture import CAPTURERS
+
+        CAPTURERS["cpu"] = RecordedGraphs
     found = next((each for each in (models, CARRIED, SHARED) if each and each.is_dir()), None)
     return Setting(torch.device(device), SCALES[scale], found, out.absolute())
 

@@ -45,7 +45,8 @@ def greedy(
     except SkippedError as error:
         return {"skipped": str(error)}
     same, ties, differences = 0, 0, list[str]()
-    for text in PROMPTS:
+    texts = PROMPTS[: setting.scale.checked]
+    for text in texts:
         ids = prompt_ids(tokenizers[0], text)
         expected = generate_ids(model, ids, setting.scale.tokens)
         out = made.generate(text, do_sample=False, max_new_tokens=setting.scale.tokens)
@@ -60,7 +61,7 @@ def greedy(
         else:
             differences.append(f"{text[:20]!r}: id {at}, gap {gap}")
     return {
-        "texts": len(PROMPTS),
+        "texts": len(texts),
         "same": same,
         "ties": ties,
         "other": differences,
@@ -86,9 +87,10 @@ def sampled(
         alone = decoder(engine, model, tokenizers[0])
     except SkippedError as error:
         return {"skipped": str(error)}
+    texts = PROMPTS[: setting.scale.checked]
     options = SAMPLED | {"max_new_tokens": setting.scale.tokens}
     same = sum(
         made.generate(text, **options).token_ids == alone.generate(text, **options).token_ids
-        for text in PROMPTS
+        for text in texts
     )
-    return {"texts": len(PROMPTS), "same": same}
+    return {"texts": len(texts), "same": same}

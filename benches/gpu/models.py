@@ -32,6 +32,7 @@ class Scale:
             gives them heads of the small model's size).
         prompts, tokens: how many texts, and new ids of each.
         warm: new ids of the text that warms up.
+        checked: how many texts are compared id by id.
         repeats: of each measurement of a pass.
         widths: ids of a pass.
         contexts: ids before it.
@@ -47,6 +48,7 @@ class Scale:
     prompts: int
     tokens: int
     warm: int
+    checked: int
     repeats: int
     widths: tuple[int, ...]
     contexts: tuple[int, ...]
@@ -68,6 +70,7 @@ FULL = Scale(
     prompts=2,
     tokens=128,
     warm=24,
+    checked=5,
     repeats=9,
     widths=(1, 2, 4, 8, 16, 32, 64),
     contexts=(150, 1900),
@@ -92,6 +95,7 @@ TINY = Scale(
     prompts=1,
     tokens=24,
     warm=8,
+    checked=1,
     repeats=1,
     widths=(1, 4),
     contexts=(12,),

@@ -15,6 +15,7 @@ from benches.gpu.engines import ENGINES, SkippedError, chooser, decoder, reader
 from benches.gpu.models import Setting, state_bytes, weight_bytes
 from benches.gpu.record import Record, Values
 from uag.models.cached_lm import CachedLM
+from uag.sampling.greedy import most_likely_draft
 
 STEPS = 8
 
@@ -104,7 +105,7 @@ def draft(setting: Setting, lm: CachedLM, context: int) -> Values:
 
     def run(steps: int) -> None:
         lm.append([7])
-        lm.draft(steps, lambda logits: logits.argmax(-1))
+        lm.draft(steps, most_likely_draft())
         lm.roll_back(context)
 
     for steps in (1, STEPS):

@@ -2,14 +2,13 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from random import Random
 from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
-from tests.support.models import ARCHITECTURES, at_once, plain_ids, random_model
+from tests.support.graphs import WITH_GRAPHS, check, check_drafts, check_reading, reader
+from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
@@ -18,15 +17,13 @@ from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
 from uag.models.engines import graphs, static_text
 from uag.models.engines.capture import CAPTURERS
-from uag.models.engines.graphs import GraphCache, GraphRunner
+from uag.models.engines.graphs import GraphRunner
 from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
 from uag.sampling.greedy import MostLikely
 from uag.sampling.noise import digest
 from uag.translation.core_tokenizer import core_tokenizer
 
 VOCABULARY = tokenizer("qwen2")
-WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
-               "gpt2", "gpt-neox"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -38,32 +35,13 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedGraphs]]:
     RecordedGraphs.made.clear()
 
 
-def reader(model: PreTrainedModel, runner: GraphRunner) -> CachedLM:
-    cache = runner.new_cache()
-    assert isinstance(cache, GraphCache), str(runner)
-    return CachedLM(model, cache=cache)
-
-
-def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
-    torch.testing.assert_close(
-        lm.logits(positions), at_once(model, lm.ids)[-positions:], atol=2e-4, rtol=1e-4
-    )
-
-
 @pytest.mark.parametrize("architecture", WITH_GRAPHS)
 def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(
     architecture: str, recorded: list[RecordedGraphs]
 ) -> None:
-    model, random = random_model(architecture, VOCABULARY), Random(0)
+    model = random_model(architecture, VOCABULARY)
     runner = GraphRunner(model)
-    # Two texts in turn, each with memory of its own.
-    texts = [reader(model, runner), reader(model, runner)]
-    for round_ in range(24):
-        lm = texts[round_ % 2]
-        added = [random.randrange(320) for _ in range(random.choice([1, 2, 3, 3, 5, 7, 30, 40]))]
-        lm.apply(max(0, len(lm.ids) - random.choice([0, 0, 1, 2, 3, 5, 12, 40])), added)
-        if len(lm.ids) < 250:  # of 256 positions
-            check(lm, model, random.randint(1, min(4, len(lm.ids))))
+    check_reading(model, runner)
     assert str(runner) == "graphs" and runner.seconds > 0
     assert recorded[0].replays > 10
 
@@ -125,19 +103,8 @@ def test_a_draft_feeds_itself(
     monkeypatch.setattr(static_text, "LEAST", 32)
     model = random_model(architecture, VOCABULARY)
     runner = GraphRunner(model)
-    lm, eager = reader(model, runner), CachedLM(model)
-    for each in (lm, eager):
-        each.append([7, 8, 9])
-    for count, kept in ((20, 20), (9, 3), (1, 0), (40, 11), (2, 2)):
-        replays = recorded[0].replays
-        drafted = lm.draft(count, MostLikely())
-        assert drafted.ids == eager.draft(count, greedy).ids
-        assert len(drafted.seconds) == count
-        assert recorded[0].replays >= replays + count - 1
-        torch.testing.assert_close(lm.last, eager.last, atol=2e-4, rtol=1e-4)
-        for each in (lm, eager):
-            each.apply(len(each.ids) - count + kept, [5])
-    assert lm.forwards == eager.forwards
+    check_drafts(model, runner, MostLikely(), greedy)
+    assert recorded[0].replays > 60
     assert not runner.reason
 
 
