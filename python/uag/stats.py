@@ -71,8 +71,8 @@ class Stats:
         target_forwards: number of forward passes of the target.
         engines: how "target" and "assistant" run: "eager", "graphs" or "compiled". If the engine
             that was asked for is not possible, "eager: " and the reason.
-        compile_seconds: seconds spent compiling or capturing. They are also part of the phases in
-            which that happened.
+        compile_seconds: seconds spent compiling or capturing. They are no part of the phases in
+            which that happened, so that `lookahead="auto"` learns what a round usually costs.
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
 

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
+from uag.clock import set_clock
 from uag.errors import OptionError, UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
@@ -279,6 +281,26 @@ def test_a_decoder_with_graphs_gives_the_same() -> None:
         same = eager.generate(PROMPT, **asked, **sampling)
         assert drawn.token_ids == same.token_ids
         assert drawn.stats.drafted == same.stats.drafted
+
+
+def test_captures_are_no_part_of_the_seconds_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `auto` would believe for a while that a draft step takes as long as a capture."""
+    machine = [0.0]
+
+    class Slow(RecordedGraphs):
+        def capture(
+            self, run: Callable[[], None], restore: Callable[[], None]
+        ) -> Callable[[], None]:
+            machine[0] += 100
+            return super().capture(run, restore)
+
+    def seconds() -> dict[str, float]:
+        set_clock(lambda: machine[0])
+        return pair("graphs").generate(PROMPT, max_new_tokens=20).stats.seconds
+
+    monkeypatch.setitem(CAPTURERS, "cpu", Slow)
+    spent = copy_context().run(seconds)
+    assert machine[0] >= 300 and sum(spent.values()) == 0
 
 
 def test_where_graphs_can_be_captured_they_are_the_default() -> None:

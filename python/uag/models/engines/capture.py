@@ -5,6 +5,7 @@ computed. So whatever changes from one run to the next must be in tensors that s
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import torch
@@ -52,20 +53,21 @@ class CudaGraphs:
             try:
                 run()
             except BaseException:
-                _abandon(graph)
+                self._abandon(graph)
                 raise
             graph.capture_end()
             restore()
         current.wait_stream(self._stream)
         return graph.replay
 
-
-def _abandon(graph: torch.cuda.CUDAGraph) -> None:
-    """End a capture that has failed; that it has failed is known."""
-    try:
-        graph.capture_end()
-    except RuntimeError:
-        return
+    def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
+        """End a capture that has failed; that it has failed is known."""
+        try:
+            graph.capture_end()
+        except RuntimeError:
+            # It raised before it told the allocator, which would go on to use the graphs' pool.
+            with suppress(RuntimeError, AttributeError):
+                cast("Any", torch._C)._cuda_endAllocateToPool(self._device.index, self._pool)
 
 
 # What captures on a type of device.

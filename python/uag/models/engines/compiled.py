@@ -9,7 +9,6 @@ the work; on a GPU it also captures CUDA graphs.
 
 import warnings
 from importlib import import_module
-from time import perf_counter
 from typing import Any, cast
 from weakref import finalize
 
@@ -207,10 +206,9 @@ class CompiledRunner(ModelRunner):
 
     def _first_run(self, shape: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
-        start = perf_counter()
         config = cast("Any", import_module("torch._dynamo.config"))
         try:
-            with config.patch(**COMPILING):
+            with self.setting_up(), config.patch(**COMPILING):
                 logits = cast("Tensor", self._compiled(**inputs))
         except RuntimeError as error:
             # The first line of the message names the backend, the second gives its error.
@@ -218,7 +216,6 @@ class CompiledRunner(ModelRunner):
             self._give_up(f"{type(error).__name__}: {cause}")
             logits = cast("Tensor", cast("Any", self.model)(**inputs).logits)
         self._shapes.add(shape)
-        self.seconds += perf_counter() - start
         return logits[0]
 
 

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Hashable
 from functools import partial
 from threading import RLock
-from time import perf_counter
 from typing import Any, cast
 from weakref import finalize
 
@@ -192,11 +191,8 @@ class GraphRunner(ModelRunner):
         if key not in text.graphs:
             if self.reason or len(text.graphs) >= MOST_GRAPHS:
                 return body.run()
-            start = perf_counter()
-            try:
+            with self.setting_up():
                 return self._captured(text, key, body, place)
-            finally:
-                self.seconds += perf_counter() - start
         replay, out = text.graphs[key]
         replay()
         return out

@@ -1,7 +1,12 @@
 """Runs a model eagerly: the engine that every model can have, and what the others are told by."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from time import perf_counter
+
 from transformers import PreTrainedModel
 
+from uag.clock import stopped
 from uag.models.caches.protocol import ModelCache
 from uag.models.check.way import new_cache
 
@@ -28,6 +33,16 @@ class ModelRunner:
 
     def __str__(self) -> str:
         return f"eager: {self.reason}" if self.reason else self.engine
+
+    @contextmanager
+    def setting_up(self) -> Generator[None]:
+        """Count what is done inside the `with` block as `seconds`, and not as part of a round."""
+        start = perf_counter()
+        try:
+            with stopped():
+                yield
+        finally:
+            self.seconds += perf_counter() - start
 
     def new_cache(self, longest: int = 0) -> ModelCache:
         """A cache for one generation, of about `longest` ids if that is known.
