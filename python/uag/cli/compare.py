@@ -10,6 +10,7 @@ from uag.cli.options import (
     Compile,
     DeviceMap,
     DType,
+    Engine,
     Length,
     LookaheadOption,
     LookUp,
@@ -74,6 +75,7 @@ def compare(
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
     dtype: DType = "auto",
     device_map: DeviceMap = None,
+    engine: Engine = "auto",
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")] = None,
     trust_remote_code: Trust = False,
@@ -103,7 +105,7 @@ def compare(
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
-    options = placement(dtype, device_map) | {"compile": compile, "lookup": where}
+    options = placement(dtype, device_map) | {"engine": engine, "compile": compile, "lookup": where}
     if target is None:
         from uag.demo import demo_decoder
 
@@ -134,6 +136,7 @@ def compare(
             "lookahead": lookahead,
             "temperature": temperature,
             "seed": None if temperature is None else seed,
+            "engine": engine,
             "compile": compile,
             "runs": runs,
         }

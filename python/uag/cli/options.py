@@ -25,6 +25,7 @@ LookaheadOption = Annotated[
 ]
 DType = Annotated[str, typer.Option(help="Number type of the weights: auto, float32, bfloat16 ...")]
 DeviceMap = Annotated[str | None, typer.Option(help="Device of the models: auto, cuda, cpu ...")]
+Engine = Annotated[str, typer.Option(help="How models run: auto, eager, graphs or compile.")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
 ]

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
+from uag.models.engines.choice import AUTO
 from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
 from uag.sampling.method import COUPLED
 
@@ -48,6 +49,7 @@ class AssistedLM(HFLM):
         lookahead: int | str = DEFAULT_LOOKAHEAD,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        engine: str = AUTO,
         compile: bool | str = False,
         trust_remote_code: bool = False,
         **options: Any,
@@ -65,6 +67,7 @@ class AssistedLM(HFLM):
             lookahead: see `SpeculativeDecoder`.
             draft_temperature: see `SpeculativeDecoder`.
             sampling: see `SpeculativeDecoder`.
+            engine: see `SpeculativeDecoder`.
             compile: see `SpeculativeDecoder`.
             trust_remote_code: whether to run Python code that comes with the models.
             options: passed to `HFLM`: `dtype`, `batch_size`, `parallelize`, ...
@@ -90,6 +93,7 @@ class AssistedLM(HFLM):
                 "lookahead": parse_lookahead(lookahead),
                 "draft_temperature": draft_temperature,
                 "sampling": sampling,
+                "engine": engine,
                 "compile": compile,
             },
         )
