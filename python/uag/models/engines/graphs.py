@@ -23,6 +23,7 @@ from uag.errors import UagWarning
 from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
 from uag.models.check.comparison import TOLERANCES, Comparison
 from uag.models.check.way import new_cache
+from uag.models.engines.attention import packed
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import ModelRunner
@@ -230,7 +231,8 @@ class GraphRunner(ModelRunner):
         def run() -> None:
             out[:] = [body()]
 
-        return self._graphs.capture(run, restore), out[0]
+        with packed(self.model):
+            return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
     def _same(text: StaticText, body: Body, replay: Run, out: Tensor, place: int) -> bool:
