@@ -2,7 +2,8 @@
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -65,6 +66,11 @@ def stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(assistant, {id(tensor): tensor for tensor in tensors})
 
 
-def without_cudnn() -> None:
-    """Keep cuDNN's attention out: see the part "card"."""
+@contextmanager
+def without_cudnn() -> Generator[None]:
+    """Keep cuDNN's attention out: the part "card" says whether it is ever taken."""
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(enabled=True)

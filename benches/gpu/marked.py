@@ -23,6 +23,8 @@ def run(setting: Setting) -> Values:
         if "pytest.mark.gpu" in file.read_text(encoding="utf-8")
     ]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *files]
+    # Packages of the machine's own may warn of each other: that fails no test.
+    command += ["-W", "default"]
     if setting.device.type != "cuda":
         command.append("--collect-only")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -11,7 +11,14 @@ from transformers import PreTrainedModel
 
 from benches.gpu.card import copy_bandwidth
 from benches.gpu.clocks import device_ms, wall_ms
-from benches.gpu.engines import ENGINES, SkippedError, chooser, decoder, reader
+from benches.gpu.engines import (
+    ENGINES,
+    SkippedError,
+    chooser,
+    decoder,
+    reader,
+    without_cudnn,
+)
 from benches.gpu.models import Setting, state_bytes, weight_bytes
 from benches.gpu.record import Record, Values
 from uag.models.cached_lm import CachedLM
@@ -40,6 +47,9 @@ def measure(record: Record, setting: Setting) -> None:
                 continue  # seconds a width: a part of its own
             known = Known(name, role, model, engine, speed)
             record.attempt(f"{name}: {engine}", partial(of_engine, record, setting, known))
+        with without_cudnn():
+            known = Known(f"{name}, cuDNN off", role, model, "graphs", speed)
+            record.attempt(f"{known.name}: graphs", partial(of_engine, record, setting, known))
         del model, known
         if setting.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -214,7 +214,7 @@ class GraphRunner(ModelRunner):
             other = place + ELSEWHERE if place + ELSEWHERE + width <= seen else place - ELSEWHERE
             if other < 0:  # nowhere to check it
                 return body.run()
-            same = self._same(text, body, replay, out, other)
+            same = self._same(text, body, (replay, out), range(other, other + width))
             restore()
             text.slots.begin.fill_(place)
             if not same:
@@ -235,21 +235,23 @@ class GraphRunner(ModelRunner):
             return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
-    def _same(text: StaticText, body: Body, replay: Run, out: Tensor, place: int) -> bool:
-        """Whether a captured pass gives at `place` what the model gives there.
+    def _same(text: StaticText, body: Body, captured: tuple[Run, Tensor], at: range) -> bool:
+        """Whether a captured pass gives at the positions `at` what the model gives there.
 
         The text's states are put back.
         """
-        held = [(layer.keys.clone(), layer.values.clone()) for layer in text.layers]
-        text.slots.begin.fill_(place)
+        replay, out = captured
+        slots = slice(at.start, at.stop)
+        states = [each[:, :, slots] for layer in text.layers for each in layer.states]
+        held = [each.clone() for each in states]
+        text.slots.begin.fill_(at.start)
         restore = body.restoring()
         true = body.run().clone()
         restore()
         replay()
         same = _close(out, true)
-        for layer, (keys, values) in zip(text.layers, held, strict=True):
-            layer.keys.copy_(keys)
-            layer.values.copy_(values)
+        for state, before in zip(states, held, strict=True):
+            state.copy_(before)
         return same
 
     def _new_text(self, size: int = LEAST) -> StaticText:

@@ -72,6 +72,11 @@ class StaticLayer(CacheLayerMixin):
         seen = self._slots.seen
         return self.keys.narrow(2, 0, seen), self.values.narrow(2, 0, seen)
 
+    @property
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Keys and values."""
+        return self.keys, self.values
+
     def get_seq_length(self) -> int:
         return cast("int", self._slots.begin)
 
@@ -146,9 +151,8 @@ class StaticText:
     def begin(self) -> None:
         """Forget the last text: its states may hold NaN, which no mask would hide."""
         for layer in self.layers:
-            if layer.is_initialized:
-                layer.keys.zero_()
-                layer.values.zero_()
+            for each in layer.states if layer.is_initialized else ():
+                each.zero_()
 
     def make_room(self, size: int) -> None:
         """Grow to at least `size` positions, keeping the states. Graphs are captured again."""
@@ -159,8 +163,8 @@ class StaticText:
         for layer, small in zip(self.layers, old, strict=True):
             if small.is_initialized:
                 layer.lazy_initialization(small.keys, small.values)
-                layer.keys[:, :, : small.keys.shape[2]] = small.keys
-                layer.values[:, :, : small.values.shape[2]] = small.values
+                for larger, held in zip(layer.states, small.states, strict=True):
+                    larger[:, :, : held.shape[2]] = held
 
     def put(self, ids: Tensor, width: int, place: int) -> Tensor:
         """Set where the next pass begins, and what it reads: `[ids]` -> `[width]`.
