@@ -21,7 +21,7 @@ from uag.translation.tokenizers import prompt_ids
 
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "seed": 1}
 # With another assistant, what does not depend on it is not measured again.
-WITH_LARGER = ("uag graphs", "transformers assisted", "uag eager")
+WITH_LARGER = ("uag graphs", "uag graphs, 5 ids", "transformers assisted", "uag eager")
 # A way to decode: (prompt, its ids, new tokens) -> new ids and what else is known.
 Way = Callable[[str, list[int], int], tuple[list[int], Values]]
 
@@ -55,18 +55,20 @@ def pair(
     helper = assistant[1], tokenizers[1]
     model = target[1]
 
-    def by_uag(engine: str, *with_: Any, **options: Any) -> Callable[[], Way]:
-        return lambda: uag_way(decoder(engine, model, tokenizers[0], *with_), **options)
+    def by_uag(engine: str, *with_: Any, sampled: bool = False, **built: Any) -> Callable[[], Way]:
+        options = SAMPLED if sampled else {}
+        return lambda: uag_way(decoder(engine, model, tokenizers[0], *with_, **built), **options)
 
     ways: dict[str, Callable[[], Way]] = {
         "generate": lambda: plain_way(model),
         "uag graphs, plain": by_uag("graphs"),
         "uag graphs": by_uag("graphs", *helper),
+        "uag graphs, 5 ids": by_uag("graphs", *helper, lookahead=5, lookup=False),
         "uag eager": by_uag("eager", *helper),
         "transformers assisted": lambda: assisted_way(model, assistant[1], tokenizers, None),
         "transformers assisted, 5 ids": lambda: assisted_way(model, assistant[1], tokenizers, 5),
-        "uag graphs, plain, sampled": by_uag("graphs", **SAMPLED),
-        "uag graphs, sampled": by_uag("graphs", *helper, **SAMPLED),
+        "uag graphs, plain, sampled": by_uag("graphs", sampled=True),
+        "uag graphs, sampled": by_uag("graphs", *helper, sampled=True),
         "uag eager, plain": by_uag("eager"),
     }
     for way, make in ways.items():

@@ -30,7 +30,7 @@ def test_it_is_the_attention_of_transformers(heads: int, kv_heads: int, width: i
     module.num_key_value_groups, before = heads // kv_heads, module.num_key_value_groups
     try:
         got, _ = packed_attention(module, query, key, value, mask, scaling=0.3)
-        true, _ = attention.sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+        true, _ = attention.sdpa_forward(module, query, key, value, mask, scaling=0.3)
     finally:
         module.num_key_value_groups = before
     torch.testing.assert_close(got, true)

@@ -10,12 +10,17 @@ from typing import Any, cast
 
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    PreTrainedModel,
+    masking_utils,
+)
+from transformers.integrations import sdpa_attention
 
 from uag.models.properties import attention_of, text_config
 
+sdpa_forward = cast("Any", sdpa_attention).sdpa_attention_forward
 PACKED = "uag_packed"
 # Options that change what is computed: they are left to transformers.
 CHANGING = ("softcap", "position_bias", "cache", "s_aux")
@@ -38,9 +43,7 @@ def packed_attention(
     groups = query.shape[1] // key.shape[1]
     asked = [name for name in CHANGING if options.get(name) is not None]
     if asked or groups == 1 or attention_mask is None or attention_mask.shape[1] != 1:
-        other = cast("Any", sdpa_attention_forward)(
-            module, query, key, value, attention_mask, dropout, scaling, **options
-        )
+        other = sdpa_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
         return cast("tuple[Tensor, None]", other)
     rows, heads, width, size = query.shape
     packed = query.reshape(rows, key.shape[1], groups * width, size)
@@ -71,6 +74,6 @@ def packed(model: PreTrainedModel) -> Generator[None]:
         config._attn_implementation_internal = before
 
 
-AttentionInterface.register(PACKED, packed_attention)
+cast("Any", AttentionInterface).register(PACKED, packed_attention)
 # Others who read the model meanwhile get the masks of "sdpa".
-AttentionMaskInterface.register(PACKED, sdpa_mask)
+cast("Any", AttentionMaskInterface).register(PACKED, cast("Any", masking_utils).sdpa_mask)

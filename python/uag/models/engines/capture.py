@@ -67,7 +67,7 @@ class CudaGraphs:
         except RuntimeError:
             # It raised before it told the allocator, which would go on to use the graphs' pool.
             with suppress(RuntimeError, AttributeError):
-                cast("Any", torch._C)._cuda_endAllocateToPool(self._device.index, self._pool)
+                cast("Any", torch)._C._cuda_endAllocateToPool(self._device.index, self._pool)
 
 
 # What captures on a type of device.
