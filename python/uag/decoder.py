@@ -185,6 +185,15 @@ class SpeculativeDecoder:
         )
 
     @property
+    def engines(self) -> dict[str, str]:
+        """How "target" and "assistant" run a text now; see `Stats.engines`.
+
+        >>> decoder.engines
+        {'target': 'eager', 'assistant': 'eager'}
+        """
+        return {role: str(runner) for role, runner in self._engine.runners.items()}
+
+    @property
     def lookahead(self) -> int | str | Lookahead:
         """How many assistant ids to draft each round; another value holds from the next call."""
         return self._engine.schedule.option

@@ -12,7 +12,7 @@ from tests.support.graphs import WITH_GRAPHS, check, check_drafts, check_reading
 from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import SpeculativeDecoder
+from uag import SpeculativeDecoder, compare
 from uag.clock import set_clock
 from uag.errors import OptionError, UagWarning
 from uag.models.cached_lm import CachedLM
@@ -173,6 +173,15 @@ def test_what_cannot_be_captured_runs_eagerly(architecture: str) -> None:
     assert isinstance(runner.new_cache(), RollbackCache)
 
 
+def test_a_model_that_takes_no_such_mask_runs_eagerly() -> None:
+    """Falcon with alibi derives positions from a mask of two axes."""
+    with pytest.warns(UagWarning, match=r"it fails in a block with padding \(ValueError\)"):
+        runner = GraphRunner(random_model("falcon", VOCABULARY, alibi=True))
+    lm = CachedLM(runner.model, cache=runner.new_cache())
+    lm.append([5, 6, 7])
+    check(lm, runner.model, 1)
+
+
 def test_experts_that_the_host_chooses_are_not_captured() -> None:
     model = random_model("mixtral", VOCABULARY)
     model.set_experts_implementation("eager")
@@ -309,6 +318,15 @@ def test_where_graphs_can_be_captured_they_are_the_default() -> None:
     assert str(pair("auto")._engine.runners["target"]) == "eager"
     asked = pair("graphs").generate(PROMPT, max_new_tokens=4).stats.engines
     assert asked["target"] == "eager: graphs are captured on CUDA devices, and it is on cpu"
+
+
+def test_a_comparison_has_the_target_alone_by_graphs(recorded: list[RecordedGraphs]) -> None:
+    decoder = pair("graphs")
+    comparison = compare(decoder, "Once", runs=1, max_new_tokens=8, with_transformers=False)
+    assert [method.name for method in comparison.methods] == ["plain", "plain by graphs", "uag"]
+    assert comparison.identical
+    assert decoder.engines == {"target": "graphs", "assistant": "graphs"}
+    assert all(each.replays for each in recorded)
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,12 @@ class GraphRunner(ModelRunner):
         self._masks = Masks(windows_of(model), model.dtype)
         self._state = state_of(model)
         self._graphs = CAPTURERS[model.device.type](model.device)
-        if not self._reads_blocks():
-            self._give_up("it gives other logits in a block with padding")
+        try:
+            fault = "" if self._reads_blocks() else "gives other logits in a block with padding"
+        except Exception as error:  # noqa: BLE001 - a model's code may raise anything
+            fault = f"fails in a block with padding ({type(error).__name__})"
+        if fault:
+            self._give_up(f"it {fault}")
 
     def new_cache(self, longest: int = 0) -> ModelCache:
         if not self._always:
@@ -204,7 +208,7 @@ class GraphRunner(ModelRunner):
         restore = body.restoring()
         try:
             replay, out = self._capture(body.run, restore)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # If the device itself has failed, so does the eager pass.
             cause = str(error).strip().split("\n")[0]
             restore()
