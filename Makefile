@@ -13,11 +13,17 @@ PYTHONS ?= 3.11 3.12 3.13
 
 RUST_SOURCES = Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find rust \( -name '*.rs' -o -name Cargo.toml \) -not -path 'rust/uag/fuzz/*')
+# The Python of the machine that `make gpu` runs on, the small trained models that it widens (without
+# them, the demo pair), and where it writes.
+GPU_PYTHON ?= 3.12
+GPU_MODELS ?= ../shared/data/models
+OUT ?= gpu-results
+
 # How long each target is fuzzed.
 MINUTES ?= 5
 FUZZ = rust/uag/fuzz
 
-.PHONY: demo test lint licences docs wheel dist contents smoke bench fuzz clean
+.PHONY: demo test lint licences docs wheel dist contents smoke bench gpu gpu-pack fuzz clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
@@ -69,6 +75,18 @@ bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=fol
 	$(BIN)/python -m pytest benches --tokenizers $(TOKENIZERS) --corpus $(CORPUS) --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds
 
+gpu:  ## everything that is measured on a GPU, in 8 minutes; needs torch, and .gpu/ from `make gpu-pack`
+	sh benches/gpu/start.sh $(OUT)
+
+gpu-pack: $(VENV)/.built  ## what a machine with a GPU and no network needs for `make gpu`, in .gpu/
+	rm -rf .gpu
+	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --locked --zig --compatibility $(MANYLINUX) --out .gpu/wheels
+	$(BIN)/pip download -q --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
+		$(foreach each,28 24 17,--platform manylinux_2_$(each)_x86_64) -d .gpu/wheels \
+		$$($(BIN)/pip list --format=freeze | grep -E '^(transformers|tokenizers|greenlet)==')
+	@if [ -d $(GPU_MODELS) ]; then cp -r $(GPU_MODELS) .gpu/models; fi
+	du -sh .gpu
+
 fuzz:  ## hostile tokenizers, streams and lookups, MINUTES each; needs a nightly compiler and cargo-fuzz
 	@for target in tokenizer_json:16384 streams:400 lookup:500; do \
 		name=$${target%:*}; mkdir -p $(FUZZ)/found/$$name; \
@@ -78,7 +96,7 @@ fuzz:  ## hostile tokenizers, streams and lookups, MINUTES each; needs a nightly
 	done
 
 clean:
-	rm -rf $(VENV) dist site target $(FUZZ)/target
+	rm -rf $(VENV) .gpu dist site target $(FUZZ)/target
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

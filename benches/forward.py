@@ -30,6 +30,7 @@ from benches.common import (
     demo_folder,
     split,
 )
+from benches.gpu.clocks import wait
 from uag.models.cached_lm import CachedLM
 
 CONTEXT = 100
@@ -59,7 +60,7 @@ class Static(nn.Module):
         super().__init__()
         self.model = model
         self.cache = StaticCache(config=model.config, max_cache_len=256)
-        self.read(torch.full((1, CONTEXT), 5))
+        self.read(torch.full((1, CONTEXT), 5, device=model.device))
 
     def read(self, ids: Tensor) -> Tensor:
         return self.model(input_ids=ids, past_key_values=self.cache, use_cache=True).logits
@@ -73,7 +74,8 @@ class Static(nn.Module):
 def static(model: Any, width: int, how: str) -> Pass:
     """A pass over a static cache, compiled, traced or unchanged."""
     mode = torch.inference_mode if how == "inference_mode" else torch.no_grad
-    ids, place = torch.full((1, width), 7), torch.tensor(CONTEXT)
+    ids = torch.full((1, width), 7, device=model.device)
+    place = torch.tensor(CONTEXT, device=model.device)
     with mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = Static(model).eval()
@@ -133,9 +135,11 @@ def main(
             for name, (run, count) in passes.items():
                 torch.set_num_threads(count)
                 run()
+                wait(sdpa.device)
                 start = perf_counter()
                 for _ in range(PASSES):
                     run()
+                wait(sdpa.device)
                 seconds[name].append((perf_counter() - start) / PASSES)
         results.add(str(width), *(f"{1e3 * median(each):.2f}" for each in seconds.values()))
     results.show(json_file)

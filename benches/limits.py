@@ -40,6 +40,7 @@ from benches.common import (
     story_openings,
     transformers_ids,
 )
+from benches.gpu.clocks import wait
 from uag import SpeculativeDecoder
 from uag.stats import Round
 from uag.translation.tokenizers import prompt_ids
@@ -110,14 +111,24 @@ def mislead(model: nn.Module, how: str) -> None:
 
 @contextmanager
 def timed(models: list[nn.Module]) -> Iterator[list[float]]:
-    """A list that gets the seconds of every forward pass of these models."""
+    """A list that gets the seconds of every forward pass of these models.
+
+    On a GPU the host waits before and after each, so that passes are timed and not their launch.
+    With hooks on them models run eagerly, whatever the engine.
+    """
     starts, seconds = list[float](), list[float]()
+    devices = {cast("PreTrainedModel", model).device for model in models}
+
+    def moment() -> float:
+        for device in devices:
+            wait(device)
+        return perf_counter()
 
     def begin(*_: object) -> None:
-        starts.append(perf_counter())
+        starts.append(moment())
 
     def end(*_: object) -> None:
-        seconds.append(perf_counter() - starts.pop())
+        seconds.append(moment() - starts.pop())
 
     hooks = [
         hook

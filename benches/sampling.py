@@ -53,7 +53,7 @@ from benches.common import (
     write_json,
 )
 from uag import SpeculativeDecoder
-from uag.models.cached_lm import Choose
+from uag.models.caches.protocol import Choose
 from uag.sampling.coupled import DraftShape
 from uag.sampling.greedy import Choice, most_likely_draft
 from uag.translation.tokenizers import prompt_ids
@@ -199,9 +199,11 @@ def surprise(
     model: PreTrainedModel, prompt: list[int], ids: list[int], temperature: float
 ) -> float:
     """What the target makes of a text: minus the log-probability with which it samples its ids."""
-    logits = cast("Any", model)(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+    logits = cast("Any", model)(torch.tensor([prompt + ids], device=model.device)).logits[
+        0, len(prompt) - 1 : -1
+    ]
     chances = (logits / temperature).log_softmax(-1)
-    return -float(chances.gather(-1, torch.tensor(ids)[:, None]).sum())
+    return -float(chances.gather(-1, torch.tensor(ids, device=chances.device)[:, None]).sum())
 
 
 def measure(

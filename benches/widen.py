@@ -145,7 +145,8 @@ def _untrained(model: LlamaForCausalLM, old: Size, new: Size, seed: int) -> Llam
     # A norm's mean of squares is now over `new.hidden` channels, most of them zero: it is smaller
     # by this, and its root, which the output is divided by, by the root of this (see `_copy`).
     config.rms_norm_eps *= old.hidden / new.hidden
-    with torch.random.fork_rng():
+    # Made and drawn on the model's device: on a GPU that takes seconds less for each billion.
+    with torch.random.fork_rng(), torch.device(model.device):
         torch.manual_seed(seed)
         wide = type(model)._from_config(config, dtype=model.dtype)
     wide.generation_config = copy.deepcopy(model.generation_config)

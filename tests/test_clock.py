@@ -1,12 +1,13 @@
 """The seconds of a round by phase add up to the time that passes."""
 
+from contextlib import suppress
 from contextvars import copy_context
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uag.clock import Clock, now, set_clock
+from uag.clock import Clock, now, set_clock, stopped
 
 times = st.floats(0, 100)
 
@@ -35,6 +36,26 @@ def test_a_phase_that_raises_is_counted() -> None:
     with pytest.raises(KeyError), clock.phase("verify"):
         raise KeyError
     assert set(clock.seconds()) == {"verify", "other"}
+
+
+def test_what_happens_while_the_clock_is_stopped_is_no_part_of_a_phase() -> None:
+    machine = [0.0]
+
+    def measure() -> dict[str, float]:
+        set_clock(lambda: machine[0])
+        clock = Clock()
+        for inside in (3.0, 4.0):
+            with clock.phase("draft"):
+                machine[0] += 1
+                with stopped():
+                    machine[0] += inside
+        with suppress(KeyError), stopped():
+            machine[0] += 5
+            raise KeyError
+        machine[0] += 0.5
+        return clock.seconds()
+
+    assert copy_context().run(measure) == {"draft": 2.0, "other": 0.5}
 
 
 def test_a_clock_is_set_in_one_context_only() -> None:

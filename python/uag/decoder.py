@@ -25,7 +25,7 @@ from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
-from uag.models.compiled import ModelRunner, compile_backend
+from uag.models.engines.choice import AUTO, EngineChoice
 from uag.models.loading import check_belongs, check_model
 from uag.models.prefill import Prefill, held_by, media_in
 from uag.models.wrappers import AnyModel, check_defaults, language_model
@@ -100,6 +100,14 @@ class SpeculativeDecoder:
             "rejection": rejection sampling on the tokens that both vocabularies share, which
             accepts more for some pairs whose vocabularies overlap well; the output for a seed
             depends on the drafts.
+        engine: how both models run; `Stats.engines` says how they did. One of:
+
+            - "auto" (default): "graphs" on a CUDA device, else "eager";
+            - "eager": by transformers' own code, launched in each pass;
+            - "graphs": by CUDA graphs of that code, captured at the first pass of each of a few
+              widths, with KV caches in buffers of fixed size. A model that cannot be captured runs
+              eagerly;
+            - "compile": see `compile`.
         compile: whether to run both models through `torch.compile`, with KV caches in buffers of
             fixed size; or the name of a backend, such as "cudagraphs". Default `False`. The first
             pass of each of a few widths takes seconds (`Stats.compile_seconds`), so it pays on a
@@ -107,6 +115,7 @@ class SpeculativeDecoder:
 
     Attributes:
         model, lookahead, compile: as given.
+        engine: the engine that was asked for; "compile" also if `compile` asked for it.
         tokenizer: as given, or that of the processor.
         processor: the target's processor; `None` if its tokenizer was given.
         assistant: the model or `Drafter`; `None` for lookups alone.
@@ -122,8 +131,8 @@ class SpeculativeDecoder:
             its model, an assistant model without a tokenizer, or a special pair with an unknown
             token.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
-            `sampling`, an unknown backend, two lookups (`assistant` and `lookup`), or
-            `special_pairs` that are no pairs.
+            `sampling`, an unknown engine or backend, two engines, two lookups (`assistant` and
+            `lookup`), or `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -138,15 +147,16 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        engine: str = AUTO,
         compile: bool | str = False,
     ) -> None:
-        schedule, backend = Schedule(lookahead), compile_backend(compile)
+        schedule, choice = Schedule(lookahead), EngineChoice.of(engine, compile)
         inner = language_model(model, TARGET)
         check_model(inner, TARGET)
         processor = tokenizer if isinstance(tokenizer, ProcessorMixin) else None
         tokenizer = tokenizer_in(tokenizer)
         assistant_tokenizer = assistant_tokenizer and tokenizer_in(assistant_tokenizer)
-        target = ModelRunner(inner, backend)
+        target = choice.runner(inner)
         target.new_cache()  # refuses what cannot be rolled back
         # A tokenizer that truncates or pads would cut prompts: it is copied, and never changed.
         # Without an assistant the target's own tokenizer stands in, so that the loop is the same.
@@ -154,7 +164,7 @@ class SpeculativeDecoder:
         own = unshortened(tokenizer)
         other = own if given.assistant is tokenizer else unshortened(given.assistant)
         side = draft_side(
-            assistant, None if assistant_tokenizer is None else other, lookup, schedule, backend
+            assistant, None if assistant_tokenizer is None else other, lookup, schedule, choice
         )
         if side.drafts and not (way := way_of(inner)).together:
             side = switched_off(inner, way)
@@ -165,6 +175,7 @@ class SpeculativeDecoder:
         self.assistant = side.assistant
         self.assistant_tokenizer = given.assistant
         self.lookup = side.lookup
+        self.engine = choice.name
         self.compile = compile
         pairs = [*as_pairs(special_pairs), *side.end_pairs(inner, own)]
         self.bridge = Bridge(own, other, pairs)
@@ -178,6 +189,7 @@ class SpeculativeDecoder:
             "special_pairs": special_pairs,
             "draft_temperature": draft_temperature,
             "sampling": method.name,
+            "engine": choice.name,
             "compile": compile,
         }
         prompts = PromptReader(inner, own, other, self.bridge, processor)
@@ -204,6 +216,15 @@ class SpeculativeDecoder:
         return _rebuilt, (type(self), given, options)
 
     @property
+    def engines(self) -> dict[str, str]:
+        """How "target" and "assistant" run a text now; see `Stats.engines`.
+
+        >>> decoder.engines
+        {'target': 'eager', 'assistant': 'eager'}
+        """
+        return {role: str(runner) for role, runner in self._engine.runners.items()}
+
+    @property
     def lookahead(self) -> int | str | Lookahead:
         """How many assistant ids to draft each round; another value holds from the next call."""
         return self._engine.schedule.option
@@ -225,6 +246,7 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        engine: str = AUTO,
         compile: bool | str = False,
         trust_remote_code: bool = False,
         assistant_options: dict[str, Any] | None = None,
@@ -249,6 +271,7 @@ class SpeculativeDecoder:
             special_pairs: see the class.
             draft_temperature: see the class.
             sampling: see the class.
+            engine: see the class.
             compile: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
             assistant_options: further options of the assistant, or other ones than the target's,
@@ -282,6 +305,7 @@ class SpeculativeDecoder:
             special_pairs=special_pairs,
             draft_temperature=draft_temperature,
             sampling=sampling,
+            engine=engine,
             compile=compile,
         )
 

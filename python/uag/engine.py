@@ -25,7 +25,7 @@ from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Way
-from uag.models.compiled import ModelRunner
+from uag.models.engines.runner import ModelRunner
 from uag.models.loading import check_eval
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
 from uag.requests.own_state import Claim

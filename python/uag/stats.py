@@ -104,10 +104,10 @@ class Stats:
     Attributes:
         history: the rounds.
         target_forwards: number of forward passes of the target.
-        engines: how "target" and "assistant" run: "compiled" or "eager". If compiling was asked for
-            and is not possible, "eager: " and the reason.
-        compile_seconds: seconds spent compiling. They are also part of the phases in which
-            compiling happened.
+        engines: how "target" and "assistant" run: "eager", "graphs" or "compiled". If the engine
+            that was asked for is not possible, "eager: " and the reason.
+        compile_seconds: seconds spent compiling or capturing. They are no part of the phases in
+            which that happened, so that `lookahead="auto"` learns what a round usually costs.
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
         prompt_hints: what the caller should know of the prompt.

@@ -8,10 +8,12 @@ import torch
 from transformers import LlamaConfig, Phi3Config, PreTrainedModel
 
 from tests.support.models import SMALL, drawn, plain_ids, random_model
+from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer
 from tests.support.words import words
 from uag import SpeculativeDecoder
 from uag.models.cached_lm import CachedLM
+from uag.models.engines.capture import CAPTURERS
 from uag.models.regimes import Regimes, regimes_of
 
 VOCABULARY = tokenizer("gpt2")
@@ -119,13 +121,33 @@ def test_streams_in_turns_do_not_mix_their_lengths(
 
 
 @pytest.mark.parametrize("kind", ["phi3", "longrope"])
-def test_padding_of_compiled_blocks_does_not_count(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [("compiled", {"compile": "eager"}), ("graphs", {"engine": "graphs"})],
+)
+def test_padding_of_blocks_does_not_count(
+    kind: str, engine: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
     model = made(kind)
     prompt = PROMPTS[0]
     want = plain_ids(made(kind), prompt, max_new_tokens=12)
-    out = drafting(model, 4, compile="eager").generate(prompt, max_new_tokens=12)
+    out = drafting(model, 4, **options).generate(prompt, max_new_tokens=12)
     assert out.token_ids == want
-    assert out.stats.engines["target"] == "compiled"
+    assert out.stats.engines["target"] == engine
+
+
+@pytest.mark.parametrize("kind", ["phi3", "longrope"])
+@pytest.mark.parametrize("length", [ORIGINAL, ORIGINAL + 4, WINDOW - 1])
+def test_texts_that_cross_the_line_by_graphs(
+    kind: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
+    want = plain_ids(made(kind), WORDS[:length], max_new_tokens=12)
+    model = made(kind)
+    out = drafting(model, 4, engine="graphs").generate(WORDS[:length], max_new_tokens=12)
+    assert out.token_ids == want
+    assert out.stats.engines["target"] == "graphs"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def with_story(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Pr
 
 def plain_ids(model: PreTrainedModel, prompt: list[int], **options: Any) -> list[int]:
     """What transformers itself generates: the new ids."""
-    ids = torch.tensor([prompt])
+    ids = torch.tensor([prompt], device=model.device)
     generate: Callable[..., Any] = model.generate
     out = generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **options)
     return out[0, len(prompt) :].tolist()
@@ -159,7 +159,8 @@ def plain_ids(model: PreTrainedModel, prompt: list[int], **options: Any) -> list
 
 def at_once(model: PreTrainedModel, ids: list[int]) -> Tensor:
     with torch.inference_mode():
-        return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        read = torch.tensor([ids], device=model.device)
+        return model(input_ids=read, use_cache=False).logits[0]
 
 
 STORY = PROMPT + " " + TEXT

@@ -22,6 +22,7 @@ from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
 from uag.models.check.trial import named_lengths
 from uag.models.check.way import is_lasting, new_cache, way_of
+from uag.models.masks import Masks, windows_of
 from uag.models.properties import (
     attention_of,
     embedding_rows,
@@ -38,7 +39,6 @@ GROW_BY = 128
 NARROW = 32
 # Most slots of a row in the trial of a model.
 MOST_TRIED = 512
-FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclass(slots=True)
@@ -139,12 +139,12 @@ class Batch:
         self._model = model
         self._least = slots
         self._reading = reading_of(model)
-        self._windows = _windows(model)
-        self._additive = attention_of(model) == "eager"
+        additive = model.dtype if attention_of(model) == "eager" else None
+        self._masks = Masks(windows_of(model), additive)
         # Their keys: a batch that kept its rows, which keep it, would outlive its call.
         self._rows: list[object] = []
         self._size = 0  # slots of a row
-        self._layers = [RowsLayer() for _ in self._windows]
+        self._layers = [RowsLayer() for _ in self._masks.windows]
         self._past = Cache(layers=[*self._layers])
 
     @torch.no_grad()
@@ -176,12 +176,15 @@ class Batch:
         block = torch.stack(
             [pad(request.ids, (width - len(request.ids), 0)) for request in requests]
         )
-        mask = self._mask(positions, self._layers[0].slots.end)
+        mask = self._masks(positions, self._layers[0].slots.end)
         wanted = max(request.positions for request in requests)
         inputs = self._reading.inputs(block, positions=positions, logits=wanted)
         inputs |= {self._reading.cache_name: self._past, "attention_mask": mask}
         with self._reading.turn(None):
             logits = cast("Any", self._model)(**inputs).logits
+        if logits.device.type == "cuda":
+            # Each row waits for it at once; so the pass is timed, and not its launch.
+            torch.cuda.current_stream(logits.device).synchronize()
         for row, request in zip(rows, requests, strict=True):
             row.length += len(request.ids)
             row.width = width
@@ -224,26 +227,6 @@ class Batch:
         for layer in self._layers:
             layer.slots = slots
         return positions.masked_fill(padding, 0)
-
-    def _mask(self, positions: Tensor, end: int) -> Tensor | dict[str, Tensor]:
-        """What each id attends to: itself and ids before it in the window.
-
-        `[rows, 1, width, slots]`; by kind of layer, if the model has two kinds.
-        """
-        keys = torch.arange(end, device=positions.device)
-        seen = keys <= positions[:, None, :, None]
-        masks = {FULL: self._shaped(seen)} if None in self._windows else {}
-        for window in {window for window in self._windows if window is not None}:
-            near = keys > positions[:, None, :, None] - window
-            masks[SLIDING] = self._shaped(seen & near)
-        return masks if len(masks) > 1 else next(iter(masks.values()))
-
-    def _shaped(self, seen: Tensor) -> Tensor:
-        if not self._additive:
-            return seen
-        dtype = self._model.dtype
-        zeros = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        return zeros.masked_fill(~seen, torch.finfo(dtype).min)
 
 
 class RowCache(PreallocatedCache):
@@ -328,11 +311,3 @@ def _slots_of_trial(model: PreTrainedModel) -> int:
     if getattr(model, "_supports_attention_backend", False):
         return 0
     return max((length for length in named_lengths(model) if length <= MOST_TRIED), default=0)
-
-
-def _windows(model: PreTrainedModel) -> list[int | None]:
-    """For each layer its sliding window in ids; `None` for full attention."""
-    return [
-        layer.sliding_window if isinstance(layer, DynamicSlidingWindowLayer) else None
-        for layer in DynamicCache(config=text_config(model)).layers
-    ]

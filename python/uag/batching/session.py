@@ -18,12 +18,13 @@ from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.adapters.acting import SameAdapters
 from uag.models.caches.protocol import ModelCache
 from uag.models.check.images import prefilled_cache
-from uag.models.compiled import ModelRunner
+from uag.models.engines.runner import ModelRunner
 from uag.models.prefill import Prefill
 from uag.models.properties import is_sharded
 from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
+NOT_DONE = {"compiled": "compiled", "graphs": "captured"}
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Session:
         self._schedule = schedule
         self._running = running = _Running()
         self._shared = None if lookahead is None else SharedLookahead(lookahead, running.rows)
+        self._longest = longest
         self._with_images = False
         self._batches: dict[str, Batch] = {}
         if size > 1 and _share_passes(runners[TARGET].model, longest):
@@ -87,7 +89,7 @@ class Session:
             return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
             return RowCache(self._batches[role])
-        return self._runners[role].new_cache()
+        return self._runners[role].new_cache(self._longest)
 
     @property
     def engines(self) -> dict[str, str]:
@@ -122,12 +124,13 @@ class Session:
         return run_together(tasks, list(self._batches.values()), running.size)
 
     def _engine(self, role: str, runner: ModelRunner) -> str:
-        if runner.reason:
+        if runner.reason or runner.engine not in NOT_DONE:
             return str(runner)
         if role == TARGET and self._with_images:
-            return "eager: a prompt with images is not compiled"
-        batched = role in self._batches
-        return "eager: several texts at once are not compiled" if batched else str(runner)
+            return f"eager: a prompt with images is not {NOT_DONE[runner.engine]}"
+        if role in self._batches:
+            return f"eager: several texts at once are not {NOT_DONE[runner.engine]}"
+        return str(runner)
 
 
 def _share_passes(model: PreTrainedModel, longest: int) -> bool:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from uag.batching.session import ASSISTANT, TARGET
 from uag.benchmark.comparison import (
     ALONE,
-    COMPILED,
+    BY_ENGINE,
     PLAIN,
     TRANSFORMERS,
     UAG,
@@ -47,8 +47,9 @@ PROMPTS = (
 )
 # Ids per lookup of transformers, the value in its documentation.
 PROMPT_LOOKUP = 10
-# Takes a prompt as text and as ids; returns the new ids, and seconds by phase.
-Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float]]]
+# Takes a prompt as text and as ids; returns the new ids, seconds by phase, and the target's forward
+# passes.
+Decode = Callable[[str, list[int]], tuple[list[int], Mapping[str, float], int]]
 
 
 def compare(
@@ -68,8 +69,8 @@ def compare(
     All methods run interleaved, prompt by prompt, so that background load affects them equally.
     Decoding is greedy unless `temperature` is given. When sampling, there is one more method: uag
     without an assistant, whose output uag with the assistant must reproduce from the same seed,
-    unless it samples by rejection. If the decoder drafts and compiles its models, the compiled
-    target alone is a method too.
+    unless it samples by rejection. If the decoder drafts and its models are compiled or run by
+    graphs, the target alone with that engine is a method too.
 
     If transformers' assisted generation fails, the result has its error in place of its numbers.
 
@@ -119,10 +120,13 @@ def compare(
     if sampled:
         alone = SpeculativeDecoder(decoder.model, decoder.tokenizer)
         methods.append(_TimedMethod(ALONE, _assisted(alone, seeded)))
-    if decoder.compile and (decoder.assistant is not None or decoder.lookup is not None):
-        # So that the gain from compiling is not taken for a gain from the assistant.
-        alone = SpeculativeDecoder(decoder.model, decoder.tokenizer, compile=decoder.compile)
-        methods.append(_TimedMethod(COMPILED, _assisted(alone, seeded)))
+    engine = decoder.engines["target"]
+    if engine in BY_ENGINE and (decoder.assistant is not None or decoder.lookup is not None):
+        # So that the gain from the engine is not taken for a gain from the assistant.
+        alone = SpeculativeDecoder(
+            decoder.model, decoder.tokenizer, engine=decoder.engine, compile=decoder.compile
+        )
+        methods.append(_TimedMethod(BY_ENGINE[engine], _assisted(alone, seeded)))
     # Sampled by rejection, the text for a seed depends on the drafts.
     by_rejection = sampled and decoder.sampling == REJECTION
     hints: dict[str, None] = {}  # a set in the order in which they came
@@ -130,16 +134,13 @@ def compare(
     # The first repetition is a warm-up on one prompt.
     schedule = [texts[:1], *[texts] * runs]
     done, total = 0, sum(map(len, schedule)) * len(methods)
-    with (
-        _assistant_settings(assistant, num_assistant_tokens),
-        _forwards(target) as forwards,
-    ):
+    with _assistant_settings(assistant, num_assistant_tokens):
         for repetition in schedule:
             for method in methods:
                 method.runs.append([])
             for text in repetition:
                 for method in methods:
-                    method.decode_once(text, forwards)
+                    method.decode_once(text)
                     done += 1
                     progress(done, total)
     return Comparison(
@@ -170,20 +171,19 @@ class _TimedMethod:
     runs: list[list[Run]] = field(default_factory=list[list[Run]])
     error: tuple[str, str] | None = None
 
-    def decode_once(self, text: tuple[str, list[int]], forwards: list[int]) -> None:
+    def decode_once(self, text: tuple[str, list[int]]) -> None:
         """Add a run to the last repetition; does nothing if the method has failed before."""
         if self.error is not None:
             return
-        forwards[0] = 0
         start = perf_counter()
         try:
-            ids, phases = self.decode(*text)
+            ids, phases, forwards = self.decode(*text)
         except Exception as error:
             if not self.may_fail:
                 raise
             self.error = type(error).__name__, str(error).strip().split("\n")[0]
         else:
-            self.runs[-1].append(Run(ids, perf_counter() - start, forwards[0], phases))
+            self.runs[-1].append(Run(ids, perf_counter() - start, forwards, phases))
 
     def result(self) -> Method:
         """The result, without the warm-up."""
@@ -211,10 +211,11 @@ def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
     """Decoding by `model.generate`; with an assistant in `options`, its assisted generation."""
     generate = cast("Callable[..., torch.Tensor]", model.generate)
 
-    def decode(_: str, prompt: list[int]) -> tuple[list[int], Mapping[str, float]]:
+    def decode(_: str, prompt: list[int]) -> tuple[list[int], Mapping[str, float], int]:
         ids = torch.tensor([prompt], device=model.device)
-        out = generate(ids, attention_mask=torch.ones_like(ids), **options)
-        return id_list(out[0, len(prompt) :]), {}
+        with _forwards(model) as forwards:
+            out = generate(ids, attention_mask=torch.ones_like(ids), **options)
+        return id_list(out[0, len(prompt) :]), {}, forwards[0]
 
     return decode
 
@@ -222,11 +223,12 @@ def _plain(model: PreTrainedModel, options: dict[str, Any]) -> Decode:
 def _assisted(
     decoder: SpeculativeDecoder, options: dict[str, Any], hints: dict[str, None] | None = None
 ) -> Decode:
-    def decode(text: str, _: list[int]) -> tuple[list[int], Mapping[str, float]]:
+    def decode(text: str, _: list[int]) -> tuple[list[int], Mapping[str, float], int]:
         out = cast("Output", decoder.generate(text, **options))
         if hints is not None:
             hints.update(dict.fromkeys(out.stats.hints))
-        return out.token_ids, out.stats.seconds
+        # Not by a hook: models with hooks are not run by graphs.
+        return out.token_ids, out.stats.seconds, out.stats.target_forwards
 
     return decode
 

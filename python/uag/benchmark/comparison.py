@@ -7,7 +7,9 @@ from typing import Any
 
 from uag.stats import PHASES
 
-PLAIN, COMPILED, TRANSFORMERS, UAG = "plain", "plain compiled", "transformers", "uag"
+PLAIN, TRANSFORMERS, UAG = "plain", "transformers", "uag"
+# The target alone, by the engine that it runs with.
+BY_ENGINE = {"compiled": "plain compiled", "graphs": "plain by graphs"}
 # uag without an assistant, when sampling: with one, the same seed must give the same output.
 ALONE = "uag alone"
 
@@ -39,7 +41,7 @@ class Method:
     ([4.0, 8.0, 2.0], 4.0, 1.0)
 
     Attributes:
-        name: `PLAIN`, `COMPILED`, `TRANSFORMERS`, `ALONE` or `UAG`.
+        name: `PLAIN`, one of `BY_ENGINE`, `TRANSFORMERS`, `ALONE` or `UAG`.
         runs: for each repetition a list with a run of each prompt; empty if there was an error.
         error: if it failed, the class of the error and the first line of its message.
         drawn: whether its output is an independent sample, which need not equal any other.

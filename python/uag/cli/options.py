@@ -22,6 +22,7 @@ LookaheadOption = Annotated[
         "--lookahead", "-k", help="Tokens to draft in a round: a number, 'auto' or 'heuristic'."
     ),
 ]
+Engine = Annotated[str, typer.Option(help="How models run: auto, eager, graphs or compile.")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
 ]

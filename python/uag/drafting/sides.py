@@ -20,7 +20,8 @@ from uag.errors import OptionError, UagWarning, UnsupportedTokenizerError
 from uag.lookahead.schedules import Schedule
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import ModelCache, Way
-from uag.models.compiled import ModelRunner
+from uag.models.engines.choice import EngineChoice
+from uag.models.engines.runner import ModelRunner
 from uag.models.loading import check_belongs, check_model, warn_if_larger
 from uag.models.properties import context_window, device_of, embedding_rows, end_ids, position_limit
 from uag.models.wrappers import AnyModel, language_model
@@ -131,16 +132,16 @@ class CustomSide(DraftSide):
 class ModelSide(DraftSide):
     """An assistant model drafts."""
 
-    def __init__(self, given: AnyModel, tokenizer: AnyTokenizer, backend: str | None) -> None:
+    def __init__(self, given: AnyModel, tokenizer: AnyTokenizer, engine: EngineChoice) -> None:
         """Raise an `UnsupportedModelError` for a model that cannot draft.
 
-        `backend`: the torch.compile backend to run the model with, or `None` to run it eagerly.
+        `engine`: what runs the model.
         """
         self.assistant = given
         self._model = model = language_model(given, "assistant")
         check_model(model, "assistant")
         self.name = model_name(model)
-        self.runner = ModelRunner(model, backend)
+        self.runner = engine.runner(model)
         self.runner.new_cache()  # refuses what cannot be rolled back
         # On a GPU, the host would have to wait for the device after each id.
         self.stops_early = device_of(model).type == "cpu"
@@ -187,11 +188,11 @@ def draft_side(
     tokenizer: AnyTokenizer | None,
     lookup: Lookup | bool | None,
     schedule: Schedule,
-    backend: str | None,
+    engine: EngineChoice,
 ) -> DraftSide:
     """The side that a decoder's `assistant=`, `assistant_tokenizer=` and `lookup=` stand for.
 
-    >>> type(draft_side("lookup", None, None, Schedule("auto"), backend=None)).__name__
+    >>> type(draft_side("lookup", None, None, Schedule("auto"), EngineChoice())).__name__
     'LookupSide'
 
     Args:
@@ -199,7 +200,7 @@ def draft_side(
         tokenizer: the assistant's.
         lookup: see `SpeculativeDecoder`; `None` for the default of the `schedule`.
         schedule: the checked `lookahead=` option.
-        backend: the torch.compile backend for an assistant model, or `None`.
+        engine: what runs an assistant model.
 
     Raises:
         OptionError: for two lookups, or a `lookup` that isn't one.
@@ -223,7 +224,7 @@ def draft_side(
             "an assistant was given without assistant_tokenizer; give its own"
         )
     else:
-        side = ModelSide(assistant, tokenizer, backend)
+        side = ModelSide(assistant, tokenizer, engine)
     return side if texts is None else LookupBeside(side, texts)
 
 

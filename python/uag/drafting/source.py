@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from torch import Tensor
-
 from uag.draft import Draft, GoesOn
 from uag.models.cached_lm import CachedLM
 from uag.sampling.greedy import Choice
@@ -55,20 +53,14 @@ class ModelDrafts:
         """
         if not self._lm.ids or not k:
             return Draft()
-        last: list[Tensor] = []
-        choose = self._choice()
-
-        def watched(logits: Tensor) -> Tensor:
-            last[:] = [logits]
-            return choose(logits)
-
         self._before = len(self._lm.ids)
-        draft = self._lm.draft(k, watched, self._end_ids, goes_on)
+        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on)
+        last = self._lm.last
         # Where drafts are right there is no NaN, and looking for it would wait for the device.
-        if self._doubtful and last and bool(last[0].isnan().any()):
+        if self._doubtful and last is not None and bool(last.isnan().any()):
             raise FloatingPointError(
                 f"the assistant's logits contain NaN; its weights or their number type "
-                f"({last[0].dtype}) overflow: load it in float32 or bfloat16, or check its files"
+                f"({last.dtype}) overflow: load it in float32 or bfloat16, or check its files"
             )
         return draft
 

@@ -21,6 +21,7 @@ from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.custom import is_model
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
+from uag.models.engines.choice import AUTO
 from uag.models.loading_options import OF_FILES, OF_WEIGHTS, of_access
 from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
 from uag.sampling.method import COUPLED
@@ -50,6 +51,7 @@ class AssistedLM(HFLM):
         lookahead: int | str = DEFAULT_LOOKAHEAD,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        engine: str = AUTO,
         compile: bool | str = False,
         trust_remote_code: bool = False,
         **options: Any,
@@ -67,6 +69,7 @@ class AssistedLM(HFLM):
             lookahead: see `SpeculativeDecoder`.
             draft_temperature: see `SpeculativeDecoder`.
             sampling: see `SpeculativeDecoder`.
+            engine: see `SpeculativeDecoder`.
             compile: see `SpeculativeDecoder`.
             trust_remote_code: whether to run Python code that comes with the models.
             options: passed to `HFLM`: `dtype`, `batch_size`, `revision`, `token`, ... Those that
@@ -98,6 +101,7 @@ class AssistedLM(HFLM):
                 "lookahead": parse_lookahead(lookahead),
                 "draft_temperature": draft_temperature,
                 "sampling": sampling,
+                "engine": engine,
                 "compile": compile,
             },
         )

@@ -11,6 +11,7 @@ from uag.decoder import DEFAULT_LOOKAHEAD, SpeculativeDecoder
 from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
+from uag.models.engines.choice import AUTO
 from uag.models.loading_options import OF_FILES, OF_WEIGHTS
 from uag.models.wrappers import language_model
 from uag.requests.named_models import (
@@ -36,6 +37,7 @@ def pipeline(
     special_pairs: SpecialPairs | None = None,
     draft_temperature: float | None = None,
     sampling: str = COUPLED,
+    engine: str = AUTO,
     compile: bool | str = False,
     trust_remote_code: bool = False,
     model_kwargs: dict[str, Any] | None = None,
@@ -67,6 +69,7 @@ def pipeline(
         special_pairs: see `SpeculativeDecoder`.
         draft_temperature: see `SpeculativeDecoder`.
         sampling: see `SpeculativeDecoder`.
+        engine: see `SpeculativeDecoder`.
         compile: see `SpeculativeDecoder`.
         trust_remote_code: whether to run Python code that comes with models given by name.
         model_kwargs: passed to the `from_pretrained` of models given by name: `dtype`,
@@ -103,6 +106,7 @@ def pipeline(
         special_pairs=special_pairs,
         draft_temperature=draft_temperature,
         sampling=sampling,
+        engine=engine,
         compile=compile,
     )
     given = pair.model  # a DataParallel has no generate

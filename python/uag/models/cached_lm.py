@@ -1,7 +1,7 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Container
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,12 +11,10 @@ from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.models.caches.protocol import ModelCache
+from uag.models.caches.protocol import Choose, ModelCache, SelfFeeding, StaticChoose
 from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
-
-Choose = Callable[[Tensor], Tensor]
 
 
 def id_list(ids: Tensor) -> list[int]:
@@ -47,6 +45,13 @@ class CachedLM:
     >>> lm.apply(keep=1, feed=[8])
     >>> lm.ids
     [5, 8]
+
+    Attributes:
+        ids: the sequence.
+        forwards: how many passes there were.
+        cache: what holds the states.
+        last: the logits that the last drafted id was chosen from, `[1, vocabulary]`; only until the
+            next pass.
     """
 
     def __init__(
@@ -64,12 +69,15 @@ class CachedLM:
         """
         self.ids: list[int] = []
         self.forwards = 0
+        self.last: Tensor | None = None
         self._device = device_of(model)
         self._window = window
         self.cache = cache or RollbackCache(model)
         self._start = 0  # the cache holds ids[_start : _start + cache.length]
         self._regimes = reading_of(model).regimes
         self._regime = 0  # of the last pass
+        feeds = isinstance(self.cache, SelfFeeding) and not self._regimes
+        self._rolling = cast("SelfFeeding", self.cache) if feeds else None
         self._prompt = 0  # number of ids in the prompt
 
     def append(self, ids: list[int]) -> None:
@@ -110,20 +118,23 @@ class CachedLM:
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
         # Whether to look at each id as it is drafted. On a CPU that causes no wait.
-        asks = goes_on is not None or self._device.type == "cpu"
+        asks = goes_on is not None or (self._device.type == "cpu" and self._rolling is None)
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
         times = [now()]
-        for _ in range(steps):
-            logits = self._forward(fed, 1)
-            fed = choose(logits)
+        for step in range(steps):
+            self.last = self._forward(fed, 1)
+            fed = choose(self.last)
             if not asks:
                 chosen.append(fed)
+                if (rest := self._roll(fed, steps - step - 1, choose)) is not None:
+                    chosen.append(rest)
+                    break
                 continue
             ids.append(int(fed))
             if goes_on is not None:
-                confidences.append(_probability(logits, ids[-1]))
+                confidences.append(_probability(self.last, ids[-1]))
             times.append(now())
             if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
@@ -212,6 +223,16 @@ class CachedLM:
         return bool(
             self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
         )
+
+    def _roll(self, fed: Tensor, steps: int, choose: Choose) -> Tensor | None:
+        """The next `steps` ids after `fed`, without the host; `None` if that is not possible."""
+        if self._rolling is None or not steps or not isinstance(choose, StaticChoose):
+            return None
+        if (rolled := self._rolling.roll(fed, steps, choose)) is None:
+            return None
+        ids, self.last = rolled
+        self.forwards += steps
+        return ids
 
     def _step(self, ids: Tensor, positions: int) -> Tensor:
         self.forwards += 1

@@ -134,11 +134,14 @@ class DraftShape:
         """The same options with the temperature multiplied by `factor`."""
         return replace(self, temperature=self.temperature * factor)
 
-    def __call__(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and ids of the likeliest tokens: `[vocabulary]` -> `[n]`, `[n]`."""
+    def __call__(self, logits: Tensor, temperature: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores and ids of the likeliest tokens: `[vocabulary]` -> `[n]`, `[n]`.
+
+        `temperature`: in place of the shape's own, without axes.
+        """
         count = min(DRAFT_TOKENS, self.top_k or DRAFT_TOKENS, logits.shape[-1])
         logits, ids = logits.float().topk(count)
-        scores = logits / self.temperature
+        scores = logits / (self.temperature if temperature is None else temperature)
         if self.top_p < 1 or self.min_p > 0:
             chances = scores.softmax(-1)
             # The first is always kept.
@@ -170,23 +173,46 @@ class DraftSampling:
         self._shape = shape
         self._position = position
 
-    def __call__(self) -> Callable[[Tensor], Tensor]:
-        """Begin a draft; returns the function that samples its ids, one after another.
+    def __call__(self) -> "DraftedIds":
+        """Begin a draft; returns what samples its ids, one after another."""
+        shape, device = self._shape(), self._names.keys.device
+        # Filled on the device: a tensor made of a list of the host's would wait for it.
+        state = (
+            torch.full((), self._key, dtype=torch.long, device=device),
+            torch.full((1,), self._position(), dtype=torch.long, device=device),
+            torch.full((), shape.temperature, dtype=torch.float32, device=device),
+        )
+        return DraftedIds(self._names, shape, state)
 
-        It maps logits `[1, vocabulary]` to an id `[1]` on the assistant's device.
-        """
-        names, shape = self._names, self._shape()
-        position = torch.tensor([self._position()], device=names.keys.device)
 
-        def choose(logits: Tensor) -> Tensor:
-            nonlocal position
-            scores, ids = shape(logits[0])
-            step = step_keys(self._key, position, logits.device)
-            id = ids[(scores + gumbel(step, names.keys[ids])).argmax(-1)]
-            position = position + names.lengths[id]
-            return id
+class DraftedIds:
+    """A `StaticChoose` that samples one draft: logits `[1, vocabulary]` -> an id `[1]`.
 
-        return choose
+    Attributes:
+        kind: see `StaticChoose`.
+        state: the key of the generation, the position of the next id in bytes, and the temperature.
+    """
+
+    def __init__(
+        self, names: TokenNames, shape: DraftShape, state: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        """`shape`: its temperature is that in `state`."""
+        self.kind = "coupled", id(names), shape.top_k, shape.top_p, shape.min_p
+        self.state = state
+        self._names = names
+        self._shape = shape
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        key, position, temperature = self.state
+        scores, ids = self._shape(logits[0], temperature)
+        step = step_keys(key, position, logits.device)
+        id = ids[(scores + gumbel(step, self._names.keys[ids])).argmax(-1)]
+        position.add_(self._names.lengths[id])
+        return id
+
+    def copy(self) -> "DraftedIds":
+        key, position, temperature = (each.clone() for each in self.state)
+        return DraftedIds(self._names, self._shape, (key, position, temperature))
 
 
 def draft_factor(history: Sequence[Round]) -> float:

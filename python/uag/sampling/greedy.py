@@ -1,10 +1,11 @@
 """Greedy decoding: the likeliest id of each row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from torch import Tensor
 
-from uag.models.cached_lm import Choose
+from uag.models.caches.protocol import Choose
 
 # Chooses the target's ids: (scores, ids, end) -> one id for each row of scores. Row `r` has the
 # scores of what follows `ids[:end + r]`; the id is -1 if they allow no token.
@@ -26,11 +27,24 @@ def most_likely(scores: Tensor, ids: list[int], end: int) -> Tensor:
 Choice = Callable[[], Choose]
 
 
-def most_likely_draft() -> Choose:
-    """The `Choice` of greedy decoding.
+class MostLikely:
+    """The `StaticChoose` of greedy decoding.
 
     >>> choose = most_likely_draft()
     >>> choose(torch.tensor([[0.1, 0.7]]))
     tensor([1])
     """
-    return lambda logits: logits.argmax(-1)
+
+    kind = "most likely"
+    state: Sequence[Tensor] = ()
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits.argmax(-1)
+
+    def copy(self) -> Self:
+        return self
+
+
+def most_likely_draft() -> Choose:
+    """The `Choice` of greedy decoding."""
+    return MostLikely()

@@ -49,7 +49,9 @@ def digest(*parts: object) -> int:
     return int.from_bytes(data, "little", signed=True)
 
 
-def step_keys(sequence_key: int, positions: Sequence[int] | Tensor, device: torch.device) -> Tensor:
+def step_keys(
+    sequence_key: int | Tensor, positions: Sequence[int] | Tensor, device: torch.device
+) -> Tensor:
     """The key of each position in a generation's output: `[positions]`, int64."""
     steps = torch.as_tensor(positions, dtype=torch.long, device=device)
     return _mix(steps * signed(_GAMMA) + sequence_key)

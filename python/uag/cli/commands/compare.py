@@ -9,6 +9,7 @@ import typer
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Compile,
+    Engine,
     Length,
     LookaheadOption,
     LookUp,
@@ -68,6 +69,7 @@ def compare(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed for sampling by uag.")] = 0,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
+    engine: Engine = "auto",
     compile: Compile = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")] = None,
     report: Report = None,
@@ -98,7 +100,8 @@ def compare(
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
-    options = {"lookahead": parse_lookahead(lookahead), "compile": compile, "lookup": where}
+    options: dict[str, Any] = {"lookahead": parse_lookahead(lookahead), "lookup": where}
+    options |= {"engine": engine, "compile": compile}
     if target is None:
         from uag.demo import demo_decoder
 
@@ -125,6 +128,7 @@ def compare(
             "lookahead": lookahead,
             "temperature": temperature,
             "seed": None if temperature is None else seed,
+            "engine": engine,
             "compile": compile,
             "runs": runs,
         }

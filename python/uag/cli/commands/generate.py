@@ -9,6 +9,7 @@ import typer
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Compile,
+    Engine,
     Length,
     LookaheadOption,
     LookUp,
@@ -71,6 +72,7 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
     ] = None,
+    engine: Engine = "auto",
     compile: Compile = False,
     report: Report = None,
     as_json: Annotated[
@@ -94,7 +96,12 @@ def generate(
     text = sys.stdin.read() if prompt == "-" else prompt
     where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
-        target, assistant, lookahead=parse_lookahead(lookahead), lookup=where, compile=compile
+        target,
+        assistant,
+        lookahead=parse_lookahead(lookahead),
+        lookup=where,
+        engine=engine,
+        compile=compile,
     )
     asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked

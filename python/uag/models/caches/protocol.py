@@ -1,9 +1,34 @@
 """What a KV cache of one text can do, and the ways in which a model can be read with one."""
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
+
+# Chooses the next id: `[1, vocabulary]` -> `[1]`.
+Choose = Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class StaticChoose(Protocol):
+    """A `Choose` that can be captured: what differs between drafts is in tensors, not in numbers.
+
+    Attributes:
+        kind: the same for all that do the same operations.
+        state: the tensors that it reads, and changes where they are.
+    """
+
+    kind: Hashable
+    state: Sequence[Tensor]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Choose an id."""
+        ...
+
+    def copy(self) -> Self:
+        """Another one, with a state of its own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +90,25 @@ class ModelCache(Protocol):
         """Run a forward pass over `ids` and add them to the cache.
 
         `[ids]` -> `[positions, vocabulary]`: the logits at the last `positions` of them.
+        """
+        ...
+
+
+@runtime_checkable
+class SelfFeeding(Protocol):
+    """A `ModelCache` whose passes can choose the id that the next one reads."""
+
+    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+        """Read an id, choose the next one, and so on, without the host.
+
+        Args:
+            fed: the id to read first, `[1]`.
+            steps: how many ids to choose.
+            choose: chooses them; its own state does not change.
+
+        Returns:
+            The chosen ids, `[steps]`, and the logits that the last one was chosen from, `[1,
+            vocabulary]`; `None` if it must be done step by step.
         """
         ...
 

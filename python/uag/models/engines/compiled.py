@@ -10,7 +10,6 @@ the work; on a GPU it also captures CUDA graphs.
 import warnings
 from collections.abc import Hashable
 from importlib import import_module
-from time import perf_counter
 from typing import Any, cast
 from weakref import finalize
 
@@ -20,14 +19,14 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from uag.errors import OptionError, UagWarning
+from uag.errors import UagWarning
 from uag.models.adapters.acting import Adapters
 from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.way import new_cache, way_of
+from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, embedding_rows, text_config
 from uag.models.reading import reading_of
-from uag.values import shown
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 4, 8, 16, 32)
@@ -43,7 +42,6 @@ COMPILING = {
     "accumulated_recompile_limit": NO_LIMIT,
     "skip_nnmodule_hook_guards": False,
 }
-NOT_ASKED = "not asked for"
 
 
 class FixedLayer(StaticLayer):
@@ -108,46 +106,24 @@ class Buffers:
                 layer.values[:, :, : small.max_cache_len] = small.values
 
 
-def compile_backend(option: bool | str) -> str | None:
-    """The torch.compile backend that a `compile=` option stands for; `None` to run eagerly.
+class CompiledRunner(ModelRunner):
+    """Runs one model through torch.compile, or eagerly where that is not possible.
 
-    Raises:
-        OptionError: for a backend that torch does not know.
-
-    >>> compile_backend(True), compile_backend(False)
-    ('inductor', None)
-    """
-    if isinstance(option, bool):
-        return "inductor" if option else None
-    known = cast("list[str]", cast("Any", torch.compiler).list_backends(exclude_tags=()))
-    if option not in known:
-        raise OptionError(
-            f"compile={shown(option)}: it must be True, False, or one of torch.compile's backends, "
-            f"which are {', '.join(known)}"
-        )
-    return option
-
-
-class ModelRunner:
-    """Runs one model: compiled, or eagerly where compiling is not asked for or not possible.
-
-    >>> str(ModelRunner(target, backend=None)), str(ModelRunner(target, backend="inductor"))
-    ('eager', 'compiled')
+    >>> str(CompiledRunner(target, backend="inductor"))
+    'compiled'
 
     Attributes:
-        reason: why it runs eagerly; empty if it is compiled.
-        seconds: seconds spent compiling so far.
         window: most ids that a sequence can have.
-        model: the model itself.
     """
 
-    def __init__(self, model: PreTrainedModel, backend: str | None) -> None:
-        """`backend`: one of torch.compile's, or `None` to run the model eagerly."""
-        self.reason = NOT_ASKED if backend is None else _obstacle(model)
-        self.seconds = 0.0
+    engine = "compiled"
+
+    def __init__(self, model: PreTrainedModel, backend: str) -> None:
+        """`backend`: one of torch.compile's."""
+        super().__init__(model)
+        self.reason = _obstacle(model)
         # A padded block must not reach beyond the window: the model may have no positions there.
         self.window = context_window(model) or NO_LIMIT
-        self.model = model
         self._reading = reading_of(model)
         self._free: list[Buffers] = []
         self._shapes: set[tuple[Hashable, ...]] = set()
@@ -168,18 +144,8 @@ class ModelRunner:
                 forward, fullgraph=True, dynamic=False, backend=backend, **settings
             )
 
-    def __str__(self) -> str:
-        if self.reason == NOT_ASKED:
-            return "eager"
-        return f"eager: {self.reason}" if self.reason else "compiled"
-
-    def new_cache(self) -> ModelCache:
-        """A cache for one generation.
-
-        Raises:
-            UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
-        """
-        return new_cache(self.model) if self.reason else FixedCache(self)
+    def new_cache(self, longest: int = 0) -> ModelCache:
+        return super().new_cache(longest) if self.reason else FixedCache(self)
 
     def lend(self, borrower: "FixedCache") -> Buffers:
         """Lend buffers to a cache; they come back when it is garbage-collected."""
@@ -245,10 +211,9 @@ class ModelRunner:
 
     def _first_run(self, shape: tuple[Hashable, ...], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""
-        start = perf_counter()
         config = cast("Any", import_module("torch._dynamo.config"))
         try:
-            with config.patch(**COMPILING):
+            with self.setting_up(), config.patch(**COMPILING):
                 logits = cast("Tensor", self._compiled(**inputs))
         except RuntimeError as error:
             # The first line of the message names the backend, the second gives its error.
@@ -256,14 +221,13 @@ class ModelRunner:
             self._give_up(f"{type(error).__name__}: {cause}")
             logits = cast("Tensor", cast("Any", self.model)(**inputs).logits)
         self._shapes.add(shape)
-        self.seconds += perf_counter() - start
         return logits[0]
 
 
 class FixedCache(PreallocatedCache):
-    """A `ModelCache` in the fixed-size `Buffers` of a `ModelRunner`."""
+    """A `ModelCache` in the fixed-size `Buffers` of a `CompiledRunner`."""
 
-    def __init__(self, runner: ModelRunner) -> None:
+    def __init__(self, runner: CompiledRunner) -> None:
         """An empty cache; it borrows buffers at its first pass."""
         super().__init__()
         self._runner = runner

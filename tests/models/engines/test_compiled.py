@@ -17,12 +17,12 @@ from uag import OptionError, SpeculativeDecoder, compare
 from uag.errors import UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
-from uag.models.compiled import LEAST, FixedCache, ModelRunner
+from uag.models.engines.compiled import LEAST, CompiledRunner, FixedCache
 
 VOCABULARY = tokenizer("qwen2")
 
 
-def reader(model: PreTrainedModel, engine: ModelRunner) -> CachedLM:
+def reader(model: PreTrainedModel, engine: CompiledRunner) -> CachedLM:
     cache = engine.new_cache()
     assert isinstance(cache, FixedCache)
     return CachedLM(model, cache=cache)
@@ -37,7 +37,7 @@ def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "falcon", "mixtral"])
 def test_any_rolling_back_and_reading_gives_what_reading_at_once_gives(architecture: str) -> None:
     model, random = random_model(architecture, VOCABULARY), Random(0)
-    engine = ModelRunner(model, "eager")
+    engine = CompiledRunner(model, "eager")
     # Two texts in turn, each with buffers of its own.
     texts = [reader(model, engine), reader(model, engine)]
     for round_ in range(16):
@@ -64,7 +64,7 @@ def test_models_that_differ_in_hooks_only_are_compiled_apart(first: bool) -> Non
         model = random_model("llama", VOCABULARY)
         if hooked:
             model.register_forward_hook(adds)
-        lm = reader(model, ModelRunner(model, "eager"))
+        lm = reader(model, CompiledRunner(model, "eager"))
         for added in ([1, 2, 3], [4], [5]):
             lm.append(added)
             check(lm, model, 1)
@@ -72,7 +72,7 @@ def test_models_that_differ_in_hooks_only_are_compiled_apart(first: bool) -> Non
 
 def test_a_hook_of_a_compiled_model_takes_effect() -> None:
     model = random_model("llama", VOCABULARY)
-    lm = reader(model, ModelRunner(model, "eager"))
+    lm = reader(model, CompiledRunner(model, "eager"))
     for added in ([1, 2, 3], [4], [5]):
         lm.append(added)
         check(lm, model, 1)
@@ -83,7 +83,7 @@ def test_a_hook_of_a_compiled_model_takes_effect() -> None:
 
 def test_a_full_buffer_grows_and_the_next_text_has_it() -> None:
     model = random_model("llama", VOCABULARY)
-    engine = ModelRunner(model, "eager")
+    engine = CompiledRunner(model, "eager")
     for length in (LEAST - 10, 3 * LEAST, 5):
         lm = reader(model, engine)
         lm.append([id % 300 for id in range(length)])
@@ -99,7 +99,7 @@ def test_a_full_buffer_grows_and_the_next_text_has_it() -> None:
 
 def test_blocks_are_not_padded_beyond_the_last_position() -> None:
     model = random_model("gpt2", VOCABULARY, n_positions=50)
-    lm = reader(model, ModelRunner(model, "eager"))
+    lm = reader(model, CompiledRunner(model, "eager"))
     for count in (40, 2, 3, 5):
         lm.append([7] * count)
         check(lm, model, 1)
@@ -114,14 +114,14 @@ OBSTACLES = {
 
 @pytest.mark.parametrize("architecture", OBSTACLES)
 def test_what_cannot_be_compiled_runs_eagerly(architecture: str) -> None:
-    engine = ModelRunner(random_model(architecture, VOCABULARY), "eager")
+    engine = CompiledRunner(random_model(architecture, VOCABULARY), "eager")
     assert OBSTACLES[architecture] in str(engine) and str(engine).startswith("eager: ")
     assert isinstance(engine.new_cache(), RollbackCache)
 
 
 def test_where_compiling_fails_the_text_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model("llama", VOCABULARY)
-    engine = ModelRunner(model, "eager")
+    engine = CompiledRunner(model, "eager")
 
     def failing(**_: Any) -> None:
         raise RuntimeError("backend failed:\nno compiler\nand more")

@@ -1,0 +1,96 @@
+"""Are the ids those of `generate`, and is a seed's text the same with and without an assistant?"""
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from benches.gpu.engines import SkippedError, decoder, generate_ids
+from benches.gpu.models import Setting
+from benches.gpu.record import Record, Values
+from benches.gpu.texts import SAMPLED
+from uag.benchmark.compare import PROMPTS
+from uag.translation.tokenizers import prompt_ids
+
+# A gap between the two likeliest ids that the rounding of a number type can close, as a share of
+# the largest logit: some of its steps.
+STEPS = 16
+
+
+def measure(record: Record, setting: Setting) -> None:
+    """The part "ids": in float32 the smallest target, in bfloat16 the largest."""
+    names = list(setting.scale.targets)
+    helper = next(iter(setting.scale.assistants))
+    for dtype, name in (("float32", names[-1]), ("bfloat16", names[0])):
+        model = setting.wide("target", name, dtype)
+        assistant = setting.wide("assistant", helper, dtype)
+        for engine in ("graphs", "eager"):
+            for case, check in {"greedy": greedy, "sampled": sampled}.items():
+                record.attempt(
+                    f"{name} <- {helper}, {dtype}: {engine}, {case}",
+                    lambda check=check, engine=engine, model=model, assistant=assistant: check(
+                        setting, engine, model, assistant
+                    ),
+                )
+        del model, assistant
+
+
+def greedy(
+    setting: Setting, engine: str, model: PreTrainedModel, assistant: PreTrainedModel
+) -> Values:
+    """Texts with the ids of `generate`, and how the others differ: at a tie or not."""
+    tokenizers = setting.tokenizer("target"), setting.tokenizer("assistant")
+    try:
+        made = decoder(engine, model, tokenizers[0], assistant, tokenizers[1])
+    except SkippedError as error:
+        return {"skipped": str(error)}
+    same, ties, differences = 0, 0, list[str]()
+    texts = PROMPTS[: setting.scale.checked]
+    for text in texts:
+        ids = prompt_ids(tokenizers[0], text)
+        expected = generate_ids(model, ids, setting.scale.tokens)
+        out = made.generate(text, do_sample=False, max_new_tokens=setting.scale.tokens)
+        if out.token_ids == expected:
+            same += 1
+            continue
+        both = zip(out.token_ids, expected, strict=False)
+        at = next((at for at, (one, other) in enumerate(both) if one != other), None)
+        gap = None if at is None else gap_at(model, [*ids, *expected[:at]])
+        if gap is not None and gap <= STEPS * torch.finfo(model.dtype).eps:
+            ties += 1
+        else:
+            differences.append(f"{text[:20]!r}: id {at}, gap {gap}")
+    return {
+        "texts": len(texts),
+        "same": same,
+        "ties": ties,
+        "other": differences,
+        "engines": out.stats.engines,
+    }
+
+
+def gap_at(model: PreTrainedModel, ids: list[int]) -> float:
+    """How far apart the two likeliest ids after a text are, as a share of the largest logit."""
+    with torch.no_grad():
+        read: Any = model(torch.tensor([ids], device=model.device))
+    best = read.logits[0, -1].float().topk(2).values
+    return float((best[0] - best[1]) / best.abs().max())
+
+
+def sampled(
+    setting: Setting, engine: str, model: PreTrainedModel, assistant: PreTrainedModel
+) -> Values:
+    """Texts of a seed that are the same with the assistant and without."""
+    tokenizers = setting.tokenizer("target"), setting.tokenizer("assistant")
+    try:
+        made = decoder(engine, model, tokenizers[0], assistant, tokenizers[1])
+        alone = decoder(engine, model, tokenizers[0])
+    except SkippedError as error:
+        return {"skipped": str(error)}
+    texts = PROMPTS[: setting.scale.checked]
+    options = SAMPLED | {"max_new_tokens": setting.scale.tokens}
+    same = sum(
+        made.generate(text, **options).token_ids == alone.generate(text, **options).token_ids
+        for text in texts
+    )
+    return {"texts": len(texts), "same": same}

@@ -1,0 +1,1 @@
+"""How forward passes of a model run: eagerly, as captured graphs, or compiled."""

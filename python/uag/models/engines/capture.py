@@ -1,0 +1,74 @@
+"""Captures what is launched on a device, to launch it again at once: CUDA graphs.
+
+A capture records kernels with the addresses that they read and write, and every number that Python
+computed. So whatever changes from one run to the next must be in tensors that stay where they are.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, cast
+
+import torch
+
+Run = Callable[[], None]
+# What libraries set up at first must not be captured.
+WARM_UPS = 2
+
+
+class Capturer(Protocol):
+    """Captures runs of one model."""
+
+    def capture(self, run: Run, restore: Run) -> Run:
+        """Run a few times, the last time captured; returns what replays that.
+
+        `restore` puts back what each run changes beside its results. It is not captured.
+        Results are where the captured run left them, until anything else is replayed.
+
+        Raises:
+            RuntimeError: if something of it cannot be captured, such as a wait for the device.
+        """
+        ...
+
+
+class CudaGraphs:
+    """Captures CUDA graphs that share one pool of memory: only one runs at a time."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool: Any = cast("Any", torch.cuda).graph_pool_handle()
+
+    def capture(self, run: Run, restore: Run) -> Run:
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            for _ in range(WARM_UPS):
+                run()
+                restore()
+            self._stream.synchronize()
+            # As `torch.cuda.graph`, which also frees all cached memory each time. Other threads may
+            # go on with what a capture must not do.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                run()
+            except BaseException:
+                self._abandon(graph)
+                raise
+            graph.capture_end()
+            restore()
+        current.wait_stream(self._stream)
+        return graph.replay
+
+    def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
+        """End a capture that has failed; that it has failed is known."""
+        try:
+            graph.capture_end()
+        except RuntimeError:
+            # It raised before it told the allocator, which would go on to use the graphs' pool.
+            with suppress(RuntimeError, AttributeError):
+                cast("Any", torch)._C._cuda_endAllocateToPool(self._device.index, self._pool)
+
+
+# What captures on a type of device.
+CAPTURERS: dict[str, Callable[[torch.device], Capturer]] = {"cuda": CudaGraphs}

@@ -1,0 +1,326 @@
+"""A model whose passes are captured once for each width, and replayed: without a compiler.
+
+States are in buffers that stay where they are. A pass reads a block of one of a few widths; the
+first one of a width is captured, with the model's own code, and later ones replay that. A block
+that is not full is padded, and the states of its padding are overwritten by the next pass. Where
+a pass begins is a tensor; how far back it attends is one of a few lengths.
+
+A capture is believed only after it gave at another place what the model itself gives there.
+"""
+
+import warnings
+from collections.abc import Callable, Hashable
+from functools import partial
+from threading import RLock
+from typing import Any, cast
+from weakref import finalize
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from uag.errors import UagWarning
+from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
+from uag.models.check.comparison import TOLERANCES, Comparison
+from uag.models.check.way import new_cache
+from uag.models.engines.attention import packed
+from uag.models.engines.capture import CAPTURERS, Run
+from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
+from uag.models.engines.runner import ModelRunner
+from uag.models.engines.static_text import (
+    LEAST,
+    MOST_STEPS,
+    Body,
+    Key,
+    StaticText,
+    rounded,
+)
+from uag.models.masks import Masks, windows_of
+from uag.models.properties import context_window, embedding_rows
+from uag.models.reading import reading_of
+
+# Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly.
+WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+# Most ids in an eager pass, so that masks stay small.
+PIECE = 1024
+# Positions of the first buffers, at most: a call may permit more ids than it will give.
+MOST_AT_FIRST = 8192
+# Graphs of one text, at most: each takes some megabytes of the driver's memory.
+MOST_GRAPHS = 48
+# A capture is checked this many positions later.
+ELSEWHERE = 5
+
+
+def captures(device: torch.device) -> bool:
+    """Whether passes on a device can be captured.
+
+    >>> captures(torch.device("cpu"))
+    False
+    """
+    return device.type in CAPTURERS
+
+
+class GraphRunner(ModelRunner):
+    """Runs one model by captured graphs, or eagerly where that is not possible.
+
+    >>> str(GraphRunner(target))
+    'eager: graphs are captured on CUDA devices, and it is on cpu'
+    """
+
+    engine = "graphs"
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        self._reading = reading_of(model)
+        self._window = context_window(model)
+        self._free: list[StaticText] = []
+        self._believed: set[Hashable] = set()
+        self._lock = RLock()
+        self._always = obstacle(model)  # what nothing will change
+        self.reason = self._always
+        if self.reason:
+            return
+        self._masks = Masks(windows_of(model), model.dtype)
+        self._state = state_of(model)
+        self._graphs = CAPTURERS[model.device.type](model.device)
+        try:
+            fault = "" if self._reads_blocks() else "gives other logits in a block with padding"
+        except Exception as error:  # noqa: BLE001 - a model's code may raise anything
+            fault = f"fails in a block with padding ({type(error).__name__})"
+        if fault:
+            self._give_up(f"it {fault}")
+
+    def new_cache(self, longest: int = 0) -> ModelCache:
+        if not self._always:
+            self.reason = obstacle_now(self.model)
+        return super().new_cache(longest) if self.reason else GraphCache(self, longest)
+
+    def lend(self, borrower: "GraphCache", longest: int) -> StaticText:
+        """Lend the memory of a text to a cache; it comes back when that is garbage-collected."""
+        with self._lock:
+            if (state := state_of(self.model)) != self._state:
+                self._state = state
+                self._free.clear()  # graphs that read weights which are no longer there
+                self._believed.clear()
+            text = self._free.pop() if self._free else self._new_text(min(longest, MOST_AT_FIRST))
+            text.begin()
+        finalize(borrower, self._free.append, text).atexit = False
+        return text
+
+    @torch.no_grad()
+    def read(self, text: StaticText, place: int, ids: Tensor, logits: int) -> tuple[Tensor, int]:
+        """Read `[ids]` after the first `place` of a text.
+
+        Returns:
+            Logits at the last ones, `[logits, vocabulary]`, and the width of the pass.
+        """
+        count = len(ids)
+        width = next((width for width in WIDTHS if width >= count), count)
+        end = place + width
+        with self._lock:
+            text.make_room(end)
+            fits = width <= WIDTHS[-1] and (self._window is None or end <= self._window)
+            if not fits or text.empty or self.reason:
+                block = text.put(ids, count, place)
+                return self._pass(text, block, place + count, logits)[-logits:], count
+            block, seen = text.put(ids, width, place), self._seen(text, end)
+            body = Body(partial(self._pass, text, block, seen))
+            out = self._run(text, ("logits", width, seen), body, place)
+            # The next replay may overwrite it.
+            return out[count - logits : count].clone(), width
+
+    @torch.no_grad()
+    def roll(
+        self, text: StaticText, place: int, fed: Tensor, steps: int, choose: StaticChoose
+    ) -> tuple[Tensor, Tensor]:
+        """Read `fed` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
+
+        A step feeds the next one, so that one graph does all of them.
+        """
+        with self._lock:
+            text.make_room(place + steps)
+            block = text.put(fed, 1, place)
+            text.step.zero_()
+            own = text.choosers.setdefault(choose.kind, choose.copy())
+            for tensor, value in zip(own.state, choose.state, strict=True):
+                tensor.copy_(value)
+            changes = [block, text.slots.begin, text.drafted, text.step, *own.state]
+            logits = block
+            for step in range(place, place + steps):
+                seen = self._seen(text, step + 1)
+                body = Body(partial(self._step, text, block, seen, own), changes)
+                logits = self._run(text, (("step", own.kind), 1, seen), body, step)
+            return text.drafted[:steps].clone(), logits
+
+    def pieces(self, count: int, logits: int) -> list[int]:
+        """Sizes of the passes that read `count` ids, of which the last `logits` need logits.
+
+        Where the longest text of a pass decides what all of it get, they are read at once.
+        """
+        sizes: list[int] = []
+        while not self._reading.regimes and count > max(PIECE, logits):
+            sizes.append(min(PIECE, count - logits))
+            count -= sizes[-1]
+        return [*sizes, count]
+
+    def _pass(self, text: StaticText, ids: Tensor, seen: int, logits: int | None = None) -> Tensor:
+        """The model's own forward pass over `ids`, which attends to the first `seen` positions.
+
+        `[ids]` -> `[at least logits, or ids; vocabulary]`.
+        """
+        slots = text.slots
+        slots.at = slots.begin + torch.arange(len(ids), device=ids.device)
+        slots.seen = seen
+        # Positions of padding are that of the last id: longer ones could change what all ids get.
+        positions = torch.minimum(slots.at, slots.begin + text.last)
+        inputs = self._reading.inputs(ids[None], positions=positions[None], logits=logits)
+        inputs["attention_mask"] = self._masks(slots.at[None], seen)
+        inputs[self._reading.cache_name] = text.past
+        return cast("Any", self.model)(**inputs).logits[0]
+
+    def _step(self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose) -> Tensor:
+        """A pass over one id, which is replaced by the next one."""
+        logits = self._pass(text, block, seen)
+        block.copy_(choose(logits))
+        text.drafted.index_copy_(0, text.step, block)
+        text.step.add_(1)
+        text.slots.begin.add_(1)
+        return logits
+
+    def _seen(self, text: StaticText, end: int) -> int:
+        """How many positions a captured pass attends to, of which the last one is before `end`."""
+        return min(rounded(end), text.slots.size)
+
+    def _run(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
+        """The logits of a pass at `place`: replayed, captured if it never was, or run eagerly."""
+        if key not in text.graphs:
+            if self.reason or len(text.graphs) >= MOST_GRAPHS:
+                return body.run()
+            with self.setting_up():
+                return self._captured(text, key, body, place)
+        replay, out = text.graphs[key]
+        replay()
+        return out
+
+    def _captured(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
+        """Capture a pass, and run it; what cannot be captured runs eagerly from now on."""
+        what, width, seen = key
+        restore = body.restoring()
+        try:
+            replay, out = self._capture(body.run, restore)
+        except Exception as error:  # noqa: BLE001 - a model's code may raise anything
+            # If the device itself has failed, so does the eager pass.
+            cause = str(error).strip().split("\n")[0]
+            restore()
+            self._give_up(f"a pass cannot be captured: {type(error).__name__}: {cause}", text)
+            return body.run()
+        if what not in self._believed:
+            other = place + ELSEWHERE if place + ELSEWHERE + width <= seen else place - ELSEWHERE
+            if other < 0:  # nowhere to check it
+                return body.run()
+            same = self._same(text, body, (replay, out), range(other, other + width))
+            restore()
+            text.slots.begin.fill_(place)
+            if not same:
+                self._give_up("a captured pass gives other logits at another place", text)
+                return body.run()
+            self._believed.add(what)
+        text.graphs[key] = replay, out
+        replay()
+        return out
+
+    def _capture(self, body: Callable[[], Tensor], restore: Run) -> tuple[Run, Tensor]:
+        out: list[Tensor] = []
+
+        def run() -> None:
+            out[:] = [body()]
+
+        with packed(self.model):
+            return self._graphs.capture(run, restore), out[0]
+
+    @staticmethod
+    def _same(text: StaticText, body: Body, captured: tuple[Run, Tensor], at: range) -> bool:
+        """Whether a captured pass gives at the positions `at` what the model gives there.
+
+        The text's states are put back.
+        """
+        replay, out = captured
+        slots = slice(at.start, at.stop)
+        states = [each[:, :, slots] for layer in text.layers for each in layer.states]
+        held = [each.clone() for each in states]
+        text.slots.begin.fill_(at.start)
+        restore = body.restoring()
+        true = body.run().clone()
+        restore()
+        replay()
+        same = _close(out, true)
+        for state, before in zip(states, held, strict=True):
+            state.copy_(before)
+        return same
+
+    def _new_text(self, size: int = LEAST) -> StaticText:
+        return StaticText(len(self._masks.windows), size, WIDTHS[-1], self.model.device)
+
+    def _give_up(self, reason: str, text: StaticText | None = None) -> None:
+        """Run the model eagerly from now on, and say why."""
+        self.reason = self._always = reason
+        self._free.clear()
+        if text is not None:
+            text.graphs.clear()
+        warnings.warn(
+            f"{type(self.model).__name__} runs eagerly, without graphs: {reason}",
+            UagWarning,
+            stacklevel=3,
+        )
+
+    @torch.no_grad()
+    def _reads_blocks(self) -> bool:
+        """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
+        ids = torch.arange(1, 13, device=self.model.device) % embedding_rows(self.model)
+        text, rows = self._new_text(), list[Tensor]()
+        for place, piece in ((0, ids[:8]), (8, ids[8:])):
+            block = text.put(piece, 8, place)
+            rows.append(self._pass(text, block, place + 8)[: len(piece)])
+        true = new_cache(self.model).forward(ids, len(ids))
+        return Comparison(self.model.dtype).logits(torch.cat(rows), true)
+
+
+class GraphCache(PreallocatedCache):
+    """A `ModelCache` in the memory that a `GraphRunner` lends."""
+
+    def __init__(self, runner: GraphRunner, longest: int) -> None:
+        """An empty cache; it borrows memory at its first pass."""
+        super().__init__()
+        self._runner = runner
+        self._longest = longest
+        self._text: StaticText | None = None
+
+    def forward(self, ids: Tensor, positions: int) -> Tensor:
+        """Run a forward pass; see `ModelCache.forward`."""
+        # Borrowed only now: of several generations, those still waiting need no memory.
+        text = self._text = self._text or self._runner.lend(self, self._longest)
+        *first, last = self._runner.pieces(len(ids), positions)
+        for size in first:
+            self._runner.read(text, self.length, ids[:size], 1)
+            self.length += size
+            ids = ids[size:]
+        logits, self.width = self._runner.read(text, self.length, ids, positions)
+        self.length += last
+        return logits
+
+    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+        """Read an id, choose the next one, and so on; see `SelfFeeding`."""
+        if self._text is None or steps > MOST_STEPS:
+            return None
+        rolled = self._runner.roll(self._text, self.length, fed, steps, choose)
+        self.length += steps
+        self.width = 1
+        return rolled
+
+
+def _close(got: Tensor, true: Tensor) -> bool:
+    """Whether logits are the same for each id, up to rounding; NaN is like NaN."""
+    allowed = TOLERANCES.get(true.dtype, TOLERANCES[torch.bfloat16])
+    got, true = (torch.nan_to_num(each.double()) for each in (got, true))
+    spread = (true - true.mean(-1, keepdim=True)).square().sum(-1)
+    return bool(torch.all((got - true).square().sum(-1) <= allowed**2 * spread))

@@ -1,0 +1,191 @@
+"""The memory of one text whose passes are captured: everything stays where it is."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+if TYPE_CHECKING:
+    from uag.models.caches.protocol import StaticChoose
+    from uag.models.engines.capture import Run
+
+# Positions of the smallest buffers, and of the fewest that a captured pass attends to.
+LEAST = 256
+# What a captured pass does, its width, and how many positions it attends to.
+Key = tuple[Hashable, int, int]
+# Ids that are chosen on the device before the host sees them, at most.
+MOST_STEPS = 64
+
+
+class Slots:
+    """Where a pass writes, and how many positions it attends to.
+
+    Attributes:
+        size: positions of the buffers.
+        begin: the position of the pass's first id, a tensor without axes.
+        at: the positions of its ids, `[width]`.
+        seen: how many positions it attends to, from the first one.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.size = self.seen = size
+        self.begin = torch.zeros((), dtype=torch.long, device=device)
+        self.at = self.begin[None]
+
+
+class StaticLayer(CacheLayerMixin):
+    """Keys and values of one attention layer, `[1, heads, positions, head size]`.
+
+    Also for sliding windows: the mask hides what is outside, and nothing is dropped.
+    """
+
+    is_compileable = True
+    is_sliding = False
+    keys: Any  # a tensor after the first pass
+    values: Any
+
+    def __init__(self, slots: Slots) -> None:
+        cast("Any", super()).__init__()
+        self._slots = slots
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        # Zeros: memory that was never written may hold NaN, which no mask would hide.
+        self.keys, self.values = (
+            states.new_zeros((*states.shape[:2], self._slots.size, states.shape[3]))
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        del args, kwargs
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys.index_copy_(2, self._slots.at, key_states)
+        self.values.index_copy_(2, self._slots.at, value_states)
+        seen = self._slots.seen
+        return self.keys.narrow(2, 0, seen), self.values.narrow(2, 0, seen)
+
+    @property
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Keys and values."""
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        return cast("int", self._slots.begin)
+
+    def get_max_length(self) -> int:
+        return self._slots.size
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        del query_length
+        return self._slots.seen, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is captured.
+
+    Attributes:
+        run: a pass; returns its logits.
+        changes: tensors that it changes beside the states of its own ids.
+    """
+
+    run: Callable[[], Tensor]
+    changes: Sequence[Tensor] = ()
+
+    def restoring(self) -> Callable[[], None]:
+        """What sets the tensors back to what they are now."""
+        held = [each.clone() for each in self.changes]
+
+        def restore() -> None:
+            for tensor, value in zip(self.changes, held, strict=True):
+                tensor.copy_(value)
+
+        return restore
+
+
+class StaticText:
+    """The states of one text, what its passes read, and their graphs; later texts use it again.
+
+    >>> text = StaticText(layers=2, size=300, width=8, device=torch.device("cpu"))
+    >>> text.slots.size, text.empty
+    (512, True)
+
+    Attributes:
+        slots: where the next pass writes.
+        ids: what the next pass reads first, `[width]`.
+        last: the index of the last of these that is not padding, `[1]`.
+        drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
+        choosers: what chooses them, by its kind, with a state that stays where it is.
+        past: the cache that the model is given.
+        graphs: what replays each captured pass, and its result.
+    """
+
+    def __init__(self, layers: int, size: int, width: int, device: torch.device) -> None:
+        self.ids = torch.zeros(width, dtype=torch.long, device=device)
+        self.last = torch.zeros(1, dtype=torch.long, device=device)
+        self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
+        self.step = torch.zeros(1, dtype=torch.long, device=device)
+        self.choosers: dict[Hashable, StaticChoose] = {}
+        self._layers = layers
+        self._make(rounded(size))
+
+    def _make(self, size: int) -> None:
+        self.slots = Slots(size, self.ids.device)
+        self.layers = [StaticLayer(self.slots) for _ in range(self._layers)]
+        self.past = Cache(layers=[*self.layers])
+        self.graphs: dict[Key, tuple[Run, Tensor]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether there has been no pass yet, so that the layers have no memory."""
+        return not all(layer.is_initialized for layer in self.layers)
+
+    def begin(self) -> None:
+        """Forget the last text: its states may hold NaN, which no mask would hide."""
+        for layer in self.layers:
+            for each in layer.states if layer.is_initialized else ():
+                each.zero_()
+
+    def make_room(self, size: int) -> None:
+        """Grow to at least `size` positions, keeping the states. Graphs are captured again."""
+        if size <= self.slots.size:
+            return
+        old = self.layers
+        self._make(rounded(size))
+        for layer, small in zip(self.layers, old, strict=True):
+            if small.is_initialized:
+                layer.lazy_initialization(small.keys, small.values)
+                for larger, held in zip(layer.states, small.states, strict=True):
+                    larger[:, :, : held.shape[2]] = held
+
+    def put(self, ids: Tensor, width: int, place: int) -> Tensor:
+        """Set where the next pass begins, and what it reads: `[ids]` -> `[width]`.
+
+        Padding repeats the last id: where experts are chosen, no others are read for it.
+        """
+        count = len(ids)
+        self.last.fill_(count - 1)
+        self.slots.begin.fill_(place)
+        if width > len(self.ids):
+            return ids  # of no captured pass
+        self.ids[:count].copy_(ids)
+        if count < width:
+            self.ids[count:width].copy_(ids[-1:].expand(width - count))
+        return self.ids[:width]
+
+
+def rounded(size: int) -> int:
+    """The size of buffers for `size` positions: a power of two.
+
+    >>> rounded(5), rounded(257)
+    (256, 512)
+    """
+    return max(LEAST, 1 << (size - 1).bit_length())

@@ -1,0 +1,99 @@
+"""The run for a GPU, rehearsed: every part at its tiniest on a CPU, and parts that go wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from benches.gpu.__main__ import PARTS, Part, limited
+from benches.gpu.models import FULL, TINY, Setting, fitted
+from benches.gpu.record import LINES, RESULTS, Record, lines_of, write_results
+
+ROOT = Path(__file__).parents[2]
+# Left to the slow test: pytest in pytest, which only collects, and torch.compile.
+LONG = ["tests", "compiled"]
+SHORT = [part.name for part in PARTS if part.name not in LONG]
+
+
+@pytest.mark.parametrize("parts", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_every_part_runs_on_a_cpu(parts: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benches.gpu", "--out", str(tmp_path)]
+    command += ["--device", "cpu", "--scale", "tiny", "--parts", ",".join(parts)]
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    results: dict[str, list[dict[str, Any]]] = json.loads((tmp_path / RESULTS).read_text())
+    assert set(results) == {"run", "summary", *parts}
+    for part in parts:
+        assert results[part][-1]["name"] == "done", results[part]
+    errors = [line for lines in results.values() for line in lines if "error" in line]
+    assert not errors
+    if parts == LONG:
+        return
+    by_name = {line["name"]: line for line in results["texts"]}
+    assert by_name["8B <- 70M: generate"]["tokens_per_second"] > 0
+    (eager,) = [line for line in results["ids"] if "float32: eager, greedy" in line["name"]]
+    assert eager["same"] == eager["texts"]
+
+
+def slow(record: Record, _: Setting) -> None:
+    record("first", number=1.23456)
+    time.sleep(600)
+
+
+def failing(record: Record, _: Setting) -> None:
+    record.attempt("one", lambda: {}[0])
+    record("second", number=2)
+    raise RuntimeError("no more")
+
+
+@pytest.mark.parametrize(
+    ("measure", "names"),
+    [(slow, ["first", "cut off"]), (failing, ["one", "second", "failed"])],
+)
+def test_a_part_that_is_cut_off_or_fails_leaves_what_it_has(
+    measure: Any, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = measure.__name__
+    monkeypatch.setitem(sys.modules, f"benches.gpu.{kind}", SimpleNamespace(measure=measure))
+    setting = Setting(torch.device("cpu"), TINY, None, tmp_path)
+    limited(Part(kind, kind, 1), 1, setting)
+    lines = lines_of(tmp_path)
+    assert [line["name"] for line in lines] == names
+    if kind == "failing":
+        assert "KeyError" in lines[0]["error"] and "no more" in lines[2]["error"]
+    with (tmp_path / LINES).open("a") as file:
+        file.write('{"part": "half')
+    write_results(tmp_path)
+    results = json.loads((tmp_path / RESULTS).read_text())
+    assert [line["name"] for line in results[kind]] == names
+
+
+def test_sizes_are_about_what_their_names_say() -> None:
+    small = LlamaConfig(num_attention_heads=8, num_key_value_heads=4, head_dim=16)
+    for name, shape in (FULL.targets | FULL.assistants).items():
+        size = fitted(shape, small)
+        assert size["heads"] % size["kv_heads"] == 0
+        query, key = 16 * size["heads"], 16 * size["kv_heads"]
+        layer = size["hidden"] * (2 * query + 2 * key + 3 * size["intermediate"])
+        billions = {"B": 1, "M": 1e-3}[name[-1]] * float(name[:-1])
+        assert 0.9 < layer * size["layers"] / 1e9 / billions < 1.1
+
+
+def test_the_last_part_has_time_left() -> None:
+    assert sum(part.seconds for part in PARTS[:-1]) <= 480 - 60

@@ -1,0 +1,81 @@
+"""CUDA graphs themselves, where there is a GPU: what `test_graphs` asks of their stand-in."""
+
+import gc
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.graphs import WITH_GRAPHS, check, check_drafts, check_reading, reader
+from tests.support.models import plain_ids, random_model
+from tests.support.tokenizers import PROMPT, tokenizer
+from uag import SpeculativeDecoder
+from uag.errors import UagWarning
+from uag.models.engines.graphs import GraphRunner
+from uag.sampling.greedy import MostLikely
+
+VOCABULARY = tokenizer("qwen2")
+# Grouped experts need bfloat16 on a GPU; in float32 they are not captured.
+DENSE = [architecture for architecture in WITH_GRAPHS if architecture != "mixtral"]
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("architecture", DENSE)
+def test_reading_and_drafting(architecture: str) -> None:
+    model = random_model(architecture, VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    check_reading(model, runner)
+    check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
+    assert str(runner) == "graphs" and runner.seconds > 0
+
+
+@pytest.mark.filterwarnings("ignore::uag.errors.UagWarning")
+def test_experts_are_read_right_either_way() -> None:
+    model = random_model("mixtral", VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    if runner.reason:
+        pytest.skip(runner.reason)
+    check_reading(model, runner)
+
+
+def test_where_a_capture_fails_the_text_continues() -> None:
+    model = random_model("falcon", VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    lm = reader(model, runner)
+    lm.append([5] * 40)
+    check(lm, model, 1)
+    lm.append([6, 7])
+    with pytest.warns(UagWarning, match="a pass cannot be captured"):
+        check(lm, model, 2)
+    lm.append([8])
+    check(lm, model, 1)
+    # The device still works, and so do graphs of other models.
+    other = random_model("llama", VOCABULARY).cuda()
+    check_reading(other, GraphRunner(other))
+
+
+def test_memory_is_used_again() -> None:
+    model = random_model("llama", VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    held: list[int] = []
+    for _ in range(4):
+        check_reading(model, runner)
+        gc.collect()
+        held.append(torch.cuda.memory_allocated())
+    assert held[-1] <= held[1]
+
+
+def test_a_decoder_takes_graphs_by_itself() -> None:
+    names = tokenizer("gpt2"), tokenizer("llama2")
+    target = random_model("llama", names[0]).cuda()
+    assistant = random_model("llama", names[1], seed=1, num_hidden_layers=1).cuda()
+    decoder = SpeculativeDecoder(target, names[0], assistant, names[1], lookahead=3)
+    eager = SpeculativeDecoder(target, names[0], assistant, names[1], lookahead=3, engine="eager")
+    out = decoder.generate(PROMPT, max_new_tokens=40)
+    ids = decoder.tokenizer(PROMPT)["input_ids"]
+    assert out.token_ids == plain_ids(target, ids, max_new_tokens=40)
+    assert out.stats.engines == {"target": "graphs", "assistant": "graphs"}
+    asked: dict[str, Any] = {"max_new_tokens": 40, "do_sample": True, "seed": 3}
+    for sampling in ({}, {"temperature": 0.7, "top_k": 20, "top_p": 0.9}):
+        drawn = decoder.generate(PROMPT, **asked, **sampling)
+        assert drawn.token_ids == eager.generate(PROMPT, **asked, **sampling).token_ids

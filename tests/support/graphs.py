@@ -1,0 +1,55 @@
+"""What is checked of captured passes: on a stand-in for CUDA graphs, and on a GPU."""
+
+from random import Random
+
+import torch
+from transformers import PreTrainedModel
+
+from tests.support.models import at_once
+from uag.models.cached_lm import CachedLM
+from uag.models.caches.protocol import Choose
+from uag.models.engines.graphs import GraphCache, GraphRunner
+
+WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
+               "gpt2", "gpt-neox"]  # fmt: skip
+
+
+def reader(model: PreTrainedModel, runner: GraphRunner) -> CachedLM:
+    cache = runner.new_cache()
+    assert isinstance(cache, GraphCache), str(runner)
+    return CachedLM(model, cache=cache)
+
+
+def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
+    torch.testing.assert_close(
+        lm.logits(positions), at_once(model, lm.ids)[-positions:], atol=2e-4, rtol=1e-4
+    )
+
+
+def check_reading(model: PreTrainedModel, runner: GraphRunner) -> None:
+    """Two texts in turn, each with memory of its own, read and rolled back at random."""
+    random = Random(0)
+    texts = [reader(model, runner), reader(model, runner)]
+    for round_ in range(24):
+        lm = texts[round_ % 2]
+        added = [random.randrange(320) for _ in range(random.choice([1, 2, 3, 3, 5, 7, 30, 40]))]
+        lm.apply(max(0, len(lm.ids) - random.choice([0, 0, 1, 2, 3, 5, 12, 40])), added)
+        if len(lm.ids) < 250:  # of 256 positions
+            check(lm, model, random.randint(1, min(4, len(lm.ids))))
+
+
+def check_drafts(model: PreTrainedModel, runner: GraphRunner, choose: Choose, same: Choose) -> None:
+    """Drafts that are rolled back in part, beside those of the eager engine."""
+    lm, eager = reader(model, runner), CachedLM(model)
+    for each in (lm, eager):
+        each.append([7, 8, 9])
+    for count, kept in ((20, 20), (9, 3), (1, 0), (40, 11), (2, 2)):
+        drafted = lm.draft(count, choose)
+        assert drafted.ids == eager.draft(count, same).ids
+        assert len(drafted.seconds) == count
+        assert lm.last is not None
+        assert eager.last is not None
+        torch.testing.assert_close(lm.last, eager.last, atol=2e-4, rtol=1e-4)
+        for each in (lm, eager):
+            each.apply(len(each.ids) - count + kept, [5])
+    assert lm.forwards == eager.forwards
