@@ -73,7 +73,7 @@ def made_to_chat(
     name: str, form: tuple[str, list[str], str], texts: list[Any], steps: int, **options: Any
 ) -> tuple[Any, Any]:
     """A model that was trained to reply in this format, and its tokenizer."""
-    from uag.models.loading import load_model, load_tokenizer
+    from uag.models.loading.by_name import load_model, load_tokenizer
 
     template, tokens, end = form
     tokenizer: Any = load_tokenizer(name, **options)
@@ -120,7 +120,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Make two models chat, and count target passes with each format of the assistant's prompt."""
-    from uag.models.loading import load_tokenizer
+    from uag.models.loading.by_name import load_tokenizer
 
     begin(threads)
     target, assistant = pair_names(target, assistant)

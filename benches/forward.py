@@ -104,7 +104,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Time a pass, run by several methods in turn."""
-    from uag.models.loading import load_model
+    from uag.models.loading.by_name import load_model
 
     begin(threads)
     sdpa, eager = (

@@ -88,7 +88,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Load and check each model, by turns."""
-    from uag.models.loading import load_model
+    from uag.models.loading.by_name import load_model
 
     begin(threads)
     names = [name for name in pair_names(target, assistant) if name is not None]

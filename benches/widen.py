@@ -22,7 +22,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from benches.common import Dtype, Seed, Trust, console
 from uag.errors import OptionError, UagError, UnsupportedModelError
-from uag.models.loading import load_model, load_tokenizer
+from uag.models.loading.by_name import load_model, load_tokenizer
 from uag.models.properties import parameter_count
 
 # The axes of each module's weight, rows first: those it writes to and those it reads from.

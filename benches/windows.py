@@ -31,7 +31,7 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Predict each id of the text in both ways."""
-    from uag.models.loading import load_model, load_tokenizer
+    from uag.models.loading.by_name import load_model, load_tokenizer
     from uag.models.properties import context_window
     from uag.translation.tokenizers import prompt_ids
 

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from benches.common import demo_folder
 from benches.widen import widened
-from uag.models.loading import load_model, load_tokenizer
+from uag.models.loading.by_name import load_model, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.engines.choice import AUTO, EngineChoice
-from uag.models.loading import check_belongs, check_model
 from uag.models.prefill import Prefill, held_by, media_in
+from uag.models.suitable import check_belongs, check_model
 from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
 from uag.requests.named_models import TokenizerSource, load_pair

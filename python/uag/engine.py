@@ -26,8 +26,8 @@ from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Way
 from uag.models.engines.runner import ModelRunner
-from uag.models.loading import check_eval
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
+from uag.models.suitable import check_eval
 from uag.requests.own_state import Claim
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key

@@ -19,7 +19,7 @@ from tests.support.tokenizers import PROMPT, tokenizer
 from uag import LoadError, SpeculativeDecoder, UagWarning
 from uag.cli import main
 from uag.cli.terminal import be_quiet, one_line, printable
-from uag.models.loading import load_model, load_tokenizer
+from uag.models.loading.by_name import load_model, load_tokenizer
 
 HOSTILE = "[red]\x1b[2J\x9b\u202eevil[/red]"
 

@@ -15,7 +15,7 @@ from tests.support.models import SMALL, random_model
 from tests.support.stories import MODELS
 from tests.support.tokenizers import tokenizer
 from uag.errors import UagError
-from uag.models.loading import load_model
+from uag.models.loading.by_name import load_model
 from uag.models.properties import parameter_count
 
 BIG = {"hidden": 80, "layers": 3, "intermediate": 100}

@@ -22,8 +22,8 @@ from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import ModelCache, Way
 from uag.models.engines.choice import EngineChoice
 from uag.models.engines.runner import ModelRunner
-from uag.models.loading import check_belongs, check_model, warn_if_larger
 from uag.models.properties import context_window, device_of, embedding_rows, end_ids, position_limit
+from uag.models.suitable import check_belongs, check_model, warn_if_larger
 from uag.models.wrappers import AnyModel, language_model
 from uag.sampling.greedy import Choice
 from uag.translation.bridge import Bridge

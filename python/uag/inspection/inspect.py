@@ -11,7 +11,7 @@ from uag.inspection.advice import advise
 from uag.inspection.model_facts import ModelFacts, Source, read_facts
 from uag.inspection.pair import Pair
 from uag.inspection.spelling import own_text, sample, sample_texts, strings_of
-from uag.models.loading_options import for_assistant
+from uag.models.loading.options import for_assistant
 
 
 def inspect_pair(

@@ -12,7 +12,7 @@ from uag._core import Tokenizer
 from uag.errors import LoadError
 from uag.inspection.model_size import Size, size_of
 from uag.models.adapters.files import base_of
-from uag.models.loading import load_tokenizer
+from uag.models.loading.by_name import load_tokenizer
 from uag.translation.chat_template import turn_end
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.tokenizers import AnyTokenizer, backend_of, prefix_ids, special_ids

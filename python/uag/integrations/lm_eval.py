@@ -22,7 +22,7 @@ from uag.drafting.custom import is_model
 from uag.drafting.lookup import Lookup
 from uag.lookahead.schedules import parse_lookahead
 from uag.models.engines.choice import AUTO
-from uag.models.loading_options import OF_FILES, OF_WEIGHTS, of_access
+from uag.models.loading.options import OF_FILES, OF_WEIGHTS, of_access
 from uag.requests.named_models import AssistantSource, TokenizerSource, load_pair
 from uag.sampling.method import COUPLED
 

@@ -12,7 +12,7 @@ from uag.drafting.lookup import Lookup
 from uag.errors import OptionError
 from uag.lookahead.protocol import Lookahead
 from uag.models.engines.choice import AUTO
-from uag.models.loading_options import OF_FILES, OF_WEIGHTS
+from uag.models.loading.options import OF_FILES, OF_WEIGHTS
 from uag.models.wrappers import language_model
 from uag.requests.named_models import (
     AssistantSource,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, cast
 from uag.drafting.custom import Drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
-from uag.models.loading import load_model, load_tokenizer
-from uag.models.loading_options import for_assistant, of_access, of_files
+from uag.models.loading.by_name import load_model, load_tokenizer
+from uag.models.loading.options import for_assistant, of_access, of_files
 from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import AnyTokenizer
 
