@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import CacheLayerMixin
 
 from tests.support.tokenizers import PROMPT, TEXT, tokenizer
+from uag.models.properties import device_of
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
@@ -151,7 +152,7 @@ def with_story(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Pr
 
 def plain_ids(model: PreTrainedModel, prompt: list[int], **options: Any) -> list[int]:
     """What transformers itself generates: the new ids."""
-    ids = torch.tensor([prompt], device=model.device)
+    ids = torch.tensor([prompt], device=device_of(model))
     generate: Callable[..., Any] = model.generate
     out = generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **options)
     return out[0, len(prompt) :].tolist()
@@ -159,7 +160,7 @@ def plain_ids(model: PreTrainedModel, prompt: list[int], **options: Any) -> list
 
 def at_once(model: PreTrainedModel, ids: list[int]) -> Tensor:
     with torch.inference_mode():
-        read = torch.tensor([ids], device=model.device)
+        read = torch.tensor([ids], device=device_of(model))
         return model(input_ids=read, use_cache=False).logits[0]
 
 

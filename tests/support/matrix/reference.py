@@ -21,7 +21,8 @@ from uag.sampling.noise import gumbel, step_keys
 class Rereading(PreallocatedCache):
     """Keeps ids, not states: everything is read again whenever something is asked."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, longest: int = 0) -> None:
+        del longest
         super().__init__()
         self._model = model
         self._ids = torch.zeros(0, dtype=torch.long)
