@@ -12,7 +12,10 @@ from tests.support.works_with.table import line
 PAGE = (Path(__file__).parents[2] / "docs" / "works-with.md").read_text().splitlines()
 
 ROWS = {row.name: row for rows in GROUPS.values() for row in rows}
-SAMPLE = ["LoRA", "IA3", "aLoRA", "Prompt tuning", "DataParallel"]
+SAMPLE = [
+    *("LoRA", "IA3", "aLoRA", "Prompt tuning", "DataParallel", "more tokens than rows"),
+    *("llava", "qwen2_vl with an image"),
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of PEFT and transformers, about tiny models
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.support.works_with.columns import COLUMNS, WRONG, Cell, tried
-from tests.support.works_with.rows import Row
+from tests.support.architectures.verdicts import Finding, Verdict
+from tests.support.works_with.columns import COLUMNS, EXACT, UNDRAFTED, WRONG, Cell, tried
+from tests.support.works_with.rows import FoundRow, Row
 
 # Who is refused is said of the target and of the assistant in the same words.
 ROLE = re.compile(r"the (target|assistant)'s")
@@ -53,8 +54,11 @@ class Line:
         ]
 
 
-def line(row: Row) -> Line:
+def line(row: Row | FoundRow) -> Line:
     """Try a row: every cell with a model of its own, as a call may leave something in it."""
+    if isinstance(row, FoundRow):
+        found = row.find()
+        return Line(row.name, {column: _cell(found.get(column)) for column in COLUMNS})
     return Line(
         row.name,
         {
@@ -64,6 +68,22 @@ def line(row: Row) -> Line:
             for column in COLUMNS
         },
     )
+
+
+def _cell(finding: Finding | None) -> Cell:
+    if finding is None:
+        return "does not apply: there is no such call"
+    match finding.verdict:
+        case Verdict.EXACT | Verdict.TIE:
+            return EXACT
+        case Verdict.SWITCHED_OFF:
+            return UNDRAFTED
+        case Verdict.REFUSED:
+            return f"refused: {finding.message}"
+        case Verdict.WRONG:
+            return WRONG
+        case _:
+            return f"FAILED: {finding.message}"
 
 
 def page(groups: Iterable[tuple[str, list[Line]]]) -> str:
