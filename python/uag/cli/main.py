@@ -7,13 +7,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot
-from uag.cli.terminal import fail
+from uag.cli.terminal import drop_output, fail
 from uag.errors import UagError
 
 app = typer.Typer(
     help="Speculative decoding between models with different tokenizers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Try [bold]uag demo[/bold] first: it needs no download.",
@@ -23,14 +22,22 @@ app = typer.Typer(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exits with status 0 for success, 1 for a failure, 2 for wrong usage."""
+    if sys.stdout is None:  # closed (`>&-`)
+        fail("standard output is closed")
     try:
-        app(args=None if arguments is None else list(arguments))
+        try:
+            app(args=None if arguments is None else list(arguments))
+        finally:
+            sys.stdout.flush()
     except UagError as error:
         fail(str(error))
     except BrokenPipeError:
         # The reader has closed the pipe (`| head`), so a message would reach nobody.
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # a full disk, most likely; what a user names is a `FileError`
+        drop_output()
+        fail(f"cannot write the output: {error.strerror or error}")
     sys.exit(0)
 
 

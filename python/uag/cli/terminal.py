@@ -1,10 +1,11 @@
 """Output to a terminal: without control characters, one line for a warning, a progress bar."""
 
+import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from uag.errors import UagWarning
@@ -45,6 +46,19 @@ def fail(message: str) -> NoReturn:
     """Print a message on one line of standard error, and exit with status 1."""
     print(f"uag: {one_line(message)}", file=sys.stderr)
     sys.exit(1)
+
+
+def tell_hints(hints: Iterable[str]) -> None:
+    """Print each hint on a line of standard error; empty ones are none."""
+    for hint in filter(None, hints):
+        print(f"uag: hint: {one_line(hint)}", file=sys.stderr)
+
+
+def drop_output() -> None:
+    """Forget what could not be written, so that Python does not try again when it ends."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
 
 
 def be_quiet() -> None:

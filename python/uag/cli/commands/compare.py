@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from uag.decoder import SpeculativeDecoder
     from uag.decoding.output import Output
 
+# More would only wait for each other, and many thousands stop the system.
+MOST_THREADS = 1024
 EXAMPLES = """Examples:
 
     uag compare
@@ -71,7 +73,9 @@ def compare(
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
     engine: Engine = "auto",
     compile: Compile = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="Number of CPU threads.")
+    ] = None,
     report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +21,11 @@ from uag.cli.options import (
     lookup_option,
     write_report,
 )
-from uag.cli.terminal import be_quiet, one_line, printable
+from uag.cli.reading import as_prompt, chat_hint, read_text
+from uag.cli.terminal import be_quiet, one_line, printable, tell_hints
+
+if TYPE_CHECKING:
+    from uag.decoding.output import TextStream
 
 EXAMPLES = """Examples:
 
@@ -28,7 +33,9 @@ EXAMPLES = """Examples:
 
     uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
 
-    uag generate --target ./target --assistant ./assistant --stats "Once"
+    uag generate --target ./target --assistant ./assistant --stats --prompt-file story.txt
+
+    uag generate --target ./target-it --assistant ./assistant-it --system "Be brief." "Who are you?"
 
     echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
 
@@ -39,8 +46,9 @@ EXAMPLES = """Examples:
 @loads_weights
 def generate(
     prompt: Annotated[
-        str, typer.Argument(help="Text to continue; - reads it from standard input.")
-    ],
+        str | None, typer.Argument(help="Text to continue; - reads it from standard input.")
+    ] = None,
+    *,
     target: Annotated[str, typer.Option(help="Hub name or folder of the target, which writes.")],
     assistant: Annotated[
         str | None,
@@ -48,6 +56,15 @@ def generate(
     ] = None,
     lookup: LookUp = None,
     texts: Texts = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option(help="A file with the text, in place of the argument.")
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The text is what a user says; print the reply.")
+    ] = False,
+    system: Annotated[
+        str | None, typer.Option(help="What the system says first; implies --chat.")
+    ] = None,
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
     do_sample: Annotated[
@@ -55,7 +72,7 @@ def generate(
         typer.Option(
             "--do-sample/--no-do-sample",
             " /--greedy",
-            help="Sample tokens, implied by the next four options; or the likeliest ones only. "
+            help="Sample tokens, implied by the next five options; or the likeliest ones only. "
             "By default as the target's generation defaults say.",
         ),
     ] = None,
@@ -66,8 +83,15 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Sample from the likeliest tokens up to this probability.")
     ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Sample from tokens at least this likely, beside the likeliest one."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same text, with any assistant.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1, tokens that were there before are less likely.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
@@ -82,18 +106,17 @@ def generate(
         bool,
         typer.Option("--stats", help="Also print counts and speed, on a line of standard error."),
     ] = False,
-    *,
     loading: Loading,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
-    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
     from uag.benchmark.conditions import conditions
     from uag.lookahead.schedules import parse_lookahead
 
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = read_text(prompt, prompt_file)
     where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
         target,
@@ -109,22 +132,32 @@ def generate(
         do_sample = True
     if do_sample is not None:
         options["do_sample"] = do_sample
+    if repetition_penalty is not None:
+        options |= {"repetition_penalty": repetition_penalty}
     if stop:
         options |= {"stop_strings": stop}
-    stream = decoder.stream(text, seed=seed, trace=report is not None, **options)
+    said = as_prompt(text, system, chat=chat)
+    if said is text:
+        tell_hints([chat_hint(decoder, target)])
+    stream = decoder.stream(said, seed=seed, trace=report is not None, **options)
     if as_json:
         out = stream.finish()
         names = {"target": target, "assistant": assistant}
         print(json.dumps(out.as_dict() | names | conditions(decoder)))
     else:
-        for piece in stream:
-            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
-            sys.stdout.flush()
-        sys.stdout.write("\n")
+        _print_text(stream)
         out = stream.finish()
-    for hint in out.stats.hints:
-        if hint not in out.stats.prompt_hints:  # those were warnings
-            print(f"uag: hint: {one_line(hint)}", file=sys.stderr)
+    # Those about the prompt were warnings.
+    tell_hints(hint for hint in out.stats.hints if hint not in out.stats.prompt_hints)
     if stats:
         print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
     write_report(report, [out])
+
+
+def _print_text(stream: "TextStream") -> None:
+    try:
+        for piece in stream:
+            sys.stdout.write(printable(piece) if sys.stdout.isatty() else piece)
+            sys.stdout.flush()
+    finally:
+        sys.stdout.write("\n")  # also after Ctrl-C, so that the shell's prompt has its own line

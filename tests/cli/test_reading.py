@@ -1,0 +1,123 @@
+"""What `uag generate` continues, from wherever it comes; and streams that are closed or full."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import run
+from tests.support.models import random_model
+from tests.support.tokenizers import PROMPT, TOKENIZERS
+from uag import SpeculativeDecoder
+
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}] {{ message.content }} {% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chatty(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny-instruct"
+    words: Any = TOKENIZERS["gpt2"]()
+    words.chat_template = TEMPLATE
+    model = random_model("llama", words)
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_file_and_standard_input_are_prompts(
+    capsys: pytest.CaptureFixture[str],
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = ["generate", "--target", folder, "-n", "8"]
+    plain = run(capsys, *asked, PROMPT)
+    path = tmp_path / "prompt.txt"
+    path.write_text(PROMPT)
+    assert run(capsys, *asked, "--prompt-file", str(path)) == plain
+    monkeypatch.setattr(sys, "stdin", io.StringIO(PROMPT))
+    assert run(capsys, *asked, "-") == plain
+    assert run(capsys, *asked)[0] == run(capsys, *asked, "x", "--prompt-file", str(path))[0] == 2
+
+
+def test_a_chat(capsys: pytest.CaptureFixture[str], chatty: str) -> None:
+    asked = ["generate", "--target", chatty, "-n", "8", "Who are you?"]
+    decoder = SpeculativeDecoder.from_pretrained(chatty)
+    question = {"role": "user", "content": "Who are you?"}
+    _, out, err = run(capsys, *asked, "--chat")
+    assert out == decoder.chat([question], max_new_tokens=8).text + "\n"
+    assert "hint" not in err
+    brief = {"role": "system", "content": "Be brief."}
+    _, out, _ = run(capsys, *asked, "--system", "Be brief.")
+    assert out == decoder.chat([brief, question], max_new_tokens=8).text + "\n"
+    _, out, err = run(capsys, *asked)
+    assert out == decoder.generate("Who are you?", max_new_tokens=8).text + "\n"
+    assert "uag: hint: the target was trained for chats" in err
+
+
+def test_options_of_sampling_and_penalties(capsys: pytest.CaptureFixture[str], folder: str) -> None:
+    asked = ["generate", "--target", folder, "-n", "8", PROMPT]
+    decoder = SpeculativeDecoder.from_pretrained(folder)
+    options: dict[str, Any] = {"max_new_tokens": 8, "repetition_penalty": 1.5}
+    expected = decoder.generate(PROMPT, **options).text
+    assert run(capsys, *asked, "--repetition-penalty", "1.5")[1] == expected + "\n"
+    options |= {"do_sample": True, "seed": 3, "min_p": 0.2}
+    expected = decoder.generate(PROMPT, **options).text
+    extra = ["--repetition-penalty", "1.5", "--min-p", "0.2", "--seed", "3"]
+    assert run(capsys, *asked, *extra)[1] == expected + "\n"
+
+
+def started(*arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "uag", *arguments]
+    environment = os.environ | {"PYTHONUNBUFFERED": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, **streams)
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("{uag} - <&-", "standard input is closed"),
+        ("printf 'One\\377' | {uag} -", "no UTF-8 text"),
+        ("{uag} Once >&-", "standard output is closed"),
+        ("{uag} Once > /dev/full", "cannot write the output: No space left on device"),
+        ("{uag} --json Once > /dev/full", "cannot write the output: No space left on device"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_a_line(folder: str, shell: str, said: str) -> None:
+    if "/dev/full" in shell and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    line = f"{sys.executable} -m uag generate --target {folder} -n 4"
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell.format(uag=line)], capture_output=True, text=True, check=False
+    )
+    *before, last = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert last.startswith("uag: ") and said in last
+    assert all(each.startswith("uag: loading") for each in before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_ctrl_c_ends_the_line(folder: str) -> None:
+    asked = ("generate", "--target", folder, "-n", "100000", "--no-lookup", "Once")
+    with started(*asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.read(1)
+        time.sleep(0.2)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert out.endswith(b"\n")
+    assert b"Traceback" not in err and child.returncode != 0
+
+
+def test_absurd_numbers_of_threads_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "compare", "--threads", "100000")
+    assert status == 2 and "1024" in err
