@@ -150,6 +150,7 @@ def pipeline(subject: Subject) -> Answer:
         tokenizer=tokenizer(TOKENIZER),
         assistant_model=Nearly(texts.whole, 5),
         lookahead=4,
+        prefix="",  # XLNet gets a long one by default
     )
     (out,) = pipe(PROMPTS[0], return_tensors=True, **texts.options)
     return texts, [out["generated_token_ids"][len(texts.prompts[0]) :]]
