@@ -1,6 +1,7 @@
 """How much more memory does decoding with an assistant take than plain decoding, at its peak?
 
     python -m benches.memory [--target T --assistant A] [--max-new-tokens 400] [--device cuda]
+    python -m benches.memory --prompt-ids 16000 --max-new-tokens 50
 
 Each decodes in a process of its own. On a CPU (Linux) it is the process's largest resident size
 after loading, on a GPU torch's largest allocation. "allowed" is the assistant's weights, its states
@@ -8,6 +9,7 @@ for the whole text, and 5 % of the plain peak.
 """
 
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -32,6 +34,7 @@ from benches.common import (
     write_json,
 )
 from uag import SpeculativeDecoder
+from uag.models.cached_lm import id_list
 
 PROMPT = "Once upon a time, there was a little girl named Lily."
 
@@ -68,6 +71,7 @@ def weights(model: PreTrainedModel) -> int:
 
 def decode(
     names: tuple[str, str | None],
+    prompt_ids: int,
     max_new_tokens: int,
     device: str,
     threads: int,
@@ -78,16 +82,16 @@ def decode(
     if device != "cpu":
         options["device_map"] = device  # needs accelerate
     decoder = SpeculativeDecoder.from_pretrained(*names, **options)
+    own = id_list(cast("Any", decoder.tokenizer)(PROMPT, return_tensors="pt")["input_ids"][0])
+    prompt = [*islice(cycle(own), prompt_ids)] if prompt_ids else own
     forget_peak(device)
     if decoder.assistant is None:
-        ids = decoder.tokenizer(PROMPT, return_tensors="pt").to(device)
-        cast("Any", decoder.model).generate(
-            ids["input_ids"], do_sample=False, max_new_tokens=max_new_tokens
-        )
+        ids = torch.tensor([prompt], device=device)
+        cast("Any", decoder.model).generate(ids, do_sample=False, max_new_tokens=max_new_tokens)
         return peak(device), 0
-    decoder.generate(PROMPT, do_sample=False, max_new_tokens=max_new_tokens)
+    decoder.generate(prompt, do_sample=False, max_new_tokens=max_new_tokens)
     found, assistant = peak(device), cast("PreTrainedModel", decoder.assistant)
-    return found, weights(assistant) + states(assistant, max_new_tokens)
+    return found, weights(assistant) + states(assistant, len(prompt) + max_new_tokens)
 
 
 def apart(*args: Any) -> tuple[int, int]:
@@ -99,6 +103,9 @@ def apart(*args: Any) -> tuple[int, int]:
 def main(
     target: Target = None,
     assistant: Assistant = None,
+    prompt_ids: Annotated[
+        int, typer.Option(min=0, help="Length of the prompt in ids; 0 for a sentence.")
+    ] = 0,
     max_new_tokens: MaxNewTokens = 400,
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     dtype: Dtype = "auto",
@@ -109,9 +116,8 @@ def main(
 ) -> None:
     """Compare the smallest of some peaks of each method."""
     named, other = pair_names(target, assistant)
-    arguments = (
-        max_new_tokens, device, threads, {"dtype": dtype, "trust_remote_code": trust_remote_code}
-    )  # fmt: skip
+    options = {"dtype": dtype, "trust_remote_code": trust_remote_code}
+    arguments = prompt_ids, max_new_tokens, device, threads, options
     alone, pair = (named, None), (named, needed(other))
     peaks = [(apart(alone, *arguments), apart(pair, *arguments)) for _ in range(runs)]
     plain, ours = (min(found for found, _ in each) for each in zip(*peaks, strict=True))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from transformers import ProcessorMixin
+
 from uag.drafting.custom import Drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
@@ -14,7 +16,7 @@ from uag.translation.tokenizers import AnyTokenizer
 
 # How a caller may give a target, a tokenizer and an assistant.
 ModelSource = str | Path | AnyModel
-TokenizerSource = str | Path | AnyTokenizer
+TokenizerSource = str | Path | AnyTokenizer | ProcessorMixin
 AssistantSource = str | Path | AnyModel | Drafter | Lookup
 
 
@@ -22,9 +24,9 @@ class ModelPair(NamedTuple):
     """The first four arguments of `SpeculativeDecoder`: both models and their tokenizers."""
 
     model: AnyModel
-    tokenizer: AnyTokenizer
+    tokenizer: AnyTokenizer | ProcessorMixin
     assistant: AnyModel | Drafter | Lookup | str | None
-    assistant_tokenizer: AnyTokenizer | None
+    assistant_tokenizer: AnyTokenizer | ProcessorMixin | None
 
 
 def load_pair(
@@ -81,7 +83,7 @@ def load_pair(
 
 def _tokenizer(
     name: str, given: TokenizerSource | None, model: ModelSource, options: dict[str, Any]
-) -> AnyTokenizer:
+) -> AnyTokenizer | ProcessorMixin:
     if given is None:
         if not isinstance(model, str | Path):
             raise OptionError(f"{name} is missing; a loaded model needs its tokenizer too")
