@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import uag
+from tests.support.chats import processor
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import LoadError, Lookup, OptionError
@@ -178,3 +179,9 @@ def test_a_tokenizer_from_another_place_has_no_revision_of_the_model(
     )
     load_pair("one", None, tokenizer="other", options={"revision": "v2", "token": "x"})
     assert given == [{"token": "x"}]
+
+
+def test_a_processor_is_taken_in_place_of_a_tokenizer(names: list[str]) -> None:
+    decoder = uag.SpeculativeDecoder.from_pretrained(names[0], tokenizer=processor())
+    assert decoder.processor is processor()
+    assert decoder.tokenizer is processor().tokenizer
