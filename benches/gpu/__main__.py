@@ -118,6 +118,7 @@ def main(
     scale: Annotated[str, typer.Option(help="full or tiny.")] = "full",
     parts: Annotated[str, typer.Option(help="Some parts only, between commas.")] = "",
     seconds: Annotated[int, typer.Option(help="For all parts together.")] = 480,
+    patience: Annotated[int, typer.Option(help="Times each part's limit, for a rehearsal.")] = 1,
     models: Annotated[Path | None, typer.Option(help="Folder of the small trained models.")] = None,
 ) -> None:
     """Run the parts, one after the other."""
@@ -142,7 +143,7 @@ def main(
         if left < 1:
             Record(out, part.name)("left out", after=seconds)
             continue
-        limited(part, min(part.seconds, left), setting)
+        limited(part, min(part.seconds * patience, left), setting)
         write_results(out)
     summarise(out, list(setting.scale.targets), list(setting.scale.assistants))
     Record(out, "run")("done", seconds=monotonic() - begun)

@@ -80,7 +80,9 @@ def test_options_of_sampling_and_penalties(capsys: pytest.CaptureFixture[str], f
 def started(*arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "uag", *arguments]
     environment = os.environ | {"PYTHONUNBUFFERED": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, **streams)
+    # A job in the background of a shell ignores the signal, and so would what it starts.
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(command, env=environment, preexec_fn=heard, **streams)  # noqa: PLW1509
 
 
 @pytest.mark.parametrize(
