@@ -77,8 +77,9 @@ def main() -> None:
         try_command_line(folder)
     compared = try_generating()
     print(
-        f"uag {version('uag')} on Python {sys.version.split()[0]}, torch {version('torch')}, "
-        f"transformers {version('transformers')}: imported in {seconds:.3f} s, the demo ran, "
+        f"uag {version('uag-decoding')} on Python {sys.version.split()[0]}, "
+        f"torch {version('torch')}, transformers {version('transformers')}: "
+        f"imported in {seconds:.3f} s, the demo ran, "
         f"{compared} ids are those of model.generate"
     )
 

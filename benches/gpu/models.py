@@ -103,7 +103,7 @@ TINY = Scale(
     launches=3,
     keys=(64,),
     random={
-        "vocab_size": 512,
+        "vocab_size": 4096,
         "hidden_size": 64,
         "num_hidden_layers": 2,
         "intermediate_size": 96,
@@ -174,7 +174,15 @@ def fitted(shape: Shape, config: Any) -> dict[str, int]:
     group = config.num_attention_heads // config.num_key_value_heads
     kv_heads = max(config.num_key_value_heads, shape.kv_heads * 128 // head)
     groups = max(group, shape.heads // shape.kv_heads)
-    return asdict(shape) | {"kv_heads": kv_heads, "heads": kv_heads * groups}
+    # At its tiniest a shape may be below that of the small model.
+    layers = max(shape.layers, config.num_hidden_layers)
+    intermediate = max(shape.intermediate, config.intermediate_size)
+    return asdict(shape) | {
+        "layers": layers,
+        "intermediate": intermediate,
+        "kv_heads": kv_heads,
+        "heads": kv_heads * groups,
+    }
 
 
 def weight_bytes(model: PreTrainedModel) -> int:

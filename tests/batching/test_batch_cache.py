@@ -21,7 +21,7 @@ from tests.support.faults import (
 from tests.support.models import ARCHITECTURES, at_once, random_model
 from tests.support.tokenizers import tokenizer
 from uag.batching.batch_cache import Batch, RowCache, reads_rows
-from uag.batching.scheduler import run_together
+from uag.batching.scheduler import PassRequest, run_together
 from uag.models.cached_lm import CachedLM
 
 VOCABULARY = tokenizer("qwen2")
@@ -89,3 +89,19 @@ def test_a_model_that_fails_when_it_is_tried_with_rows(at: int) -> None:
         assert read == (at > 5)
         want = expected(decoder, PROMPTS, GREEDY)
         assert ids_of(decoder.generate(PROMPTS, **GREEDY)) == want and reads_rows(model)
+
+
+def test_a_row_whose_first_pass_failed_has_nothing_to_move() -> None:
+    model = random_model("llama", VOCABULARY)
+    batch = Batch(model)
+    first, second = (RowCache(batch) for _ in range(2))
+    ids = torch.arange(5, 9)
+    batch.forward([PassRequest(first, ids, 1)])
+    with (
+        before_passes(model, Countdown(RuntimeError("boom"), 1, lasting=False)),
+        pytest.raises(RuntimeError, match="boom"),
+    ):
+        batch.forward([PassRequest(second, ids, 1)])
+    batch.leave(first)
+    (logits,) = batch.forward([PassRequest(second, ids, 1)])
+    torch.testing.assert_close(logits, at_once(model, ids.tolist())[-1:], atol=3e-4, rtol=2e-4)

@@ -86,7 +86,13 @@ def test_a_part_that_is_cut_off_or_fails_leaves_what_it_has(
 
 
 def test_sizes_are_about_what_their_names_say() -> None:
-    small = LlamaConfig(num_attention_heads=8, num_key_value_heads=4, head_dim=16)
+    small = LlamaConfig(
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=16,
+        num_hidden_layers=2,
+        intermediate_size=256,
+    )
     for name, shape in (FULL.targets | FULL.assistants).items():
         size = fitted(shape, small)
         assert size["heads"] % size["kv_heads"] == 0

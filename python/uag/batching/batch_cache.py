@@ -97,9 +97,13 @@ class RowsLayer(CacheLayerMixin):
         return self._written(keys, key_states), self._written(values, value_states)
 
     def move(self, source: int, target: int) -> None:
-        """Copy a row to the place of another."""
+        """Copy a row to the place of another, if it has been written to.
+
+        A row whose first pass failed has none in the buffers.
+        """
         for buffer in self._buffers:
-            buffer[target] = buffer[source]
+            if source < len(buffer):
+                buffer[target] = buffer[source]
 
     def get_seq_length(self) -> int:
         return self.slots.begin
