@@ -18,7 +18,7 @@ from benches.gpu.record import Record, Values
 
 # Shapes of Llama-3.1-8B's attention.
 HEADS, KV_HEADS, HEAD = 32, 8, 128
-PACKAGES = ("torch", "transformers", "tokenizers", "huggingface-hub", "greenlet", "uag")
+PACKAGES = ("torch", "transformers", "tokenizers", "huggingface-hub", "greenlet", "uag-decoding")
 
 
 def measure(record: Record, setting: Setting) -> None:
