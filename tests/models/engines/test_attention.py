@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.graphs import check, reader
+from tests.support.engines import check, reader
 from tests.support.models import random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer

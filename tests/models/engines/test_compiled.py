@@ -8,13 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
-import torch
 from transformers import PreTrainedModel
 
+from tests.support.engines import check, check_giving_up
 from tests.support.models import at_once, plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import OptionError, SpeculativeDecoder, compare
-from uag.errors import UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
 from uag.models.engines.compiled import LEAST, CompiledRunner, FixedCache
@@ -26,12 +25,6 @@ def reader(model: PreTrainedModel, engine: CompiledRunner) -> CachedLM:
     cache = engine.new_cache()
     assert isinstance(cache, FixedCache)
     return CachedLM(model, cache=cache)
-
-
-def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
-    torch.testing.assert_close(
-        lm.logits(positions), at_once(model, lm.ids)[-positions:], atol=2e-4, rtol=1e-4
-    )
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "falcon", "mixtral"])
@@ -127,16 +120,8 @@ def test_where_compiling_fails_the_text_continues(monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("backend failed:\nno compiler\nand more")
 
     monkeypatch.setattr(engine, "_compiled", failing)
-    lm = reader(model, engine)
-    lm.append([5] * 40)
-    check(lm, model, 1)
-    lm.append([6, 7])
-    with pytest.warns(
-        UagWarning, match="LlamaForCausalLM cannot be compiled.*: backend failed: no compiler$"
-    ):
-        check(lm, model, 2)
-    lm.append([8])
-    check(lm, model, 1)
+    match = "LlamaForCausalLM cannot be compiled.*: backend failed: no compiler$"
+    check_giving_up(reader(model, engine), model, match)
     assert str(engine) == "eager: RuntimeError: backend failed: no compiler"
 
 

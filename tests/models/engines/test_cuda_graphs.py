@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.graphs import WITH_GRAPHS, check, check_drafts, check_reading, reader
+from tests.support.engines import (
+    WITH_GRAPHS,
+    check_drafts,
+    check_giving_up,
+    check_reading,
+    reader,
+)
 from tests.support.models import plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder
-from uag.errors import UagWarning
 from uag.models.engines.graphs import GraphRunner
 from uag.sampling.greedy import MostLikely
 
@@ -41,14 +46,8 @@ def test_experts_are_read_right_either_way() -> None:
 def test_where_a_capture_fails_the_text_continues() -> None:
     model = random_model("falcon", VOCABULARY).cuda()
     runner = GraphRunner(model)
-    lm = reader(model, runner)
-    lm.append([5] * 40)
-    check(lm, model, 1)
-    lm.append([6, 7])
-    with pytest.warns(UagWarning, match="a pass cannot be captured"):
-        check(lm, model, 2)
-    lm.append([8])
-    check(lm, model, 1)
+    match = "a pass cannot be captured"
+    check_giving_up(reader(model, runner), model, match)
     # The device still works, and so do graphs of other models.
     other = random_model("llama", VOCABULARY).cuda()
     check_reading(other, GraphRunner(other))

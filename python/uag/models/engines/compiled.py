@@ -22,10 +22,9 @@ from transformers.cache_utils import DynamicLayer, StaticLayer
 from uag.errors import UagWarning
 from uag.models.adapters.acting import Adapters
 from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
-from uag.models.check.comparison import Comparison
-from uag.models.check.way import new_cache, way_of
-from uag.models.engines.runner import ModelRunner
-from uag.models.properties import context_window, embedding_rows, text_config
+from uag.models.check.way import way_of
+from uag.models.engines.runner import BLOCK, ModelRunner
+from uag.models.properties import context_window, text_config
 from uag.models.reading import reading_of
 
 # Numbers of ids in a compiled pass. A pass over more, such as a prompt's, runs eagerly.
@@ -196,18 +195,16 @@ class CompiledRunner(ModelRunner):
             stacklevel=3,
         )
 
-    @torch.no_grad()
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
-        text = torch.arange(1, 13, device=self.model.device) % embedding_rows(self.model)
         buffers = self._new_buffers()
-        rows: list[Tensor] = []
-        for ids in (text[:8], text[8:]):
-            inputs = self._inputs(pad(ids, (0, 8 - len(ids))), buffers, len(ids))
-            rows.append(cast("Any", self.model)(**inputs).logits[0, : len(ids)])
-            buffers.place.add_(len(ids))
-        true = new_cache(self.model).forward(text, len(text))
-        return Comparison(self.model.dtype).logits(torch.cat(rows), true)
+
+        def read(ids: Tensor, place: int) -> Tensor:
+            buffers.place.fill_(place)
+            inputs = self._inputs(pad(ids, (0, BLOCK - len(ids))), buffers, len(ids))
+            return cast("Any", self.model)(**inputs).logits[0, : len(ids)]
+
+        return self.reads_blocks(read)
 
     def _first_run(self, shape: tuple[Hashable, ...], inputs: dict[str, Any]) -> Tensor:
         """Compile for a shape and run; if that fails, the model runs eagerly from now on."""

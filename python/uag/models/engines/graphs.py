@@ -21,12 +21,11 @@ from transformers import PreTrainedModel
 
 from uag.errors import UagWarning
 from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
-from uag.models.check.comparison import TOLERANCES, Comparison
-from uag.models.check.way import new_cache
+from uag.models.check.comparison import TOLERANCES
 from uag.models.engines.attention import packed
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
-from uag.models.engines.runner import ModelRunner
+from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.engines.static_text import (
     LEAST,
     MOST_STEPS,
@@ -36,7 +35,7 @@ from uag.models.engines.static_text import (
     rounded,
 )
 from uag.models.masks import Masks, windows_of
-from uag.models.properties import context_window, embedding_rows
+from uag.models.properties import context_window
 from uag.models.reading import reading_of
 
 # Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly.
@@ -273,16 +272,15 @@ class GraphRunner(ModelRunner):
             stacklevel=3,
         )
 
-    @torch.no_grad()
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
-        ids = torch.arange(1, 13, device=self.model.device) % embedding_rows(self.model)
-        text, rows = self._new_text(), list[Tensor]()
-        for place, piece in ((0, ids[:8]), (8, ids[8:])):
-            block = text.put(piece, 8, place)
-            rows.append(self._pass(text, block, place + 8)[: len(piece)])
-        true = new_cache(self.model).forward(ids, len(ids))
-        return Comparison(self.model.dtype).logits(torch.cat(rows), true)
+        text = self._new_text()
+
+        def read(ids: Tensor, place: int) -> Tensor:
+            block = text.put(ids, BLOCK, place)
+            return self._pass(text, block, place + BLOCK)[: len(ids)]
+
+        return self.reads_blocks(read)
 
 
 class GraphCache(PreallocatedCache):

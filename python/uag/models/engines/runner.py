@@ -1,14 +1,21 @@
 """Runs a model eagerly: the engine that every model can have, and what the others are told by."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import perf_counter
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.clock import stopped
 from uag.models.caches.protocol import ModelCache
+from uag.models.check.comparison import Comparison
 from uag.models.check.way import new_cache
+from uag.models.properties import embedding_rows
+
+# Ids of a padded block that is tried.
+BLOCK = 8
 
 
 class ModelRunner:
@@ -52,3 +59,15 @@ class ModelRunner:
         """
         del longest
         return new_cache(self.model)
+
+    @torch.no_grad()
+    def reads_blocks(self, read: Callable[[Tensor, int], Tensor]) -> bool:
+        """Whether padded blocks give the logits of their ids without padding.
+
+        `read`: reads ids in a block of `BLOCK` after so many others, and gives their logits.
+        """
+        ids = torch.arange(1, BLOCK + BLOCK // 2 + 1, device=self.model.device)
+        ids = ids % embedding_rows(self.model)
+        rows = [read(piece, place) for place, piece in ((0, ids[:BLOCK]), (BLOCK, ids[BLOCK:]))]
+        true = new_cache(self.model).forward(ids, len(ids))
+        return Comparison(self.model.dtype).logits(torch.cat(rows), true)

@@ -1,11 +1,13 @@
-"""What is checked of captured passes: on a stand-in for CUDA graphs, and on a GPU."""
+"""What is checked of engines: compiled passes, captured ones on a stand-in, and on a GPU."""
 
 from random import Random
 
+import pytest
 import torch
 from transformers import PreTrainedModel
 
 from tests.support.models import at_once
+from uag import UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Choose
 from uag.models.engines.graphs import GraphCache, GraphRunner
@@ -24,6 +26,17 @@ def check(lm: CachedLM, model: PreTrainedModel, positions: int) -> None:
     torch.testing.assert_close(
         lm.logits(positions), at_once(model, lm.ids)[-positions:], atol=2e-4, rtol=1e-4
     )
+
+
+def check_giving_up(lm: CachedLM, model: PreTrainedModel, match: str) -> None:
+    """In the middle of a text the engine gives up with a warning, and the text continues."""
+    lm.append([5] * 40)
+    check(lm, model, 1)
+    lm.append([6, 7])
+    with pytest.warns(UagWarning, match=match):
+        check(lm, model, 2)
+    lm.append([8])
+    check(lm, model, 1)
 
 
 def check_reading(model: PreTrainedModel, runner: GraphRunner) -> None:
