@@ -21,7 +21,7 @@ from uag.models.caches.protocol import TOGETHER, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
 from uag.models.check.trial import named_lengths
-from uag.models.check.way import is_lasting, new_cache, way_of
+from uag.models.check.way import new_cache, way_of
 from uag.models.masks import Masks, windows_of
 from uag.models.properties import (
     attention_of,
@@ -265,7 +265,7 @@ def rows_fault(model: PreTrainedModel) -> str:
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # Not remembered: after a lack of memory the next try may succeed.
             return f"fails in a batch ({type(error).__name__})"
-        record.keep("rows", known, lasting=is_lasting(model, passed=not known))
+        record.keep("rows", known, passed=not known)
     return cast("str", known)
 
 

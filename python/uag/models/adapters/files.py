@@ -10,11 +10,12 @@ from typing import Any, cast
 import transformers.utils
 
 from uag.errors import LoadError
+from uag.models.loading.options import OF_ACCESS
 from uag.models.wrappers import AnyModel
 
 # Options of `from_pretrained` that say where an adapter is; the first two are the adapter's alone.
 OF_VERSION = ("revision", "subfolder")
-OF_PLACE = (*OF_VERSION, "token", "cache_dir", "local_files_only", "force_download", "proxies")
+OF_PLACE = (*OF_VERSION, *(name for name in OF_ACCESS if name != "trust_remote_code"))
 
 _hub = cast("Any", transformers.utils)
 

@@ -33,9 +33,13 @@ class Record:
     ('', None)
     """
 
-    def __init__(self, kind: str | None) -> None:
-        """`kind`: a digest of the kind of model; `None` for one that is like no other."""
+    def __init__(self, kind: str | None, *, exact: bool = True) -> None:
+        """`kind`: a digest of the kind of model; `None` for one that is like no other.
+
+        `exact`: whether what fails cannot do so by rounding, as it may in half precision.
+        """
         self._kind = kind
+        self._exact = exact
         self._found: dict[str, Any] = {}
 
     def get(self, check: str) -> Any | None:
@@ -45,10 +49,13 @@ class Record:
                 self._found[check] = json.loads(file.read_bytes())["found"]
         return self._found.get(check)
 
-    def keep(self, check: str, found: Any, *, lasting: bool = True) -> None:
-        """Keep what the check found, a value of JSON; `lasting`: also for later processes."""
+    def keep(self, check: str, found: Any, *, passed: bool = True) -> None:
+        """Keep what the check found, a value of JSON: for later processes too if it is sure.
+
+        What has not `passed` in half precision is not: other weights are tried again.
+        """
         self._found[check] = found
-        if lasting and (file := self._file(check)) is not None:
+        if (passed or self._exact) and (file := self._file(check)) is not None:
             with suppress(OSError):
                 own = file.with_suffix(f".{os.getpid()}")
                 own.write_text(json.dumps({"found": found}))
@@ -71,7 +78,9 @@ def record_of(model: PreTrainedModel) -> Record:
     """
     if (known := _of_model.get(model)) is None:
         kind = _kind_of(model)
-        known = Record(None) if kind is None else _records.setdefault(kind, Record(kind))
+        exact = model.dtype in (torch.float32, torch.float64)
+        own = Record(kind, exact=exact)
+        known = own if kind is None else _records.setdefault(kind, own)
         _of_model[model] = known
     return known
 

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import torch
 from transformers import PreTrainedModel
 
 from uag.models.caches.protocol import ModelCache, Way
@@ -39,14 +38,6 @@ def new_cache(model: PreTrainedModel) -> ModelCache:
     return make_cache(model, way_of(model))
 
 
-def is_lasting(model: PreTrainedModel, *, passed: bool) -> bool:
-    """Whether what a check of a model found holds for later processes as well.
-
-    What fails in half precision may do so by rounding: other weights are tried again.
-    """
-    return passed or model.dtype in (torch.float32, torch.float64)
-
-
 def _tried(model: PreTrainedModel) -> Way:
     """The way that the model's trial finds, kept for models that are made alike."""
     way = Trial(model).way()
@@ -54,7 +45,7 @@ def _tried(model: PreTrainedModel) -> Way:
     names = {module: name for name, module in modules}
     places = [(names[module], attribute) for module, attribute in reading_of(model).places]
     found = {"way": asdict(way), "places": places}
-    record_of(model).keep("way", found, lasting=is_lasting(model, passed=way.together))
+    record_of(model).keep("way", found, passed=way.together)
     return way
 
 
