@@ -130,7 +130,7 @@ class Stats:
     @property
     def hints(self) -> list[str]:
         """What makes a text slower or worse than need be: a line for each, with the remedy."""
-        return [*self.prompt_hints, *([self._idle] if self._idle else [])]
+        return [*self.prompt_hints, *filter(None, [self._idle])]
 
     @property
     def rounds(self) -> int:

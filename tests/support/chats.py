@@ -1,12 +1,14 @@
 """Chats, and tokenizers with templates for them."""
 
 from functools import cache
+from typing import Any
 
 from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
 
 from tests.support.models import random_model
 from tests.support.tokenizers import tokenizer
 from uag import SpeculativeDecoder
+from uag.requests.prompts.chat import chat_inputs
 
 CHATML = (
     "{% if tools %}<|start|>tools {{ tools | tojson }}<|stop|>{% endif %}"
@@ -39,6 +41,14 @@ MESSAGES = [
 ]
 
 SYSTEM = {"role": "system", "content": "Be kind."}
+
+
+def chat_ids(
+    messages: Any, target: PreTrainedTokenizerFast, assistant: PreTrainedTokenizerFast
+) -> tuple[list[int], list[int]]:
+    """The target's ids and the assistant's ids of a chat."""
+    inputs, ids, _ = chat_inputs(messages, target, assistant)
+    return inputs["input_ids"], ids
 
 
 def chatty(name: str, template: str | None, *tokens: str) -> PreTrainedTokenizerFast:

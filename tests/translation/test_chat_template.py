@@ -2,9 +2,8 @@
 
 import torch
 
-from tests.support.chats import MESSAGES, assistant_tokenizer, decoder, target_tokenizer
+from tests.support.chats import MESSAGES, assistant_tokenizer, chat_ids, decoder, target_tokenizer
 from uag import Bridge
-from uag.requests.prompts.chat import chat_ids
 from uag.translation.chat_template import turn_end
 
 

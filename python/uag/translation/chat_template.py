@@ -6,7 +6,7 @@ from typing import Any, cast
 import tokenizers
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
-from uag.translation.tokenizers import AnyTokenizer, special_ids
+from uag.translation.tokenizers import AnyTokenizer, bare_ids, special_ids
 
 Message = Mapping[str, Any]
 
@@ -43,15 +43,6 @@ def render(
     )
 
 
-def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The ids of a text, without added special tokens.
-
-    >>> target_tokenizer.decode(plain_ids(target_tokenizer, "Once upon"))
-    'Once upon'
-    """
-    return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def turn_end(tokenizer: AnyTokenizer) -> int | None:
     """The special token that a tokenizer's chat template puts after a reply; `None` if none.
 
@@ -66,6 +57,6 @@ def turn_end(tokenizer: AnyTokenizer) -> int | None:
     except UNRENDERED:
         return None
     after = text.rpartition(REPLY)[2]
-    ids = plain_ids(own, after.lstrip()) if after.strip() else []
+    ids = bare_ids(own, after.lstrip()) if after.strip() else []
     special = set(own.all_special_ids) | special_ids(own)
     return ids[0] if ids and ids[0] in special else None

@@ -175,7 +175,11 @@ def _encoded(tokenizer: AnyTokenizer, text: str) -> list[int]:
 
 
 def bare_ids(tokenizer: AnyTokenizer, text: str) -> list[int]:
-    """The ids of a text without what the tokenizer adds before and after it."""
+    """The ids of a text without what the tokenizer adds before and after it.
+
+    >>> target_tokenizer.decode(bare_ids(target_tokenizer, "Once upon"))
+    'Once upon'
+    """
     if isinstance(tokenizer, tokenizers.Tokenizer):
         return tokenizer.encode(text, add_special_tokens=False).ids
     return cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -21,6 +21,7 @@ from tests.support.chats import (
     SYSTEM,
     THINKS,
     assistant_tokenizer,
+    chat_ids,
     chatty,
     decoder,
     processor,
@@ -29,7 +30,7 @@ from tests.support.chats import (
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import Chat, OptionError, PromptError, SpeculativeDecoder
-from uag.requests.prompts.chat import chat_ids, chat_inputs, plain_text
+from uag.requests.prompts.chat import chat_inputs, plain_text
 
 # An archive of real tokenizers, each in a folder of its own.
 ARCHIVE = Path(

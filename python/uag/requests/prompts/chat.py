@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from transformers.utils import chat_template_utils
 
 from uag.errors import OptionError, PromptError
-from uag.translation.chat_template import REPLY, UNRENDERED, Message, plain_ids, render, template_of
-from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
+from uag.translation.chat_template import REPLY, UNRENDERED, Message, render, template_of
+from uag.translation.tokenizers import AnyTokenizer, bare_ids, open_prompt_ids
 from uag.values import is_text, shown, texts_in
 
 # Arguments of `apply_chat_template`; any other option is a variable of a template.
@@ -75,19 +75,6 @@ def is_chat(prompt: object) -> TypeGuard[Sequence[Message] | Chat]:
     )
 
 
-def chat_ids(
-    prompt: Sequence[Message] | Chat, tokenizer: AnyTokenizer, assistant_tokenizer: AnyTokenizer
-) -> tuple[list[int], list[int]]:
-    """The prompt of a chat, up to the reply: the target's ids, and the assistant's ids.
-
-    Raises:
-        PromptError: see `chat_inputs`.
-        OptionError: see `chat_inputs`.
-    """
-    inputs, ids, _ = chat_inputs(prompt, tokenizer, assistant_tokenizer)
-    return inputs["input_ids"], ids
-
-
 def chat_inputs(
     prompt: Sequence[Message] | Chat, renderer: Renderer, assistant_tokenizer: AnyTokenizer
 ) -> tuple[Mapping[str, Any], list[int], str]:
@@ -141,7 +128,7 @@ def assistant_chat_ids(chat: Chat, tokenizer: AnyTokenizer) -> tuple[list[int], 
                 reason = f" ({error})"
             else:
                 if _tells(text, chat.messages):
-                    return plain_ids(own, text), ""
+                    return bare_ids(own, text), ""
         hint = (
             f"the assistant's chat template cannot render these messages{reason}; it gets them "
             "as plain text, and may guess less well"

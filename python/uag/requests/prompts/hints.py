@@ -4,7 +4,6 @@ from collections.abc import Container
 from typing import cast
 
 from uag.requests.prompts.reader import ReadPrompt
-from uag.translation.chat_template import turn_end
 from uag.translation.tokenizers import AnyTokenizer, token_of
 from uag.values import shown
 
@@ -21,8 +20,8 @@ def hints_of(prompt: ReadPrompt, tokenizer: AnyTokenizer, ends: Container[int]) 
     []
     """
     found = [prompt.hint, _begins_twice(prompt.target_ids, tokenizer)]
-    if prompt.chat:
-        found.append(_goes_on(tokenizer, ends))
+    if prompt.turn is not None and prompt.turn not in ends:
+        found.append(_goes_on(prompt.turn, tokenizer))
     return [hint for hint in found if hint]
 
 
@@ -37,10 +36,7 @@ def _begins_twice(ids: list[int], tokenizer: AnyTokenizer) -> str:
     )
 
 
-def _goes_on(tokenizer: AnyTokenizer, ends: Container[int]) -> str:
-    turn = turn_end(tokenizer)
-    if turn is None or turn in ends:
-        return ""
+def _goes_on(turn: int, tokenizer: AnyTokenizer) -> str:
     return (
         f"{shown(token_of(tokenizer, turn))} ends a turn in the target's chat template, but is not "
         f"among the ids that end a text, so the reply may go on after its end: add {turn} to "

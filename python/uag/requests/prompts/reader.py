@@ -17,6 +17,7 @@ from uag.requests.prompts.chat import chat_inputs, is_chat
 from uag.requests.prompts.ids import (
     Inputs,
     Prompt,
+    assistant_ids,
     beside_ids,
     check_ids,
     padded_rows,
@@ -25,8 +26,8 @@ from uag.requests.prompts.ids import (
     target_ids,
 )
 from uag.translation.bridge import Bridge
-from uag.translation.chat_template import template_of
-from uag.translation.tokenizers import AnyTokenizer, open_prompt_ids
+from uag.translation.chat_template import template_of, turn_end
+from uag.translation.tokenizers import AnyTokenizer
 
 
 class ReadPrompt(NamedTuple):
@@ -35,14 +36,14 @@ class ReadPrompt(NamedTuple):
     Attributes:
         target_ids, assistant_ids: its ids.
         prefill: what the target reads, if the prompt is more than ids.
-        chat: whether it is a chat; then the reply should end with its turn.
+        turn: the id that ends a turn, if the prompt is a chat: the reply should end there.
         hint: what the reader found that the user should know; empty if nothing.
     """
 
     target_ids: list[int]
     assistant_ids: list[int]
     prefill: Prefill | None = None
-    chat: bool = False
+    turn: int | None = None
     hint: str = ""
 
 
@@ -74,14 +75,14 @@ class PromptReader:
             inputs, others, hint = chat_inputs(prompt, self._renderer, self.assistant_tokenizer)
             if isinstance(inputs, BatchFeature):  # images in the type of the model, as a pipeline's
                 inputs = cast("Inputs", cast("Any", inputs).to(dtype=self.model.dtype))
-            return self._inputs(inputs)._replace(assistant_ids=others, chat=True, hint=hint)
+            turn = turn_end(self.tokenizer)
+            return self._inputs(inputs)._replace(assistant_ids=others, turn=turn, hint=hint)
         if isinstance(prompt, Mapping):
             return self._inputs(prompt)
         prompt = read_file(prompt)
         ids = target_ids(prompt, self.tokenizer, self.model)
-        if isinstance(prompt, str):
-            return ReadPrompt(ids, open_prompt_ids(self.assistant_tokenizer, prompt))
-        return ReadPrompt(ids, self.bridge.assistant_prompt(ids))
+        given = prompt if isinstance(prompt, str) else ids
+        return ReadPrompt(ids, assistant_ids(given, self.assistant_tokenizer, self.bridge))
 
     def prepared(self, ids: list[int], prefill: Prefill | None) -> ReadPrompt:
         """A prompt that `generate` has prepared. The assistant gets no placeholders of images."""
