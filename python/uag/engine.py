@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from transformers.generation.streamers import BaseStreamer
@@ -24,7 +25,7 @@ from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
-from uag.models.caches.protocol import Way
+from uag.models.caches.protocol import ModelCache, Way
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
 from uag.models.suitable import check_eval
@@ -69,7 +70,7 @@ class Engine:
 
     def start(self, request: Request, seed: int | None) -> TextStream:
         """Begin one generation, which is decoded as the returned stream is read."""
-        (text,) = self._texts([request], seed, self._session([request], 1))
+        (text,) = self.texts([request], seed, self._session([request], 1))
         return text
 
     def run(
@@ -97,7 +98,7 @@ class Engine:
         if streamer is not None:
             check_one(len(requests))
         session = self._session(requests, min(batch_size, len(requests)))
-        texts = self._texts(requests, seed, session)
+        texts = self.texts(requests, seed, session)
         if streamer is None:
             return session.finish(texts)
         (text,) = texts
@@ -105,9 +106,22 @@ class Engine:
             put_prompt(streamer, text.prompt)
         return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
 
+    def open(
+        self, size: int, longest: int, prompt_ids: int, kept_bytes: Mapping[str, int]
+    ) -> Session:
+        """A session for generations that come and go, of up to `longest` ids; see `Session`."""
+        return self._opened(size, longest, prompt_ids=prompt_ids, kept_bytes=kept_bytes)
+
     def _session(self, requests: Sequence[Request], size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
-        self._check_unchanged()
+        longest = max(request.plan.stop.max_length for request in requests)
+        if size > 1 and any(request.prefill for request in requests):
+            warn_once("prompts with images are decoded one after the other")
+            size = 1
+        return self._opened(size, longest)
+
+    def _opened(self, size: int, longest: int, **options: Any) -> Session:
+        self.check_unchanged()
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
         lookahead = self.schedule.for_call(
@@ -116,13 +130,9 @@ class Engine:
             beside_lookups=isinstance(self._side, LookupBeside),
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
-        longest = max(request.plan.stop.max_length for request in requests)
-        if size > 1 and any(request.prefill for request in requests):
-            warn_once("prompts with images are decoded one after the other")
-            size = 1
-        return Session(self.runners, self.schedule, lookahead, judge, size, longest)
+        return Session(self.runners, self.schedule, lookahead, judge, size, longest, **options)
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
         """Check that models and tokenizers are as they were when the decoder was built."""
         self._check_process()
         for role, runner in self.runners.items():
@@ -147,9 +157,13 @@ class Engine:
                 "torch.set_num_threads(1) in each first"
             )
 
-    def _texts(
-        self, requests: Sequence[Request], seed: int | None, session: Session
+    def texts(
+        self, requests: Sequence[Request], seed: int | None, session: Session, owner: str = ""
     ) -> list[TextStream]:
+        """The generations of requests, which are decoded as they are read.
+
+        `owner`: see `Session.new_cache`.
+        """
         if requests[0].plan.sampling is None:
             seed = None
         elif seed is None:
@@ -161,15 +175,23 @@ class Engine:
         texts: list[TextStream] = []
         for request in requests:
             prompt = tuple(request.target_ids)
-            texts.append(self._text(request, seed, before[prompt], session))
+            new_cache = partial(session.new_cache, owner=owner)
+            texts.append(self._text(request, seed, before[prompt], session, new_cache))
             before[prompt] += 1
         return texts
 
-    def _text(self, request: Request, seed: int | None, index: int, session: Session) -> TextStream:
+    def _text(
+        self,
+        request: Request,
+        seed: int | None,
+        index: int,
+        session: Session,
+        new_cache: Callable[..., ModelCache],
+    ) -> TextStream:
         plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
         for hint in request.hints:
             warn_once(hint)
-        cache = session.new_cache(TARGET, request.prefill)
+        cache = new_cache(TARGET, request.prefill)
         target = CachedLM(self._target.model, cache=cache)
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
@@ -185,7 +207,7 @@ class Engine:
             sampling.choice,
             translation,
             self._bridge,
-            partial(session.new_cache, ASSISTANT),
+            partial(new_cache, ASSISTANT),
             session.judge,
         )
         drafting = GuardedDrafting(
@@ -248,6 +270,7 @@ def _counted(
                 watch.check()
             stats.history.append(done)
             stats.target_forwards = target.forwards
+            stats.taken_over = target.taken_over
             if window is not None and len(target.ids) > window:
                 warn_once(
                     f"the text is longer than the target's window of {window} ids; it goes on, as "

@@ -1,5 +1,6 @@
 """A cache for several texts: each row gives what its text gives when it is read at once."""
 
+from collections.abc import Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -21,7 +22,8 @@ from tests.support.faults import (
 from tests.support.models import ARCHITECTURES, at_once, random_model
 from tests.support.tokenizers import tokenizer
 from uag.batching.batch_cache import Batch, RowCache, reads_rows
-from uag.batching.scheduler import PassRequest, run_together
+from uag.batching.prefixes import Prefixes
+from uag.batching.scheduler import Hub, PassRequest, run_together
 from uag.models.cached_lm import CachedLM
 
 VOCABULARY = tokenizer("qwen2")
@@ -63,7 +65,59 @@ def test_any_rolling_back_and_reading_gives_what_each_text_gives_at_once(
 
     # More texts than there are at a time, of different lengths: rows leave and move.
     tasks = [partial(tell, random.randrange(1000)) for _ in range(7)]
-    assert len(run_together(tasks, [batch], size=4)) == 7
+    assert len(run_together(tasks, Hub([batch]), size=4)) == 7
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in RECURRENT])
+def test_texts_that_begin_alike_take_over_states(architecture: str) -> None:
+    model, random = random_model(architecture, VOCABULARY), Random(1)
+    batch = Batch(model, prefixes=Prefixes(10**8))
+    common = [random.randrange(len(VOCABULARY)) for _ in range(90)]
+    caches: list[RowCache] = []
+
+    def tell(seed: int) -> None:
+        random = Random(seed)
+        owner = "ab"[seed % 2]
+        caches.append(cache := RowCache(batch, owner))
+        lm = CachedLM(model, cache=cache)
+        own = [random.randrange(len(VOCABULARY)) for _ in range(random.randint(1, 20))]
+        text = common[: random.randint(50, 90)] + own
+        for _ in range(3):
+            keep = max(len(lm.ids) - 2, 0)
+            lm.apply(keep, text[keep:])
+            torch.testing.assert_close(
+                lm.logits(2), at_once(model, text)[-2:], atol=3e-4, rtol=2e-4
+            )
+            text = [*text, *own[:3]]
+
+    run_together([partial(tell, seed) for seed in range(10)], Hub([batch]), size=4)
+    assert sum(cache.taken_over > 0 for cache in caches) == 8  # all but the first of each owner
+    assert all(cache.taken_over <= 90 for cache in caches)
+
+
+def test_a_common_prompt_is_read_once() -> None:
+    model, random = random_model("llama", VOCABULARY, max_position_embeddings=2048), Random(2)
+    batch, read = Batch(model), list[int]()
+    prompt = [random.randrange(len(VOCABULARY)) for _ in range(1200)]
+    expected = at_once(model, prompt)[-1:]
+    forward = batch.forward
+
+    def watched(requests: Sequence[PassRequest]) -> list[torch.Tensor]:
+        read.append(sum(len(each.ids) for each in requests))
+        return forward(requests)
+
+    batch.forward = watched  # type: ignore[method-assign]
+
+    def tell() -> None:
+        lm = CachedLM(model, cache=RowCache(batch))
+        lm.append(prompt)
+        torch.testing.assert_close(lm.logits(1), expected, atol=3e-4, rtol=2e-4)
+        lm.append([5])
+        lm.logits(1)
+
+    run_together([tell] * 6, Hub([batch]))
+    assert sum(read) == len(prompt) + 5 + 6
+    assert batch._size == 0  # the buffers of an empty batch are given back
 
 
 def test_a_model_that_misreads_rows_reads_one_after_the_other(

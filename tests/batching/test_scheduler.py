@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from time import sleep
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.models import random_model
 from tests.support.tokenizers import tokenizer
 from uag.batching.batch_cache import Batch, RowCache
-from uag.batching.scheduler import PassRequest, run_together, wait_for_pass
+from uag.batching.scheduler import NARROW, Hub, PassRequest, run_together, wait_for_pass
 from uag.clock import now
 
 
@@ -30,7 +31,7 @@ def test_time_passes_for_one_text_at_a_time() -> None:
         cache.forward(torch.tensor([7]), 1)
         return now() - start
 
-    short, long = run_together([partial(read, 0.0), partial(read, 0.5)], [batch])
+    short, long = run_together([partial(read, 0.0), partial(read, 0.5)], Hub([batch]))
     assert long > 0.5 and short < 0.4
 
 
@@ -39,7 +40,7 @@ def test_tasks_keep_their_context() -> None:
 
     variable: ContextVar[int] = ContextVar("variable")
     variable.set(3)
-    assert run_together([variable.get, variable.get], []) == [3, 3]
+    assert run_together([variable.get, variable.get], Hub([])) == [3, 3]
 
 
 @dataclass(eq=False)
@@ -60,12 +61,15 @@ class Doubling:
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
         return waiting[: self.widest]
 
+    def share(self, prompts: Sequence[PassRequest]) -> Sequence[PassRequest]:
+        return prompts
+
     def forward(self, requests: Sequence[PassRequest]) -> list[torch.Tensor]:
-        asked = [int(each.ids) for each in requests]
+        asked = [int(each.ids[-1]) for each in requests]
         self.passes.append(asked)
         if 13 in asked:
             raise ValueError("13")
-        return [2 * each.ids for each in requests]
+        return [2 * each.ids[-1:] for each in requests]
 
     def leave(self, row: Any) -> None:
         self.left.append(row)
@@ -75,7 +79,7 @@ def doubled(batch: Doubling, number: int, times: int) -> int:
     """A text that needs several passes, one after the other."""
     row = Row(batch)
     for _ in range(times):
-        number = int(wait_for_pass(PassRequest(row, torch.tensor(number), 1)))
+        number = int(wait_for_pass(PassRequest(row, torch.tensor([number]), 1)))
     return number
 
 
@@ -89,7 +93,7 @@ def test_results_are_those_of_each_call_alone_in_their_order(
 ) -> None:
     batch = Doubling(widest)
     tasks = [partial(doubled, batch, number, times) for number, times in calls]
-    assert run_together(tasks, [batch], size) == [number * 2**times for number, times in calls]
+    assert run_together(tasks, Hub([batch]), size) == [number * 2**times for number, times in calls]
     assert all(len(asked) <= min(size, widest) for asked in batch.passes)
     assert sum(map(len, batch.passes)) == sum(times for _, times in calls)
     assert len(batch.left) == sum(times > 0 for _, times in calls)
@@ -101,7 +105,7 @@ def test_later_models_wait_for_the_first() -> None:
         lambda: doubled(first, 1, 3) + doubled(second, 1, 1),
         lambda: doubled(second, 2, 1),
     ]
-    assert run_together(tasks, [first, second]) == [10, 4]
+    assert run_together(tasks, Hub([first, second])) == [10, 4]
     assert [sorted(asked) for asked in second.passes] == [[1, 2]]
 
 
@@ -117,8 +121,85 @@ def test_an_error_in_a_pass_is_raised_where_it_was_waited_for() -> None:
             ended.append(number)
 
     tasks = [partial(handles, number) for number in (2, 13, 4)]
-    assert run_together(tasks, [batch]) == [4, -1, 8]
+    assert run_together(tasks, Hub([batch])) == [4, -1, 8]
     ended.clear()
     with pytest.raises(ValueError, match="13"):
-        run_together([partial(handles, 2), partial(doubled, batch, 13, 1)], [batch], size=2)
+        run_together([partial(handles, 2), partial(doubled, batch, 13, 1)], Hub([batch]), size=2)
     assert ended == [2]
+
+
+def prompt(batch: Doubling, number: int, length: int, told: list[str], name: str) -> int:
+    """A text with a prompt of `length` ids, and then passes of one id."""
+    row = Row(batch)
+    ids = torch.full((length,), number)
+    wait_for_pass(PassRequest(row, ids, 1))
+    told.append(name)
+    return doubled(batch, number, 3)
+
+
+@given(st.lists(st.integers(NARROW + 2, 300), max_size=6), st.integers(40, 200))
+def test_newcomers_hold_the_others_back_by_one_pass_in_a_round(
+    lengths: list[int], most: int
+) -> None:
+    batch, told = Doubling(), list[str]()
+    hub = Hub([batch], prompt_ids=most)
+    hub.begin(partial(doubled, batch, 1, 20), lambda outcome: told.append(str(outcome.result())))
+    for number, length in enumerate(lengths):
+        hub.begin(partial(prompt, batch, 3, length, told, f"{number}"), lambda _: None)
+    blocks: list[tuple[int, int]] = []
+    forward = batch.forward
+
+    def watched(requests: Sequence[PassRequest]) -> list[torch.Tensor]:
+        blocks.append((len(requests), max(len(each.ids) for each in requests)))
+        return forward(requests)
+
+    batch.forward = watched  # type: ignore[method-assign]
+    while hub.step() and str(2**20) not in told:
+        pass
+    of_prompts = [widest > NARROW + 1 for _, widest in blocks]
+    assert not any(one and after for one, after in pairwise(of_prompts))
+    assert all(rows * widest <= most for rows, widest in blocks if widest > NARROW + 1)
+    while hub.step():
+        pass
+    told.remove(str(2**20))
+    assert told == [f"{number}" for number in range(len(lengths))]  # first come, first served
+
+
+def test_a_task_that_is_dropped_ends_where_it_waits() -> None:
+    batch, ended = Doubling(), list[str]()
+
+    def text(name: str) -> int:
+        try:
+            return doubled(batch, 1, 3)
+        finally:
+            ended.append(name)
+
+    hub, results = Hub([batch]), list[int]()
+    kept = hub.begin(partial(text, "kept"), lambda outcome: results.append(outcome.result()))
+    dropped = hub.begin(partial(text, "dropped"), lambda _: results.append(-1))
+    hub.step()
+    hub.drop(dropped)
+    hub.drop(dropped)
+    assert ended == ["dropped"] and len(hub) == 1 and len(batch.left) == 1
+    while hub.step():
+        pass
+    hub.drop(kept)
+    assert results == [8] and ended == ["dropped", "kept"] and len(batch.left) == 2
+
+
+@given(st.sets(st.integers(0, 7)))
+def test_only_those_fail_whose_ids_cannot_be_read(wrong: set[int]) -> None:
+    """A pass that fails is tried again in halves, unless other processes take part in it."""
+    for halves in (True, False):
+        batch, found = Doubling(), dict[int, bool]()
+        hub = Hub([batch], halves=halves)
+
+        def ended(number: int, outcome: Any) -> None:
+            found[number] = outcome.exception() is None  # noqa: B023
+
+        for number in range(8):
+            call = partial(doubled, batch, 13 if number in wrong else 1, 1)
+            hub.begin(call, partial(ended, number))
+        while hub.step():
+            pass
+        assert found == {n: n not in wrong if halves else not wrong for n in range(8)}

@@ -13,7 +13,8 @@ from tests.support.models import plain_ids, random_model, with_story
 from tests.support.pairs import CASES
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import OptionError, SpeculativeDecoder, UagWarning, errors
-from uag.batching.batch_cache import PIECE, reads_rows
+from uag.batching.batch_cache import reads_rows
+from uag.batching.scheduler import PIECE
 from uag.batching.session import Session
 from uag.clock import now
 from uag.models.properties import context_window

@@ -9,6 +9,7 @@ which no id attends to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
-from uag.batching.scheduler import PassRequest, wait_for_pass
+from uag.batching.prefixes import LEAST_SHARED, Prefixes, States, common_length
+from uag.batching.scheduler import NARROW, PIECE, PassRequest, wait_for_pass
 from uag.models.caches.protocol import TOGETHER, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
@@ -30,13 +32,8 @@ from uag.models.properties import (
 )
 from uag.models.reading import reading_of
 
-# Most ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
-PIECE = 512
 # Free slots that each row gets, at least, when the buffers grow.
 GROW_BY = 128
-# Rows with up to this many new ids share a pass; wider rows share it with those at least half as
-# wide, so that little of the block is padding.
-NARROW = 32
 # Most slots of a row in the trial of a model.
 MOST_TRIED = 512
 
@@ -105,6 +102,18 @@ class RowsLayer(CacheLayerMixin):
             if source < len(buffer):
                 buffer[target] = buffer[source]
 
+    def states(self, row: int, length: int) -> tuple[Tensor, ...]:
+        """The keys and the values of a row's first ids, each `[length, heads, head size]`."""
+        return tuple(buffer[row, :length] for buffer in self._buffers)
+
+    def put(self, row: int, states: tuple[Tensor, ...]) -> None:
+        """Copy states to the beginning of a row; `slots` says how large the buffers must be."""
+        if states and not self.is_initialized:
+            self.lazy_initialization(*(each.transpose(0, 1)[None] for each in states))
+        self._buffers = [self._with_room(buffer) for buffer in self._buffers]
+        for buffer, each in zip(self._buffers, states, strict=True):
+            buffer[row, : len(each)] = each
+
     def get_seq_length(self) -> int:
         return self.slots.begin
 
@@ -135,40 +144,118 @@ class RowsLayer(CacheLayerMixin):
 class Batch:
     """A model and the generations that share its forward passes."""
 
-    def __init__(self, model: PreTrainedModel, slots: int = 0) -> None:
+    def __init__(
+        self, model: PreTrainedModel, slots: int = 0, prefixes: Prefixes | None = None
+    ) -> None:
         """An empty batch; a row joins with its first pass.
 
-        `slots`: how many slots a pass attends to, at least.
+        `slots`: how many slots a pass attends to, at least. `prefixes`: keeps the states of ended
+        rows for later ones; by default none are kept.
         """
         self._model = model
         self._least = slots
+        self._prefixes = prefixes or Prefixes(0)
         self._reading = reading_of(model)
         additive = model.dtype if attention_of(model) == "eager" else None
         self._masks = Masks(windows_of(model), additive)
-        # Their keys: a batch that kept its rows, which keep it, would outlive its call.
-        self._rows: list[object] = []
+        # Weak: a batch that kept its rows, which keep it, would outlive its call.
+        self._rows: list[ReferenceType[RowCache]] = []
+        self._clear()
+
+    def _clear(self) -> None:
         self._size = 0  # slots of a row
         self._layers = [RowsLayer() for _ in self._masks.windows]
         self._past = Cache(layers=[*self._layers])
 
     @torch.no_grad()
     def leave(self, row: "RowCache") -> None:
-        """Free the row of an ended generation: the last row takes its place, so no gap is left."""
-        if row.key not in self._rows:
+        """Free the row of an ended generation: the last row takes its place, so no gap is left.
+
+        After the last one, the buffers are given back.
+        """
+        if row.ref not in self._rows:
             return
-        index, last = self._rows.index(row.key), self._rows.pop()
-        if last is not row.key:
+        index = self._rows.index(row.ref)
+        self._keep(row, index)
+        if (last := self._rows.pop()) is not row.ref:
             self._rows[index] = last
             for layer in self._layers:
                 layer.move(len(self._rows), index)
+        if not self._rows:
+            self._clear()
 
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
-        """The requests that share the next pass: wide ones apart from narrow ones."""
-        widest = max(len(request.ids) for request in waiting)
-        least = 1 if widest <= NARROW else widest // 2
-        chosen = [request for request in waiting if len(request.ids) >= least]
+        """The requests that share the next pass: wide ones apart from narrow ones.
+
+        Up to `NARROW` ids share a pass; wider rows share it with those at least half as wide, so
+        that little of the block is padding.
+        """
+        widths = [min(len(request.ids), PIECE) for request in waiting]
+        least = 1 if max(widths) <= NARROW else max(widths) // 2
+        chosen = [each for each, width in zip(waiting, widths, strict=True) if width >= least]
         # In the order of the buffers: if all rows take part, they need not be gathered.
         return sorted(chosen, key=lambda request: self._index(request.cache))
+
+    def share(self, prompts: Sequence[PassRequest]) -> Sequence[PassRequest]:
+        """Let each row take over the longest beginning of its text that was read already.
+
+        Returns the requests of those that no other one of them is about to read a longer one for.
+        """
+        reading: list[PassRequest] = []
+        for request in prompts:
+            row = cast("RowCache", request.cache)
+            most = row.length + len(request.ids) - request.positions
+            length, states = self._longest(row, most)
+            worthwhile = max(row.length, length) + LEAST_SHARED
+            if self._common(row, reading, most) >= worthwhile:
+                continue
+            if length >= row.length + LEAST_SHARED:
+                request.ids = request.ids[length - row.length :]
+                self._take_over(row, length, states)
+            reading.append(request)
+        return reading
+
+    def _common(self, row: "RowCache", others: Sequence[PassRequest], most: int) -> int:
+        """How many ids of a row's text, at most, others are going to read."""
+        texts = [
+            other.text
+            for each in others
+            if (other := cast("RowCache", each.cache)).owner == row.owner
+        ]
+        return max((common_length(row.text, text, most) for text in texts), default=0)
+
+    def _longest(self, row: "RowCache", most: int) -> tuple[int, States]:
+        """The longest beginning of a row's text, of up to `most` ids, whose states are here."""
+        length, states = self._prefixes.longest(row.owner, row.text, most)
+        for index, other in enumerate(each() for each in self._rows):
+            if other is None or other is row or other.owner != row.owner:
+                continue
+            common = common_length(row.text, other.text, min(most, other.length))
+            if common > length:
+                length, states = common, self._states(index, common)
+        return length, states
+
+    @torch.no_grad()
+    def _take_over(self, row: "RowCache", length: int, states: States) -> None:
+        """Copy the states of the first ids of a row's text, up to `length`."""
+        self._enter([row])
+        self._make_room(length)
+        slots = SlotMap(len(self._rows), self._size, 0, 0, 0, torch.empty(0))
+        index = self._rows.index(row.ref)
+        for layer, each in zip(self._layers, states, strict=True):
+            layer.slots = slots
+            layer.put(index, each)
+        row.taken_over += length - row.length
+        row.length = length
+
+    def _states(self, index: int, length: int) -> States:
+        return [layer.states(index, length) for layer in self._layers]
+
+    def _keep(self, row: "RowCache", index: int) -> None:
+        length = min(row.length, len(row.text))
+        if self._prefixes.budget and length >= LEAST_SHARED:
+            states = [tuple(each.clone() for each in of) for of in self._states(index, length)]
+            self._prefixes.add(row.owner, row.text[:length], states)
 
     @torch.no_grad()
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
@@ -195,21 +282,29 @@ class Batch:
         return [logits[index, -request.positions :] for index, request in enumerate(requests)]
 
     def _index(self, row: "RowCache") -> int:
-        return self._rows.index(row.key) if row.key in self._rows else len(self._rows)
+        return self._rows.index(row.ref) if row.ref in self._rows else len(self._rows)
+
+    def _enter(self, rows: list["RowCache"]) -> None:
+        """Give rows that have none a place in the buffers."""
+        self._rows += [row.ref for row in rows if row.ref not in self._rows]
+
+    def _make_room(self, end: int) -> None:
+        """Let each row have more than `end` slots."""
+        if end >= self._size:
+            self._size = end + max(GROW_BY, end // 8)
 
     def _place(self, rows: list["RowCache"], counts: list[int], width: int) -> Tensor:
         """Tell the layers where the new ids go; returns position ids, `[rows, width]`.
 
         Those of padding are 0.
         """
-        self._rows += [row.key for row in rows if row.key not in self._rows]
+        self._enter(rows)
         begin = max(row.length for row in rows)
         filled = max(row.length + count for row, count in zip(rows, counts, strict=True))
         end = max(filled, self._least)
-        if end >= self._size:
-            self._size = end + max(GROW_BY, end // 8)
+        self._make_room(end)
 
-        indices = [self._rows.index(row.key) for row in rows]
+        indices = [self._rows.index(row.ref) for row in rows]
         own = torch.tensor(
             [
                 (index, row.length, row.length - (width - count))
@@ -234,20 +329,26 @@ class Batch:
 
 
 class RowCache(PreallocatedCache):
-    """The `ModelCache` of one generation in a `Batch`, with whose other rows it shares passes."""
+    """The `ModelCache` of one generation in a `Batch`, with whose other rows it shares passes.
 
-    def __init__(self, batch: Batch) -> None:
+    Attributes:
+        batch: the batch.
+        owner: rows take over states only from those of the same owner.
+        text: the ids whose beginning the row holds, as far as they are known; its owner keeps them.
+        taken_over: how many ids did not have to be read, as an earlier text began with them.
+    """
+
+    def __init__(self, batch: Batch, owner: str = "") -> None:
         """An empty row."""
         super().__init__()
         self.batch = batch
-        self.key = object()
+        self.owner = owner
+        self.text: list[int] = []
+        self.taken_over = 0
+        self.ref = ref(self)
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `ids` of shape `[n]`; logits after each of the last `positions` of them."""
-        while len(ids) > max(PIECE, positions):
-            piece = min(PIECE, len(ids) - positions)
-            wait_for_pass(PassRequest(self, ids[:piece], 1))
-            ids = ids[piece:]
         return wait_for_pass(PassRequest(self, ids, positions))
 
 

@@ -2,36 +2,57 @@
 
 Each generation is a task: it runs in a greenlet until it needs a pass. When all tasks wait, those
 that wait for the same model share one pass, and then continue. So one loop, written for a single
-generation, serves batches too.
+generation, serves batches too. Tasks may begin, and be dropped, while others are under way.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from greenlet import getcurrent, greenlet
+import torch
+from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor
 
 from uag.clock import current_clock, now, set_clock
 
 T = TypeVar("T")
+# Most ids of one row in one pass; a longer prompt is read in pieces, so that masks stay small.
+PIECE = 512
+# A request with more ids than this beside those whose logits are needed reads a prompt.
+NARROW = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PassRequest:
-    """A task's request for a forward pass.
+    """A task's request to read ids, in one or several forward passes.
 
     Attributes:
         cache: the generation's cache of the model; `cache.batch` is the `BatchReader` to use.
-        ids: the ids to read, of shape `[n]`.
+        ids: the ids that are still to be read, of shape `[n]`.
         positions: for how many of the last ids logits are needed.
     """
 
     cache: Any
     ids: Tensor
     positions: int
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether most of its ids are read for what follows, and not to be verified."""
+        return len(self.ids) - self.positions > NARROW
+
+    def piece(self, most: int) -> "PassRequest":
+        """The request for its first `most` ids; for all of them, if these are no more.
+
+        The ids whose logits are needed stay together.
+        """
+        if len(self.ids) <= max(most, self.positions):
+            return self
+        return PassRequest(self.cache, self.ids[: min(most, len(self.ids) - self.positions)], 1)
 
 
 class BatchReader(Protocol):
@@ -41,8 +62,16 @@ class BatchReader(Protocol):
         """Those of the waiting requests that share the next pass; at least one."""
         ...
 
+    def share(self, prompts: Sequence[PassRequest]) -> Sequence[PassRequest]:
+        """Shorten each request by what is known of its text.
+
+        Returns those that need not wait for another one to read what they have in common; at least
+        one.
+        """
+        ...
+
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
-        """One forward pass; the logits for each request."""
+        """One forward pass; the logits for each request. If it fails, nothing has changed."""
         ...
 
     def leave(self, row: Any) -> None:
@@ -70,11 +99,12 @@ class _TaskClock:
         return self._seconds + self._clock() - self._since
 
 
-class _Task(greenlet):
+class Task(greenlet):
     """A generation that runs; its context knows its clock."""
 
-    def __init__(self, task: Callable[[], Any]) -> None:
-        super().__init__(task)
+    def __init__(self, call: Callable[[], Any], ended: Callable[[Future[Any]], None]) -> None:
+        super().__init__(call)
+        self.ended = ended
         self.clock = _TaskClock()
         self.gr_context = context = copy_context()
         context.run(set_clock, self.clock.now)
@@ -92,73 +122,185 @@ class _Task(greenlet):
 
 
 def wait_for_pass(request: PassRequest) -> Tensor:
-    """The logits of a request, after a pass shared with other tasks; called within a task."""
+    """The logits of a request, after passes shared with other tasks; called within a task."""
     hub = cast("greenlet", getcurrent().parent)
     return hub.switch(request)
 
 
-def run_together(
-    calls: Sequence[Callable[[], T]], batches: Sequence[BatchReader], size: int | None = None
-) -> list[T]:
-    """Run all calls, each as a task, at most `size` of them at the same time; their results.
+class Hub:
+    """Tasks that share forward passes.
 
     A pass of one of the `batches` runs only if no task waits for one before it in the list: with
-    the assistant's first, all drafts are completed before any is verified. An error in a pass is
-    raised in each task that waited for it. An error that a task does not handle ends all tasks and
-    is raised here.
+    the assistant's first, all drafts are completed before any is verified. Prompts come before
+    both. An error in a pass is raised in each task that waited for it, unless it succeeds for some
+    of them: a failed pass is tried again in halves.
 
-    >>> run_together([lambda: "one", lambda: "two"], batches=[])
+    >>> hub, found = Hub([]), list[str]()
+    >>> task = hub.begin(lambda: "one", lambda outcome: found.append(outcome.result()))
+    >>> hub.step(), found
+    (False, ['one'])
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[BatchReader],
+        *,
+        prompt_ids: int | None = None,
+        halves: bool = True,
+    ) -> None:
+        """Begin without tasks.
+
+        Args:
+            batches: the models, in the order in which their passes run.
+            prompt_ids: most ids of prompts in a pass, padding included. After such a pass the last
+                model first serves those that read no prompt, so that newcomers, first come first
+                served, hold the others back by no more than this in a round. `None`: the whole of
+                all prompts is read first.
+            halves: whether to try a failed pass again. Not where other processes take part in it.
+        """
+        self._batches = list(batches)
+        self._prompt_ids = prompt_ids
+        self._halves = halves
+        self._tasks: set[Task] = set()
+        self._waiting: dict[Task, PassRequest] = {}
+        self._others_first = False  # after a pass for prompts
+
+    def __len__(self) -> int:
+        """How many tasks have begun and not ended."""
+        return len(self._tasks)
+
+    def begin(self, call: Callable[[], T], ended: Callable[[Future[T]], None]) -> Task:
+        """Run a call as a task until it needs a pass.
+
+        `ended` is called with its result, or with the error that it raised.
+        """
+        task = Task(call, ended)
+        self._tasks.add(task)
+        self._resume(task)
+        return task
+
+    def drop(self, task: Task) -> None:
+        """End a task where it waits; its blocks under `finally` run, and `ended` is not called."""
+        if task in self._tasks:
+            self._forget(task)
+            with suppress(Exception):  # of what it does as it ends
+                if not task.dead:
+                    task.throw(GreenletExit)
+
+    def drop_all(self) -> None:
+        """End all tasks."""
+        for task in [*self._tasks]:
+            self.drop(task)
+
+    def step(self) -> bool:
+        """Run one pass, and continue the tasks that it answers; `False` if no task waits."""
+        if not self._waiting:
+            return False
+        prompts = [request for request in self._waiting.values() if request.reads_prompt]
+        others = [request for request in self._waiting.values() if not request.reads_prompt]
+        if prompts and not (others and self._others_first):
+            batch = prompts[0].cache.batch
+            chosen = batch.share(_asking(batch, prompts))
+            if self._prompt_ids is None:
+                pieces = [request.piece(PIECE) for request in batch.choose(chosen)]
+            else:
+                pieces = _first_pieces(chosen, self._prompt_ids)
+                self._others_first = True
+        else:
+            batch = next(each for each in self._batches if _asking(each, others))
+            pieces = [request.piece(PIECE) for request in batch.choose(_asking(batch, others))]
+            if batch is self._batches[-1]:
+                self._others_first = False
+        self._read(batch, pieces)
+        return True
+
+    def _read(self, batch: BatchReader, pieces: Sequence[PassRequest]) -> None:
+        """Run a pass, and then continue each task whose request it completes."""
+        start = now()
+        answers = self._answers(batch, pieces)
+        share = (now() - start) / len(pieces)
+        asking = {request.cache: task for task, request in self._waiting.items()}
+        for piece, answer in zip(pieces, answers, strict=True):
+            task = asking[piece.cache]
+            request = self._waiting[task]
+            task.clock.spend(share)
+            if isinstance(answer, Tensor) and len(piece.ids) < len(request.ids):
+                request.ids = request.ids[len(piece.ids) :]
+                continue
+            del self._waiting[task]
+            self._resume(task, answer)
+
+    def _answers(
+        self, batch: BatchReader, pieces: Sequence[PassRequest]
+    ) -> Sequence[Tensor | Exception]:
+        try:
+            return batch.forward(pieces)
+        except Exception as error:  # noqa: BLE001 - it is raised in the waiting tasks
+            if len(pieces) == 1 or not self._halves:
+                return [error] * len(pieces)
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+        half = len(pieces) // 2
+        return [*self._answers(batch, pieces[:half]), *self._answers(batch, pieces[half:])]
+
+    def _resume(self, task: Task, *answer: Tensor | Exception) -> None:
+        outcome: Future[Any] = Future()
+        try:
+            result = task.resume(*answer)
+        except Exception as error:  # noqa: BLE001 - it is the task's outcome
+            outcome.set_exception(error)
+        else:
+            if not task.dead:
+                self._waiting[task] = result
+                task.caches.add(result.cache)
+                return
+            outcome.set_result(result)
+        self._forget(task)
+        task.ended(outcome)
+
+    def _forget(self, task: Task) -> None:
+        self._tasks.discard(task)
+        self._waiting.pop(task, None)
+        for cache in task.caches:
+            cache.batch.leave(cache)
+
+
+def _asking(batch: BatchReader, requests: Iterable[PassRequest]) -> list[PassRequest]:
+    return [request for request in requests if request.cache.batch is batch]
+
+
+def _first_pieces(requests: Sequence[PassRequest], most: int) -> list[PassRequest]:
+    """Pieces of the first requests whose block has up to `most` ids, padding included."""
+    pieces: list[PassRequest] = []
+    widest = 0
+    for request in requests:
+        piece = request.piece(most)
+        widest = max(widest, len(piece.ids))
+        if pieces and (len(pieces) + 1) * widest > most:
+            break
+        pieces.append(piece)
+    return pieces
+
+
+def run_together(calls: Sequence[Callable[[], T]], hub: Hub, size: int | None = None) -> list[T]:
+    """Run all calls as tasks of a hub, at most `size` of them at the same time; their results.
+
+    An error that a task does not handle ends all tasks and is raised here.
+
+    >>> run_together([lambda: "one", lambda: "two"], Hub([]))
     ['one', 'two']
     """
     results: dict[int, T] = {}
     pending = deque(enumerate(calls))
-    waiting: dict[_Task, PassRequest] = {}
-    numbers: dict[_Task, int] = {}
 
-    def resume(task: _Task, *answer: Tensor | Exception) -> None:
-        result = task.resume(*answer)
-        if not task.dead:
-            waiting[task] = result
-            task.caches.add(result.cache)
-            return
-        results[numbers.pop(task)] = result
-        for cache in task.caches:
-            cache.batch.leave(cache)
+    def begin(number: int, call: Callable[[], T]) -> None:
+        hub.begin(call, lambda outcome: results.update({number: outcome.result()}))
 
     try:
-        while pending or waiting:
-            while pending and (size is None or len(numbers) < size):
-                number, call = pending.popleft()
-                numbers[task := _Task(call)] = number
-                resume(task)
-            for batch in batches:
-                if asking := [each for each in waiting.values() if each.cache.batch is batch]:
-                    _run_pass(batch, asking, waiting, resume)
-                    break
+        while pending or len(hub):
+            while pending and (size is None or len(hub) < size):
+                begin(*pending.popleft())
+            hub.step()
     finally:
-        for task in numbers:
-            task.throw()
+        hub.drop_all()
     return [results[number] for number in range(len(calls))]
-
-
-def _run_pass(
-    batch: BatchReader,
-    asking: Sequence[PassRequest],
-    waiting: dict[_Task, PassRequest],
-    resume: Callable[..., None],
-) -> None:
-    """Run one pass, and then continue each task that waited for it."""
-    chosen = batch.choose(asking)
-    start = now()
-    answers: Sequence[Tensor | Exception]
-    try:
-        answers = batch.forward(chosen)
-    except Exception as error:  # noqa: BLE001 - it is raised in the waiting tasks
-        answers = [error] * len(chosen)
-    share = (now() - start) / len(chosen)
-    by_request = {id(request): task for task, request in waiting.items()}
-    for request, answer in zip(chosen, answers, strict=True):
-        task = by_request[id(request)]
-        del waiting[task]
-        task.clock.spend(share)
-        resume(task, answer)

@@ -1,13 +1,14 @@
 """The generations of one call, and the caches and lookahead that they share."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
 
 from transformers import PreTrainedModel
 
 from uag.batching.batch_cache import Batch, RowCache, reads_rows, rows_fault
-from uag.batching.scheduler import run_together
+from uag.batching.prefixes import Prefixes
+from uag.batching.scheduler import Hub, Task, run_together
 from uag.decoding.output import Output, TextStream
 from uag.drafting.fallback import FaultPolicy
 from uag.drafting.lookup_drafts import LookupJudge
@@ -25,25 +26,18 @@ from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
 NOT_DONE = {"compiled": "compiled", "graphs": "captured"}
-
-
-@dataclass(slots=True)
-class _Running:
-    """How many generations may run at the same time, and how many have not ended."""
-
-    size: int = 1
-    unfinished: int = 0
-
-    def rows(self) -> int:
-        """The number of generations that share a pass of the target."""
-        return max(1, min(self.size, self.unfinished))
+T = TypeVar("T")
 
 
 class Session:
-    """Creates the caches and lookaheads of one call's generations, and runs these together.
+    """Creates the caches and lookaheads of generations, and runs these together.
 
     If the target cannot batch (`reads_rows`), the generations run one after the other. If only the
     assistant cannot, they share passes of the target, and each drafts with passes of its own.
+
+    Attributes:
+        size: how many generations may run at the same time.
+        prefixes: by role, the states of ended texts that later ones may take over.
     """
 
     def __init__(
@@ -54,41 +48,50 @@ class Session:
         judge: LookupJudge,
         size: int,
         longest: int,
+        *,
+        prompt_ids: int | None = None,
+        kept_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """For `size` generations at the same time; with 1 nothing is batched.
 
         None has more than `longest` ids. All of them share the `lookahead`; if it is `None`, each
-        gets one of its own from the `schedule`. `judge` decides about lookups.
+        gets one of its own from the `schedule`. `judge` decides about lookups. `prompt_ids`: see
+        `Hub`. `kept_bytes`: by role, the budget of `prefixes`; by default 0.
         """
         self.judge = judge
         # Processes that share a model all take part in every pass: none can continue alone.
         self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
+        self.size = 1
+        self.prefixes = {role: Prefixes((kept_bytes or {}).get(role, 0)) for role in runners}
         self._runners = runners
         self._schedule = schedule
-        self._running = running = _Running()
-        self._shared = None if lookahead is None else SharedLookahead(lookahead, running.rows)
         self._longest = longest
         self._with_images = False
         self._batches: dict[str, Batch] = {}
         if size > 1 and _share_passes(runners[TARGET].model, longest):
-            running.size = size
+            self.size = size
             # In this order drafts are completed before they are verified.
             self._batches = {
-                role: Batch(runners[role].model)
+                role: Batch(runners[role].model, prefixes=self.prefixes[role])
                 for role in (ASSISTANT, TARGET)
                 if role in runners and reads_rows(runners[role].model)
             }
+        batches = [*self._batches.values()]
+        self._hub = hub = Hub(batches, prompt_ids=prompt_ids, halves=not self.faults.raised)
+        shared = None if lookahead is None else SharedLookahead(lookahead, lambda: max(1, len(hub)))
+        self._shared = shared
 
-    def new_cache(self, role: str, prefill: Prefill | None = None) -> ModelCache:
+    def new_cache(self, role: str, prefill: Prefill | None = None, owner: str = "") -> ModelCache:
         """A cache of the target or the assistant for one generation.
 
-        `prefill`: what the model reads first, if its prompt is more than ids.
+        `prefill`: what the model reads first, if its prompt is more than ids. `owner`: takes over
+        states only from generations of the same owner.
         """
         if prefill is not None:
             self._with_images = True
             return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
-            return RowCache(self._batches[role])
+            return RowCache(self._batches[role], owner)
         return self._runners[role].new_cache(self._longest)
 
     @property
@@ -112,16 +115,19 @@ class Session:
 
     def finish(self, texts: Sequence[TextStream]) -> list[Output]:
         """Decode all generations to their ends; their outputs, in the same order."""
-        running = self._running
-        running.unfinished = len(texts)
+        return run_together([text.finish for text in texts], self._hub, self.size)
 
-        def finish(text: TextStream) -> Output:
-            output = text.finish()
-            running.unfinished -= 1
-            return output
+    def begin(self, call: Callable[[], T], ended: Callable[[Future[T]], None]) -> Task:
+        """Run a call, which reads one of the texts, together with those under way; see `Hub`."""
+        return self._hub.begin(call, ended)
 
-        tasks = [partial(finish, text) for text in texts]
-        return run_together(tasks, list(self._batches.values()), running.size)
+    def step(self) -> bool:
+        """One forward pass for those under way; `False` if none waits for one."""
+        return self._hub.step()
+
+    def drop(self, task: Task) -> None:
+        """End a call that `begin` began."""
+        self._hub.drop(task)
 
     def _engine(self, role: str, runner: ModelRunner) -> str:
         if runner.reason or runner.engine not in NOT_DONE:

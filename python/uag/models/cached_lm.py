@@ -11,7 +11,13 @@ from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.models.caches.protocol import Choose, ModelCache, SelfFeeding, StaticChoose
+from uag.models.caches.protocol import (
+    Choose,
+    ModelCache,
+    SelfFeeding,
+    SharesBeginnings,
+    StaticChoose,
+)
 from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
@@ -78,6 +84,9 @@ class CachedLM:
         self._regime = 0  # of the last pass
         feeds = isinstance(self.cache, SelfFeeding) and not self._regimes
         self._rolling = cast("SelfFeeding", self.cache) if feeds else None
+        self._sharing = self.cache if isinstance(self.cache, SharesBeginnings) else None
+        if self._sharing is not None:
+            self._sharing.text = self.ids
         self._prompt = 0  # number of ids in the prompt
 
     def append(self, ids: list[int]) -> None:
@@ -178,6 +187,13 @@ class CachedLM:
         """Clear the cache; the next pass starts half a window before `length`."""
         self.cache.clear()
         self._start = max(0, length - self._window // 2) if self._window else 0
+        if self._sharing is not None:
+            self._sharing.text = [] if self._start else self.ids
+
+    @property
+    def taken_over(self) -> int:
+        """How many ids were not read, as the states of an earlier text that begins alike served."""
+        return self._sharing.taken_over if self._sharing else 0
 
     @property
     def room(self) -> int:

@@ -113,6 +113,20 @@ class SelfFeeding(Protocol):
         ...
 
 
+@runtime_checkable
+class SharesBeginnings(Protocol):
+    """A `ModelCache` that may take over states of another text that begins alike.
+
+    Attributes:
+        text: the ids whose beginning the cache holds, as far as they are known. The owner of the
+            cache keeps them.
+        taken_over: how many ids did not have to be read.
+    """
+
+    text: list[int]
+    taken_over: int
+
+
 class PreallocatedCache(ModelCache):
     """A `ModelCache` in a preallocated buffer: rolling back only lowers `length`."""
 

@@ -1,0 +1,95 @@
+"""Beginnings of texts whose states are kept, so that a later text need not read them again."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+# For each layer its keys and values, each `[ids, heads, head size]`; empty for a layer without.
+States = list[tuple[Tensor, ...]]
+# Taking over fewer ids than this costs more than reading them with those after them.
+LEAST_SHARED = 32
+
+
+def common_length(one: Sequence[int], other: Sequence[int], most: int) -> int:
+    """How many ids two sequences have in common at their beginnings, `most` at the most.
+
+    By bisection: slices are compared faster than ids one by one.
+
+    >>> common_length([5, 6, 7, 8], [5, 6, 9], 9), common_length([5, 6], [5, 6, 7], 1)
+    (2, 1)
+    """
+    low, high = 0, min(len(one), len(other), most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    owner: str
+    ids: list[int]
+    states: States
+    bytes: int
+
+
+class Prefixes:
+    """States of ended texts within a budget of bytes; the least recently used go first.
+
+    >>> import torch
+    >>> prefixes = Prefixes(budget=1000)
+    >>> prefixes.add("", [5, 6, 7], [(torch.ones(3, 1, 2), torch.ones(3, 1, 2))])
+    >>> length, states = prefixes.longest("", [5, 6, 8], most=3)
+    >>> length, states[0][0].shape, prefixes.bytes
+    (2, torch.Size([2, 1, 2]), 48)
+
+    Attributes:
+        budget: most bytes of states; 0 keeps nothing.
+        bytes: those in use.
+    """
+
+    def __init__(self, budget: int) -> None:
+        """Keep nothing yet."""
+        self.budget = budget
+        self.bytes = 0
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()  # the least recently used first
+        self._number = 0
+
+    def add(self, owner: str, ids: list[int], states: States) -> None:
+        """Keep the states of `ids`; those of shorter beginnings of the same ids are forgotten."""
+        size = sum(each.nbytes for layer in states for each in layer)
+        if size > self.budget:
+            return
+        for number, kept in [*self._kept.items()]:
+            if kept.owner == owner and kept.ids == ids[: len(kept.ids)]:
+                self._forget(number)
+        self._number += 1
+        self._kept[self._number] = _Kept(owner, ids, states, size)
+        self.bytes += size
+        self.shrink(self.budget)
+
+    def longest(self, owner: str, ids: Sequence[int], most: int) -> tuple[int, States]:
+        """The longest beginning of `ids` that is kept for an owner: its length, and its states."""
+        lengths = {
+            number: common_length(ids, kept.ids, most)
+            for number, kept in self._kept.items()
+            if kept.owner == owner
+        }
+        number = max(lengths, key=lambda each: lengths[each], default=0)
+        if not (length := lengths.get(number, 0)):
+            return 0, []
+        self._kept.move_to_end(number)
+        return length, [tuple(each[:length] for each in of) for of in self._kept[number].states]
+
+    def shrink(self, most: int) -> None:
+        """Forget what was not used for the longest time, until `most` bytes are in use."""
+        while self.bytes > most:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, number: int) -> None:
+        self.bytes -= self._kept.pop(number).bytes
