@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -24,6 +24,7 @@ from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, Way
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
@@ -42,8 +43,8 @@ from uag.translation.within_rows import WithinRows
 class Engine:
     """A target and its draft side, ready to run; a decoder builds it once.
 
-    Between calls it keeps measurements of the two models (`Estimates`), and no state of a
-    generation.
+    Between calls it keeps measurements of the two models (`Estimates`), and of generations only the
+    KV caches that have a budget (`kept`).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Engine:
         """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
         self.estimates = Estimates()
         self.sampling = sampling
+        self.kept = KeptCaches()
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
         self._process = os.getpid()
         self._target = target
@@ -128,7 +130,14 @@ class Engine:
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         return Session(
-            self.runners, self.schedule, lookahead, judge, size, longest, prompt_ids=prompt_ids
+            self.runners,
+            self.schedule,
+            lookahead,
+            judge,
+            size,
+            longest,
+            prompt_ids=prompt_ids,
+            kept=self.kept,
         )
 
     def check_unchanged(self) -> None:
@@ -174,8 +183,7 @@ class Engine:
         texts: list[TextStream] = []
         for request in requests:
             prompt = tuple(request.target_ids)
-            new_cache = partial(session.new_cache, owner=owner)
-            texts.append(self._text(request, seed, before[prompt], session, new_cache))
+            texts.append(self._text(request, seed, before[prompt], session, owner))
             before[prompt] += 1
         return texts
 
@@ -185,12 +193,19 @@ class Engine:
         seed: int | None,
         index: int,
         session: Session,
-        new_cache: Callable[..., ModelCache],
+        owner: str,
     ) -> TextStream:
         plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
         for hint in request.hints:
             warn_once(hint)
-        cache = new_cache(TARGET, request.prefill)
+        caches: dict[str, ModelCache] = {}
+
+        def new_cache(role: str, prompt: Sequence[int]) -> ModelCache:
+            prefill = request.prefill if role == TARGET else None
+            caches[role] = session.new_cache(role, prompt, owner, prefill)
+            return caches[role]
+
+        cache = new_cache(TARGET, request.target_ids)
         target = CachedLM(self._target.model, cache=cache)
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
@@ -229,6 +244,8 @@ class Engine:
         text.add(request.target_ids)
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, request.claim, window)
+        if not request.prefill:
+            counted = _kept(counted, caches, partial(session.keep, owner=owner))
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _side_for(self, way: Way) -> DraftSide:
@@ -269,7 +286,7 @@ def _counted(
                 watch.check()
             stats.history.append(done)
             stats.target_forwards = target.forwards
-            stats.taken_over = target.taken_over
+            stats.cached_tokens = target.taken_over
             if window is not None and len(target.ids) > window:
                 warn_once(
                     f"the text is longer than the target's window of {window} ids; it goes on, as "
@@ -281,3 +298,22 @@ def _counted(
             yield done
     finally:
         claim.release()
+
+
+def _kept(
+    generation: Iterator[Round],
+    caches: Mapping[str, ModelCache],
+    keep: Callable[[str, ModelCache], None],
+) -> Iterator[Round]:
+    """The same rounds; the caches are kept when they end, or when nobody asks for more.
+
+    Not after an error, which may have left a cache half written.
+    """
+    try:
+        yield from generation
+    except GeneratorExit:
+        for role, cache in caches.items():
+            keep(role, cache)
+        raise
+    for role, cache in caches.items():
+        keep(role, cache)

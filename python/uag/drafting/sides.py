@@ -42,7 +42,7 @@ class Opening:
         choice: called for each draft; returns the function that chooses its ids.
         translation: the generation in both vocabularies.
         bridge: the two tokenizers.
-        new_cache: makes an empty KV cache for the assistant.
+        new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
     """
 
@@ -50,7 +50,7 @@ class Opening:
     choice: Choice
     translation: Translation
     bridge: Bridge
-    new_cache: Callable[[], ModelCache]
+    new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
 
 
@@ -160,10 +160,11 @@ class ModelSide(DraftSide):
         warn_if_larger(self._model, target)
 
     def source(self, opening: Opening) -> DraftSource:
-        lm = CachedLM(self._model, self._window, opening.new_cache())
         core, rows = opening.bridge.assistant, embedding_rows(self._model)
         readable = StandIn(core, rows) if core.vocab_size > rows else list[int]
-        lm.append(readable(opening.prompt))
+        prompt = readable(opening.prompt)
+        lm = CachedLM(self._model, self._window, opening.new_cache(prompt))
+        lm.append(prompt)
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
         return ModelDrafts(lm, frozenset(ends), opening.choice, readable)
 
