@@ -59,8 +59,8 @@ class SpeculativeDecoder:
     widths round differently, so where two tokens' scores are nearly equal the choice may differ.
 
     The decoder changes neither models nor tokenizers, and keeps no state of a generation between
-    calls unless `prefix_cache` asks for it. It can be used again after an error or an interrupt. Threads may share it; it can be
-    copied and pickled, with its models.
+    calls unless `prefix_cache` asks for it. It can be used again after an error or an interrupt.
+    Threads may share it; it can be copied and pickled, with its models.
 
     >>> decoder = SpeculativeDecoder(target, target_tokenizer, assistant, assistant_tokenizer)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from uag.decoding.streamers import check_one, feed, put_prompt
 from uag.decoding.trace import Trace, TracedModel
 from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
+from uag.drafting.lookup import Lookup
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name, switched_off
 from uag.errors import UagError, UnsupportedTokenizerError, warn_once
@@ -38,6 +40,22 @@ from uag.translation.bridge import Both, Bridge
 from uag.translation.detokenizer import WholeCharacters, text_decoder
 from uag.translation.tokenizers import AnyTokenizer, backend_of
 from uag.translation.within_rows import WithinRows
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a text is, where texts of several users are decoded together.
+
+    Attributes:
+        name: a text goes on from KV caches of the same owner only.
+        lookup: what is looked up in beside the text itself; `None` for the decoder's own.
+    """
+
+    name: str = ""
+    lookup: Lookup | None = None
+
+
+NOBODY = Owner()
 
 
 class Engine:
@@ -166,12 +184,13 @@ class Engine:
             )
 
     def texts(
-        self, requests: Sequence[Request], seed: int | None, session: Session, owner: str = ""
+        self,
+        requests: Sequence[Request],
+        seed: int | None,
+        session: Session,
+        owner: Owner = NOBODY,
     ) -> list[TextStream]:
-        """The generations of requests, which are decoded as they are read.
-
-        `owner`: see `Session.new_cache`.
-        """
+        """The generations of requests, which are decoded as they are read."""
         if requests[0].plan.sampling is None:
             seed = None
         elif seed is None:
@@ -193,7 +212,7 @@ class Engine:
         seed: int | None,
         index: int,
         session: Session,
-        owner: str,
+        owner: Owner,
     ) -> TextStream:
         plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
         for hint in request.hints:
@@ -202,7 +221,7 @@ class Engine:
 
         def new_cache(role: str, prompt: Sequence[int]) -> ModelCache:
             prefill = request.prefill if role == TARGET else None
-            caches[role] = session.new_cache(role, prompt, owner, prefill)
+            caches[role] = session.new_cache(role, prompt, owner.name, prefill)
             return caches[role]
 
         cache = new_cache(TARGET, request.target_ids)
@@ -223,6 +242,7 @@ class Engine:
             self._bridge,
             partial(new_cache, ASSISTANT),
             session.judge,
+            owner.lookup,
         )
         drafting = GuardedDrafting(
             partial(self._side_for(cache.way).source, opening),
@@ -245,7 +265,7 @@ class Engine:
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, request.claim, window)
         if not request.prefill:
-            counted = _kept(counted, caches, partial(session.keep, owner=owner))
+            counted = _kept(counted, caches, partial(session.keep, owner=owner.name))
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _side_for(self, way: Way) -> DraftSide:

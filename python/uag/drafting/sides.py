@@ -44,6 +44,7 @@ class Opening:
         bridge: the two tokenizers.
         new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
+        lookup: the texts to look up in, where a side looks up; `None` for the side's own.
     """
 
     prompt: list[int]
@@ -52,6 +53,7 @@ class Opening:
     bridge: Bridge
     new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
+    lookup: Lookup | None = None
 
 
 class DraftSide:
@@ -105,9 +107,10 @@ class LookupSide(DraftSide):
         self.lookup = self._texts = lookup
 
     def source(self, opening: Opening) -> LookupDrafts:
+        texts = opening.lookup or self._texts
         return LookupDrafts(
-            self._texts.search(),
-            self._texts.min_match,
+            texts.search(),
+            texts.min_match,
             opening.bridge.target,
             opening.translation,
             opening.judge,

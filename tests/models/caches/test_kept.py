@@ -108,8 +108,7 @@ def test_threads_that_begin_alike_do_not_share_a_cache() -> None:
     texts: list[str] = []
 
     def tell() -> None:
-        for _ in range(3):
-            texts.append(decoder.generate(STORY * 3, max_new_tokens=20).text)
+        texts.extend(decoder.generate(STORY * 3, max_new_tokens=20).text for _ in range(3))
 
     threads = [Thread(target=tell) for _ in range(3)]
     for thread in threads:
