@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import run
-from uag.cli.loading import FILES, OF_ASSISTANT, WEIGHTS
+from uag.cli.loading import FILES, OWN
 
 GIVEN = {
     "revision": "v2",
@@ -39,7 +39,7 @@ def test_options_of_both_models(
         raise Reached
 
     monkeypatch.setattr("uag.requests.named_models.load_pair", load)
-    own = {name: f"own-{name}" for name in OF_ASSISTANT}
+    own = {name: f"own-{name}" for name in OWN}
     line = [command, "--target", "a/b", "--assistant", "c/d", "--local-files-only"]
     line += [*words(GIVEN), *words(own, "--assistant-"), "--no-use-safetensors"]
     with pytest.raises(Reached):
@@ -75,16 +75,6 @@ def test_a_command_that_reads_no_weights(
     assert {name: str(target[name]) for name in files} == files
     assert assistant["revision"] == "w" and "subfolder" not in assistant
     assert assistant["token"] == GIVEN["token"] and not assistant["trust_remote_code"]
-
-
-def test_each_option_is_of_a_panel_and_has_its_own_words(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    _, shown, _ = run(capsys, "generate", "--help")
-    assert "Loading" in shown
-    names = [*FILES, *WEIGHTS, *(f"assistant-{name}" for name in OF_ASSISTANT)]
-    for name in names:
-        assert f"--{name.replace('_', '-')}"[:18] in shown
 
 
 def test_what_is_loaded_is_said(capsys: pytest.CaptureFixture[str], pair: list[str]) -> None:

@@ -7,15 +7,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot
+from uag.cli.help import Command, Commands
 from uag.cli.terminal import drop_output, fail
 from uag.errors import UagError
 
 app = typer.Typer(
+    cls=Commands,
     help="Speculative decoding between models with different tokenizers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    epilog="Try [bold]uag demo[/bold] first: it needs no download.",
+    epilog="Try first, as it needs no download: uag demo",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         fail("standard output is closed")
     try:
         try:
-            app(args=None if arguments is None else list(arguments))
+            app(args=None if arguments is None else list(arguments), prog_name="uag")
         finally:
             sys.stdout.flush()
     except UagError as error:
@@ -69,4 +70,4 @@ for command, examples in (
     (plot.plot, plot.EXAMPLES),
     (check_tokenizers.check_tokenizers, check_tokenizers.EXAMPLES),
 ):
-    app.command(epilog=examples)(command)
+    app.command(cls=Command, epilog=examples)(command)

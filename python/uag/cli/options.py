@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.help import DRAFTING, MODELS, OUTPUT, RUNNING, TEXT
 from uag.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -13,29 +14,82 @@ if TYPE_CHECKING:
     from uag.decoding.output import Output
     from uag.drafting.lookup import Lookup
 
+Assistant = Annotated[
+    str | None,
+    typer.Option(
+        help="Hub name or folder of the model that drafts; 'lookup' to draft by copying from "
+        "texts alone.",
+        metavar="NAME",
+        rich_help_panel=MODELS,
+    ),
+]
 Length = Annotated[
-    int, typer.Option("--max-new-tokens", "-n", min=1, help="Maximum number of new tokens.")
+    int,
+    typer.Option(
+        "--max-new-tokens",
+        "-n",
+        min=1,
+        help="Write at most this many tokens.",
+        metavar="NUMBER",
+        rich_help_panel=TEXT,
+    ),
 ]
 LookaheadOption = Annotated[
     str,
     typer.Option(
-        "--lookahead", "-k", help="Tokens to draft in a round: a number, 'auto' or 'heuristic'."
+        "--lookahead",
+        "-k",
+        help="Tokens to draft in a round: a number, auto or heuristic.",
+        metavar="NUMBER",
+        rich_help_panel=DRAFTING,
     ),
 ]
-Engine = Annotated[str, typer.Option(help="How models run: auto, eager, graphs or compile.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="How the models run: auto, eager, graphs or compile.",
+        metavar="ENGINE",
+        rich_help_panel=RUNNING,
+    ),
+]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile both models first, which takes a while.")
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile both models first. This takes a while.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Runs = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Time each method this often.", metavar="NUMBER", rich_help_panel=RUNNING
+    ),
 ]
 Report = Annotated[
     Path | None,
-    typer.Option(help="Also write an HTML page to this file that shows every round."),
+    typer.Option(
+        help="Also write a page of HTML that shows every round.",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 LookUp = Annotated[
     bool | None,
-    typer.Option(help="Also copy drafts from the text so far; by default with lookahead auto."),
+    typer.Option(
+        help="Whether to also draft by copying from the text so far. By default it is done with "
+        "--lookahead auto.",
+        rich_help_panel=DRAFTING,
+    ),
 ]
 Texts = Annotated[
-    list[Path] | None, typer.Option("--text", help="A file to copy drafts from; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--text",
+        help="Also draft by copying from this file. May be repeated.",
+        metavar="FILE",
+        rich_help_panel=DRAFTING,
+    ),
 ]
 
 

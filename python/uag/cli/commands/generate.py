@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.help import MODELS, OUTPUT, SAMPLING, TEXT
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
+    Assistant,
     Compile,
     Engine,
     Length,
@@ -29,83 +31,158 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-    uag generate --target google/gemma-2-9b --assistant double7/vicuna-68m "Alice and Bob"
+    uag generate "Alice and Bob" \\
+        --target google/gemma-2-9b --assistant double7/vicuna-68m
 
-    uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
+    uag generate --target ./target --assistant ./assistant \\
+        --prompt-file story.txt --stats
 
-    uag generate --target ./target --assistant ./assistant --stats --prompt-file story.txt
+    uag generate --target ./target-it --assistant ./assistant-it \\
+        --system "Be brief." "Who are you?"
 
-    uag generate --target ./target-it --assistant ./assistant-it --system "Be brief." "Who are you?"
+    uag generate --target ./target --assistant lookup \\
+        --text old.py "$(cat old.py)"
 
-    echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
+    echo "a long prompt" | uag generate --target ./target -
 
-    uag generate --target ./target --assistant lookup --text old.py "$(cat old.py)"
+    uag generate --target ./target --json "Once" | jq .text
 """
 
 
 @loads_weights
 def generate(
     prompt: Annotated[
-        str | None, typer.Argument(help="Text to continue; - reads it from standard input.")
+        str | None,
+        typer.Argument(
+            help="The text to continue; - reads it from standard input.", rich_help_panel=TEXT
+        ),
     ] = None,
     *,
-    target: Annotated[str, typer.Option(help="Hub name or folder of the target, which writes.")],
-    assistant: Annotated[
-        str | None,
-        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
-    ] = None,
-    lookup: LookUp = None,
-    texts: Texts = None,
     prompt_file: Annotated[
-        Path | None, typer.Option(help="A file with the text, in place of the argument.")
+        Path | None,
+        typer.Option(
+            help="A file with the text, in place of the argument.",
+            metavar="FILE",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     chat: Annotated[
-        bool, typer.Option("--chat", help="The text is what a user says; print the reply.")
+        bool,
+        typer.Option(
+            "--chat",
+            help="Take the text as what a user says in a chat, and write the reply.",
+            rich_help_panel=TEXT,
+        ),
     ] = False,
     system: Annotated[
-        str | None, typer.Option(help="What the system says first; implies --chat.")
+        str | None,
+        typer.Option(
+            help="What the system says before the user. Implies --chat.",
+            metavar="TEXT",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     max_new_tokens: Length = 128,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Stop after this text. May be repeated.", metavar="TEXT", rich_help_panel=TEXT
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Hub name or folder of the model that writes.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+        ),
+    ],
+    assistant: Assistant = None,
     lookahead: LookaheadOption = "auto",
+    lookup: LookUp = None,
+    texts: Texts = None,
     do_sample: Annotated[
         bool | None,
         typer.Option(
             "--do-sample/--no-do-sample",
             " /--greedy",
-            help="Sample tokens, implied by the next five options; or the likeliest ones only. "
-            "By default as the target's generation defaults say.",
+            help="Whether to sample tokens, or to always take the likeliest. By default as the "
+            "target's generation config says. --temperature, --top-k, --top-p, --min-p and --seed "
+            "imply --do-sample.",
+            rich_help_panel=SAMPLING,
         ),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Temperature; below 1, likelier tokens more often.")
+        float | None,
+        typer.Option(
+            help="Above 0. Below 1, likely tokens are chosen more often; above 1, less often.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Sample from the k likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Choose from this many of the likeliest tokens.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Sample from the likeliest tokens up to this probability.")
+        float | None,
+        typer.Option(
+            help="Choose from the likeliest tokens whose probabilities add up to this, from 0 "
+            "to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Sample from tokens at least this likely, beside the likeliest one."),
+        typer.Option(
+            help="Choose from tokens with at least this share of the likeliest one's "
+            "probability, from 0 to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same text, with any assistant.")
+        int | None,
+        typer.Option(
+            help="Seed of the random choices. The same seed gives the same text, with any "
+            "assistant.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(help="Above 1, tokens that were there before are less likely.")
-    ] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
+        float | None,
+        typer.Option(
+            help="Above 1, tokens that are in the text already become less likely, also with "
+            "--greedy.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     engine: Engine = "auto",
     compile: Compile = False,
-    report: Report = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the text.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object in place of the text.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     stats: Annotated[
         bool,
-        typer.Option("--stats", help="Also print counts and speed, on a line of standard error."),
+        typer.Option(
+            "--stats",
+            help="Also print counts and speed, on a line of standard error.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
+    report: Report = None,
     loading: Loading,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
