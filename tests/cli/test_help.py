@@ -1,6 +1,5 @@
 """`--help`, for every command and option that there is."""
 
-
 import pytest
 
 from tests.support.command_line import run

@@ -77,6 +77,41 @@ def test_a_command_that_reads_no_weights(
     assert assistant["token"] == GIVEN["token"] and not assistant["trust_remote_code"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--lookahead", "0"],
+        ["--engine", "steam"],
+        ["--engine", "eager", "--compile"],
+        ["--temperature", "nan"],
+        ["--min-p", "2"],
+        ["--seed", "-1"],
+        ["--repetition-penalty", "0"],
+        ["--stop", ""],
+    ],
+)
+def test_values_are_checked_before_models_are_loaded(
+    capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    asked = ["generate", "--target", "/no/folder", *wrong, "Once"]
+    status, out, err = run(capsys, *asked)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert wrong[0][2:].split("-")[0] in err and "folder" not in err
+
+
+@pytest.mark.parametrize("assistant", [[], ["--assistant", "lookup"]])
+@pytest.mark.parametrize("name", OWN)
+def test_options_of_an_assistant_that_is_not_loaded(
+    capsys: pytest.CaptureFixture[str], name: str, assistant: list[str]
+) -> None:
+    option = f"--assistant-{name.replace('_', '-')}"
+    for asked in (["generate", "x", "--target", "y"], ["compare", "--target", "y", "--lookup"]):
+        status, _, err = run(capsys, *asked, *assistant, option, "z")
+        assert status == 2 and f"{option}, but no assistant is loaded" in err
+    status, _, err = run(capsys, "compare", option, "z")
+    assert status == 2 and f"{option}, but no assistant is loaded" in err
+
+
 def test_what_is_loaded_is_said(capsys: pytest.CaptureFixture[str], pair: list[str]) -> None:
     _, _, err = run(capsys, "generate", *pair, "-n", "4", "Once")
     assert err.splitlines()[:2] == [

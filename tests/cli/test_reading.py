@@ -47,7 +47,10 @@ def test_a_file_and_standard_input_are_prompts(
     assert run(capsys, *asked, "--prompt-file", str(path)) == plain
     monkeypatch.setattr(sys, "stdin", io.StringIO(PROMPT))
     assert run(capsys, *asked, "-") == plain
-    assert run(capsys, *asked)[0] == run(capsys, *asked, "x", "--prompt-file", str(path))[0] == 2
+    status, _, err = run(capsys, *asked)
+    assert status == 2 and "no prompt: give a text or --prompt-file" in err
+    status, _, err = run(capsys, *asked, "x", "--prompt-file", str(path))
+    assert status == 2 and "both a prompt and --prompt-file: leave one out" in err
 
 
 def test_a_chat(capsys: pytest.CaptureFixture[str], chatty: str) -> None:
@@ -63,6 +66,14 @@ def test_a_chat(capsys: pytest.CaptureFixture[str], chatty: str) -> None:
     _, out, err = run(capsys, *asked)
     assert out == decoder.generate("Who are you?", max_new_tokens=8).text + "\n"
     assert "uag: hint: the target was trained for chats" in err
+
+
+@pytest.mark.parametrize("option", [["--chat"], ["--system", "Be brief."]])
+def test_a_chat_with_a_target_that_has_no_template(
+    capsys: pytest.CaptureFixture[str], folder: str, option: list[str]
+) -> None:
+    status, _, err = run(capsys, "generate", "--target", folder, *option, "Who are you?")
+    assert status == 1 and f"{option[0]}, but the target has no chat template" in err
 
 
 def test_options_of_sampling_and_penalties(capsys: pytest.CaptureFixture[str], folder: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uag.cli.help import LOADING, OF_ASSISTANT
+from uag.cli.options import Conflict
 from uag.cli.terminal import printable, show_progress
 
 if TYPE_CHECKING:
@@ -83,13 +84,26 @@ class Loading:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     assistant_options: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    def check_assistant(self, name: str | None) -> None:
+        """Refuse options of an assistant that is not loaded.
+
+        Raises:
+            Conflict: naming the first of these options.
+        """
+        if self.assistant_options and name in (None, "lookup"):
+            option = next(iter(self.assistant_options)).replace("_", "-")
+            raise Conflict(f"--assistant-{option}, but no assistant is loaded: leave it out")
+
     def decoder(self, target: str, assistant: str | None, **options: Any) -> "SpeculativeDecoder":
         """The decoder of two models; `options` are those of `SpeculativeDecoder`."""
         from uag.decoder import SpeculativeDecoder
         from uag.lookahead.schedules import Schedule
+        from uag.models.engines.choice import EngineChoice
         from uag.requests.named_models import load_pair
 
-        Schedule(options["lookahead"])  # raises for a wrong value before gigabytes are loaded
+        # Both raise for a wrong value before gigabytes are loaded.
+        Schedule(options["lookahead"])
+        EngineChoice.of(options["engine"], options["compile"])
         show_progress()
         return SpeculativeDecoder(
             *load_pair(

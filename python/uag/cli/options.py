@@ -93,12 +93,20 @@ Texts = Annotated[
 ]
 
 
+class Conflict(typer.BadParameter):
+    """Options that do not go together; the message names them, so nothing stands before it."""
+
+    def format_message(self) -> str:
+        """What the user reads."""
+        return self.message
+
+
 def check_greedy(do_sample: bool | None, sampled_by: dict[str, Any]) -> None:
     """Refuse `--greedy` beside options that only sampling reads."""
     named = [name for name, value in sampled_by.items() if value is not None]
     if do_sample is False and named:
         option = named[0].replace("_", "-")
-        raise typer.BadParameter(f"--greedy, but --{option} samples: leave one out")
+        raise Conflict(f"--greedy, but --{option} samples: leave one out")
 
 
 def check_report(path: Path | None) -> None:
@@ -127,7 +135,7 @@ def lookup_option(
     if not (files or assistant == "lookup"):
         return beside
     if beside is False:
-        raise typer.BadParameter("--no-lookup, but --text or --assistant lookup: leave one out")
+        raise Conflict("--no-lookup, but --text or --assistant lookup: leave one out")
     from uag.drafting.lookup import Lookup
     from uag.files import read_bytes
 

@@ -11,6 +11,7 @@ from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Assistant,
     Compile,
+    Conflict,
     Engine,
     Length,
     LookaheadOption,
@@ -128,10 +129,11 @@ def compare(
 ) -> None:
     """Time plain decoding, transformers' assisted generation and uag on the same prompts."""
     if target is None and assistant is not None:
-        raise typer.BadParameter("give both --target and --assistant, or neither")
+        raise Conflict("--assistant, but no --target: give both, or neither")
     if target is not None and not (assistant or texts or lookup):
-        raise typer.BadParameter("--target also needs --assistant, or --text to draft from")
+        raise Conflict("--target, but nothing that drafts: give --assistant too, or --text")
     check_greedy(False if greedy else None, {"temperature": temperature})
+    loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
     import torch
@@ -140,9 +142,11 @@ def compare(
     from uag.benchmark import compare as measure
     from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
+    from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table
 
+    check_limits({"temperature": temperature, "seed": seed})
     beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:

@@ -188,11 +188,23 @@ def generate(
     """Continue a prompt, and print the text as it is decoded."""
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     check_greedy(do_sample, shape | {"seed": seed})
+    loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
     from uag.benchmark.conditions import conditions
+    from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
 
+    if any(value is not None for value in (*shape.values(), seed)):
+        do_sample = True
+    options: dict[str, Any] = shape | {
+        "do_sample": do_sample,
+        "max_new_tokens": max_new_tokens,
+        "repetition_penalty": repetition_penalty,
+        "stop_strings": stop or None,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    check_limits(options | {"seed": seed})
     text = read_text(prompt, prompt_file)
     where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
@@ -203,17 +215,7 @@ def generate(
         engine=engine,
         compile=compile,
     )
-    asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
-    if asked or seed is not None:
-        do_sample = True
-    if do_sample is not None:
-        options["do_sample"] = do_sample
-    if repetition_penalty is not None:
-        options |= {"repetition_penalty": repetition_penalty}
-    if stop:
-        options |= {"stop_strings": stop}
-    said = as_prompt(text, system, chat=chat)
+    said = as_prompt(decoder, text, system, chat=chat)
     if said is text:
         tell_hints([chat_hint(decoder, target)])
     stream = decoder.stream(said, seed=seed, trace=report is not None, **options)
