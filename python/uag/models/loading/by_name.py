@@ -33,8 +33,8 @@ from uag.translation.tokenizers import is_fast
 # the second, it also loads weights from pickles, which can run code.
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 WITH_CODE = (
-    " Custom code runs only if you allow it: read it, and pass trust_remote_code=True "
-    "(--trust-remote-code) if you trust it"
+    "it is code of its repository, which does not run unless you allow it: read it, and pass "
+    "trust_remote_code=True (--trust-remote-code) if you trust it"
 )
 PICKLED = (
     "; a model with no safetensors can run code when it is loaded: convert its weights, or pass "
@@ -95,8 +95,7 @@ def _telling(name: str, options: dict[str, Any]) -> Generator[None]:
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
             f"cannot load a causal language model from {name!r}: "
-            f"{damage(name, options) or _first_line(error)}"
-            f"{PICKLED if pickled else _code_remedy(error)}"
+            f"{damage(name, options) or _reason(error)}{PICKLED if pickled else ''}"
         ) from error
 
 
@@ -170,10 +169,7 @@ def _own_tokenizer(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBas
     except Exception as error:  # damaged files and a tokenizer's own code may raise anything
         raise LoadError(
             f"cannot load a tokenizer from {name!r}: "
-            + (
-                damage(name, options, "*.json")
-                or f"it needs a tokenizer.json ({_first_line(error)}){_code_remedy(error)}"
-            )
+            + (damage(name, options, "*.json") or _reason(error, "it needs a tokenizer.json"))
         ) from error
     return loaded if is_fast(loaded) else _fast(name, options) or loaded
 
@@ -195,8 +191,11 @@ def _fast(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
     return loaded
 
 
-def _code_remedy(error: Exception) -> str:
-    return WITH_CODE if "trust_remote_code" in str(error) else ""
+def _reason(error: Exception, need: str = "") -> str:
+    """What an error of transformers means, after what is needed otherwise."""
+    if "trust_remote_code" in str(error):
+        return WITH_CODE
+    return f"{need} ({_first_line(error)})" if need else _first_line(error)
 
 
 def _only_pickled(name: str, error: Exception) -> bool:
