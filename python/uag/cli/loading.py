@@ -1,7 +1,6 @@
 """Options of every command that loads models: which files, what may run, where the weights go."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 
 from uag.cli.help import LOADING, OF_ASSISTANT
 from uag.cli.options import Conflict
-from uag.cli.terminal import printable, show_progress
+from uag.cli.terminal import show_progress, tell
 
 if TYPE_CHECKING:
     from uag.decoder import SpeculativeDecoder
@@ -118,7 +117,7 @@ class Loading:
 
 
 def _say(role: str, name: str) -> None:
-    print(f"uag: loading the {role} from {printable(name)}", file=sys.stderr)
+    tell(f"loading the {role} from {name}")
 
 
 def loads_weights(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,19 +1,19 @@
 """Options that several commands share, and the objects that they stand for."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from uag.cli.help import DRAFTING, MODELS, OUTPUT, RUNNING, TEXT
-from uag.cli.terminal import printable
+from uag.cli.terminal import tell
 
 if TYPE_CHECKING:
     from uag.benchmark.comparison import Comparison
     from uag.decoding.output import Output
     from uag.drafting.lookup import Lookup
 
+MOST_RUNS = 10_000
 Assistant = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +63,11 @@ Compile = Annotated[
 Runs = Annotated[
     int,
     typer.Option(
-        min=1, help="Time each method this often.", metavar="NUMBER", rich_help_panel=RUNNING
+        min=1,
+        max=MOST_RUNS,
+        help="Time each method this often.",
+        metavar="NUMBER",
+        rich_help_panel=RUNNING,
     ),
 ]
 Report = Annotated[
@@ -125,7 +129,7 @@ def write_report(
         from uag.report.page import write_page
 
         write_page(path, outs, comparison)
-        print(f"uag: every round is in {printable(str(path))}", file=sys.stderr)
+        tell(f"every round is in {path}")
 
 
 def lookup_option(

@@ -24,7 +24,7 @@ from uag.cli.options import (
     write_report,
 )
 from uag.cli.reading import as_prompt, chat_hint, read_text
-from uag.cli.terminal import be_quiet, one_line, printable, tell_hints
+from uag.cli.terminal import be_quiet, printable, tell, tell_hints
 
 if TYPE_CHECKING:
     from uag.decoding.output import TextStream
@@ -229,7 +229,7 @@ def generate(
     # Those about the prompt were warnings.
     tell_hints(hint for hint in out.stats.hints if hint not in out.stats.prompt_hints)
     if stats:
-        print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
+        tell(out.stats.summary())
     write_report(report, [out])
 
 

@@ -1,6 +1,5 @@
 """`uag plot`: plots the results of `uag compare --json`."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 import typer
 
 from uag.cli.help import INPUT, OUTPUT
-from uag.cli.terminal import one_line, printable
+from uag.cli.terminal import tell
 
 EXAMPLES = """Examples:
 
@@ -58,5 +57,5 @@ def plot(
     over = by or what_differs(found)
     save_plot(plot_results(found, over), out)
     for each in left_out(found, over):
-        print(f"uag: not in the plot: {one_line(each)}", file=sys.stderr)
-    print(f"uag: the plot is in {printable(str(out))}", file=sys.stderr)
+        tell(f"not in the plot: {each}")
+    tell(f"the plot is in {out}")
