@@ -12,6 +12,9 @@ from uag.errors import FileError
 from uag.files import read_text
 from uag.lookahead.schedules import parse_lookahead
 
+# What reading lines of another kind raises; too many brackets are a RecursionError.
+WRONG = (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
@@ -83,9 +86,10 @@ def _result(line: str, place: str) -> Result:
             },
             failed=tuple(str(each["name"]) for each in found["methods"] if "error" in each),
         )
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration) as error:
+    except WRONG as error:
         raise FileError(
-            f"{place}: this is not what uag compare --json prints: {error or type(error).__name__}"
+            f"{place}: this is not what uag compare --json prints: "
+            f"{str(error) or type(error).__name__}"
         ) from error
 
 

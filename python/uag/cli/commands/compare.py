@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.help import DRAFTING, MODELS, OUTPUT, RUNNING, SAMPLING, TEXT
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
+    Assistant,
     Compile,
+    Conflict,
     Engine,
     Length,
     LookaheadOption,
     LookUp,
     Report,
+    Runs,
     Texts,
     check_greedy,
     check_report,
@@ -33,62 +37,103 @@ EXAMPLES = """Examples:
 
     uag compare
 
-    uag compare --target ./target --assistant ./assistant --prompts HumanEval.jsonl.gz --limit 20
+    uag compare --target ./target --assistant ./assistant \\
+        --prompts HumanEval.jsonl.gz --limit 20
 """
 
 
 @loads_weights
 def compare(
     target: Annotated[
-        str | None, typer.Option(help="Hub name or folder of the target; default: the demo pair.")
-    ] = None,
-    assistant: Annotated[
         str | None,
-        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
+        typer.Option(
+            help="Hub name or folder of the model that writes. By default the demo pair's.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+        ),
     ] = None,
-    lookup: LookUp = None,
-    texts: Texts = None,
+    assistant: Assistant = None,
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="A .txt file of lines, or .jsonl with 'prompt', 'turns' or 'text' fields."
+            help="A file with prompts: .txt with one on each line, or .jsonl with a field prompt, "
+            "turns or text. By default ones that come with the package.",
+            metavar="FILE",
+            rich_help_panel=TEXT,
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of prompts.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Read at most this many prompts.", metavar="NUMBER", rich_help_panel=TEXT
+        ),
+    ] = None,
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
     num_assistant_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that transformers drafts in a round.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that transformers drafts in a round.",
+            metavar="NUMBER",
+            rich_help_panel=DRAFTING,
+        ),
     ] = None,
+    lookup: LookUp = None,
+    texts: Texts = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Sample tokens at this temperature.")
+        float | None,
+        typer.Option(
+            help="Sample tokens at this temperature.", metavar="NUMBER", rich_help_panel=SAMPLING
+        ),
     ] = None,
     greedy: Annotated[
         bool,
         typer.Option(
-            "--greedy", "--no-do-sample", help="Decode greedily, as without --temperature."
+            "--greedy",
+            "--no-do-sample",
+            help="Always take the likeliest token, as without --temperature.",
+            rich_help_panel=SAMPLING,
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed for sampling by uag.")] = 0,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each prompt by each method.")] = 3,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of uag's random choices.", metavar="NUMBER", rich_help_panel=SAMPLING
+        ),
+    ] = 0,
+    runs: Runs = 3,
     engine: Engine = "auto",
     compile: Compile = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=MOST_THREADS, help="Number of CPU threads.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_THREADS,
+            help="CPU threads to use.",
+            metavar="NUMBER",
+            rich_help_panel=RUNNING,
+        ),
     ] = None,
-    report: Report = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object in place of a table.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
+    report: Report = None,
     *,
     loading: Loading,
 ) -> None:
     """Time plain decoding, transformers' assisted generation and uag on the same prompts."""
     if target is None and assistant is not None:
-        raise typer.BadParameter("give both --target and --assistant, or neither")
+        raise Conflict("--assistant, but no --target: give both, or neither")
     if target is not None and not (assistant or texts or lookup):
-        raise typer.BadParameter("--target also needs --assistant, or --text to draft from")
+        raise Conflict("--target, but nothing that drafts: give --assistant too, or --text")
     check_greedy(False if greedy else None, {"temperature": temperature})
+    loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
     import torch
@@ -97,9 +142,11 @@ def compare(
     from uag.benchmark import compare as measure
     from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
+    from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table
 
+    check_limits({"temperature": temperature, "seed": seed})
     beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:
