@@ -106,7 +106,7 @@ def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> fl
     """Seconds per id of plain decoding: by the comparison, else by the output's own rounds."""
     for method in comparison.methods if comparison else ():
         if method.name == PLAIN and method.error is None:
-            runs = [runs[index] for runs in method.runs]
+            runs = [runs[index] for runs in method.runs if index < len(runs)]
             ids = sum(len(run.token_ids) for run in runs)
             return sum(run.seconds for run in runs) / ids if ids else None
     return plain_seconds(out.stats.history)

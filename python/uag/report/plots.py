@@ -46,7 +46,8 @@ def plot_results(results: Sequence[Result], by: str | None = None) -> "Figure":
     axes.grid(axis="y", color="#e3e0d8", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize="small")
     return figure
 
 
@@ -84,7 +85,9 @@ def what_differs(results: Sequence[Result]) -> str:
 
 
 def left_out(results: Sequence[Result], by: str) -> list[str]:
-    """What of the results is not in a plot over `by`, in words: failures, and what is superseded.
+    """What of the results is not in a plot over `by`, in words.
+
+    Failures, runs that an interruption left out, and what is superseded.
 
     >>> speedups = {UAG: Speedup(2.0, 1.9, 2.1)}
     >>> left_out([Result("a <- b", k, 0.0, speedups) for k in (2, 5)], "pair")
@@ -92,7 +95,7 @@ def left_out(results: Sequence[Result], by: str) -> list[str]:
     """
     shown = None if by != LOOKAHEAD else [UAG]
     failed = [
-        f"{method} for {result.pair}, which failed"
+        f"{method} for {result.pair}, which {'failed' if result.missing is None else 'was not run'}"
         for result in results
         for method in result.failed
         if shown is None or method in shown
@@ -110,7 +113,12 @@ def left_out(results: Sequence[Result], by: str) -> list[str]:
         for (method, pair, at), count in places.items()
         if count > 1
     ]
-    return failed + superseded
+    interrupted = [
+        f"{result.missing[0]} of {result.missing[1]} runs for {result.pair}, which was interrupted"
+        for result in results
+        if result.missing is not None
+    ]
+    return failed + interrupted + superseded
 
 
 def _new_figure() -> "Figure":

@@ -1,6 +1,7 @@
 """`uag compare`: times plain decoding, transformers and uag on the same prompts."""
 
 import json
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,15 +25,19 @@ from uag.cli.options import (
     lookup_option,
     write_report,
 )
-from uag.cli.terminal import be_quiet, printable, progress_bar
+from uag.cli.terminal import be_quiet, printable
+from uag.cli.watching import watched
 
 if TYPE_CHECKING:
     from uag.benchmark.comparison import Comparison
+    from uag.benchmark.timing import Timing
     from uag.decoder import SpeculativeDecoder
     from uag.decoding.output import Output
 
 # More would only wait for each other, and many thousands stop the system.
 MOST_THREADS = 1024
+# The status of a shell command that Ctrl-C ended.
+INTERRUPTED = 130
 EXAMPLES = """Examples:
 
     uag compare
@@ -139,15 +144,16 @@ def compare(
     import torch
     from rich.console import Console
 
-    from uag.benchmark import compare as measure
+    from uag.benchmark.compare import PROMPTS
     from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
+    from uag.benchmark.timing import Timing
     from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table
 
     check_limits({"temperature": temperature, "seed": seed})
-    beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
+    beginnings = PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
     where = lookup_option(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -159,17 +165,17 @@ def compare(
         decoder = demo_decoder(**options, **loading.options)
     else:
         decoder = loading.decoder(target, assistant, **options)
-    with progress_bar() as progress:
-        comparison = measure.compare(
-            decoder,
-            beginnings,
-            runs=runs,
-            max_new_tokens=max_new_tokens,
-            num_assistant_tokens=num_assistant_tokens,
-            temperature=temperature,
-            seed=seed,
-            progress=progress,
-        )
+    timing = Timing(
+        decoder,
+        beginnings,
+        runs=runs,
+        max_new_tokens=max_new_tokens,
+        num_assistant_tokens=num_assistant_tokens,
+        temperature=temperature,
+        seed=seed,
+    )
+    _run(timing)
+    comparison = timing.result()
     if as_json:
         settings = {
             "target": target,
@@ -186,9 +192,18 @@ def compare(
         print(json.dumps(settings | conditions(decoder) | comparison.as_dict()))
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
+    if comparison.interrupted is not None:
+        raise typer.Exit(INTERRUPTED)
     if report is not None:
         outs = _traced(decoder, comparison, max_new_tokens, temperature, seed)
         write_report(report, outs, comparison)
+
+
+def _run(timing: "Timing") -> None:
+    """Make the runs, until Ctrl-C at most."""
+    with suppress(KeyboardInterrupt), closing(timing.runs()) as made, watched(timing) as show:
+        for _ in made:
+            show()
 
 
 def _traced(
