@@ -95,9 +95,9 @@ def compare(
     from rich.console import Console
 
     from uag.benchmark import compare as measure
-    from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
     from uag.lookahead.schedules import parse_lookahead
+    from uag.models.conditions import conditions
     from uag.report.tables import comparison_table
 
     beginnings = measure.PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
@@ -136,7 +136,11 @@ def compare(
             "compile": compile,
             "runs": runs,
         }
-        print(json.dumps(settings | conditions(decoder) | comparison.as_dict()))
+        print(
+            json.dumps(
+                settings | conditions(decoder.model, decoder.assistant) | comparison.as_dict()
+            )
+        )
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
     if report is not None:

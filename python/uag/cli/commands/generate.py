@@ -113,8 +113,8 @@ def generate(
     check_greedy(do_sample, shape | {"seed": seed})
     be_quiet()
     check_report(report)
-    from uag.benchmark.conditions import conditions
     from uag.lookahead.schedules import parse_lookahead
+    from uag.models.conditions import conditions
 
     text = read_text(prompt, prompt_file)
     where = lookup_option(assistant, lookup, texts)
@@ -143,7 +143,7 @@ def generate(
     if as_json:
         out = stream.finish()
         names = {"target": target, "assistant": assistant}
-        print(json.dumps(out.as_dict() | names | conditions(decoder)))
+        print(json.dumps(out.as_dict() | names | conditions(decoder.model, decoder.assistant)))
     else:
         _print_text(stream)
         out = stream.finish()
