@@ -28,6 +28,7 @@ from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, Way
+from uag.models.conditions import conditions
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
 from uag.models.suitable import check_eval
@@ -244,14 +245,15 @@ class Engine:
             session.judge,
             owner.lookup,
         )
+        side = self._side_for(cache.way)
         drafting = GuardedDrafting(
-            partial(self._side_for(cache.way).source, opening),
+            partial(side.source, opening),
             sampling.translator,
             session.new_lookahead(),
             stats,
             session.faults,
         )
-        trace = self._trace(request) if request.trace else None
+        trace = self._trace(request, side) if request.trace else None
         generation = rounds(
             target,
             drafting,
@@ -274,13 +276,15 @@ class Engine:
             return self._side
         return switched_off(self._target.model, way)
 
-    def _trace(self, request: Request) -> Trace:
+    def _trace(self, request: Request, side: DraftSide) -> Trace:
         target, assistant = self._tokenizers
         name = model_name(self._target.model)
+        drafting = None if side.runner is None else side.runner.model
         return Trace(
             TracedModel(name, self._bridge.target, target, request.target_ids),
-            TracedModel(self._side.name, self._bridge.assistant, assistant, request.assistant_ids),
+            TracedModel(side.name, self._bridge.assistant, assistant, request.assistant_ids),
             str(self.schedule.option),
+            conditions(self._target.model, drafting),
         )
 
 

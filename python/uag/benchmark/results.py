@@ -13,7 +13,7 @@ from uag.files import read_text
 from uag.lookahead.schedules import parse_lookahead
 
 # What reading lines of another kind raises; too many brackets are a RecursionError.
-WRONG = (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration, RecursionError)
+WRONG = (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uag._core import Tokenizer
 from uag.benchmark.comparison import Comparison, Method
 from uag.benchmark.difference import Difference
 from uag.decoding.output import Output
+from uag.stats import Stats
 from uag.translation.detokenizer import TextDecoder
 
 DRAFTED, OWN = "underline green", ""
@@ -122,7 +123,14 @@ def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str],
             text.append(clean(decode.add(part)), style=style)
     text.append(clean(decode.end()))
     legend = Text.assemble(
-        ("drafted by the assistant", DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",
+        (_sources(out.stats), DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",
         f"({out.stats.tokens - out.stats.accepted})",
     )  # fmt: skip
     return Group(text, Text(), legend)
+
+
+def _sources(stats: Stats) -> str:
+    """Where the accepted drafts came from."""
+    assistant = stats.drafted_accepted > stats.looked_up_accepted or not stats.looked_up_accepted
+    names = ["drafted by the assistant"] if assistant else []
+    return " or ".join(names + (["looked up"] if stats.looked_up_accepted else []))

@@ -145,11 +145,11 @@ def compare(
     from rich.console import Console
 
     from uag.benchmark.compare import PROMPTS
-    from uag.benchmark.conditions import conditions
     from uag.benchmark.prompts import read_prompts
     from uag.benchmark.timing import Timing
     from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
+    from uag.models.conditions import conditions
     from uag.report.tables import comparison_table
 
     check_limits({"temperature": temperature, "seed": seed})
@@ -189,7 +189,11 @@ def compare(
             "compile": compile,
             "runs": runs,
         }
-        print(json.dumps(settings | conditions(decoder) | comparison.as_dict()))
+        print(
+            json.dumps(
+                settings | conditions(decoder.model, decoder.assistant) | comparison.as_dict()
+            )
+        )
     else:
         Console(highlight=False).print(comparison_table(comparison, printable))
     if comparison.interrupted is not None:

@@ -191,9 +191,9 @@ def generate(
     loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
-    from uag.benchmark.conditions import conditions
     from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
+    from uag.models.conditions import conditions
 
     if any(value is not None for value in (*shape.values(), seed)):
         do_sample = True
@@ -222,7 +222,7 @@ def generate(
     if as_json:
         out = stream.finish()
         names = {"target": target, "assistant": assistant}
-        print(json.dumps(out.as_dict() | names | conditions(decoder)))
+        print(json.dumps(out.as_dict() | names | conditions(decoder.model, decoder.assistant)))
     else:
         _print_text(stream)
         out = stream.finish()
