@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot
+from uag.cli.commands import chat, check_tokenizers, compare, demo, generate, inspect, plot
 from uag.cli.help import Command, Commands
 from uag.cli.terminal import drop, fail, settle
 from uag.errors import UagError
@@ -73,6 +73,7 @@ def _options(
 
 for command, examples in (
     (generate.generate, generate.EXAMPLES),
+    (chat.chat, chat.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
