@@ -326,7 +326,7 @@ def names(trial: Trial, said: str) -> bool:
     bare = re.sub(r"[^\w]", "", said)
     for option in options_of(COMMANDS[trial.command]):
         for value in trial.given.get(option.name, ()):
-            words = (option.name, *option.opts, value)
+            words = (option.name, *option.opts, value, repr(value))
             if any(re.sub(r"[^\w]", "", word)[:40] in bare for word in words):
                 return True
     return not trial.given
