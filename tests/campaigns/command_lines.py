@@ -35,7 +35,7 @@ from tests.support.commands import COMMANDS, options_of
 from tests.support.files import printed
 
 LONG, STUCK = 6.0, 30.0  # seconds
-MEMORY = 8 * 2**30  # of addresses, beyond what a process has when it begins
+MEMORY = 2 * 2**30  # of addresses, beyond what a process has when it begins
 DEMO = Path(uag.__file__).parent / "demo_pair"
 
 # What makes a command short, by its options; required options of others are "x".
