@@ -16,7 +16,7 @@ ORDER = [
     "translation", "models", "lookahead", "sampling", "drafting", "decoding", "batching",
     "requests", "engine", "decoder",
     # around the decoder
-    "inspection", "conformance", "benchmark", "report", "integrations", "demo", "cli",
+    "serving", "inspection", "conformance", "benchmark", "report", "integrations", "demo", "cli",
 ]  # fmt: skip
 
 # Doors into the house, which only point at what is inside.
