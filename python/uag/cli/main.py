@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot
+from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot, serve
 from uag.cli.terminal import drop_output, fail
 from uag.errors import UagError
 
@@ -65,6 +65,7 @@ for command, examples in (
     (generate.generate, generate.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
+    (serve.serve, serve.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
     (plot.plot, plot.EXAMPLES),
     (check_tokenizers.check_tokenizers, check_tokenizers.EXAMPLES),

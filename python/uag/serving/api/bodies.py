@@ -103,8 +103,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level := [each for each in level if isinstance(each, dict | list)]:
+    level: list[Any] = [value]
+    depth = 0
+    while level := list[Any](each for each in level if isinstance(each, dict | list)):
         depth += 1
         level = [inner for each in level for inner in _inner(each)]
     return depth
