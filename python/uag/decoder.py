@@ -216,6 +216,11 @@ class SpeculativeDecoder:
         return _rebuilt, (type(self), given, options)
 
     @property
+    def parts(self) -> tuple[RequestReader, Engine]:
+        """What reads requests, and what runs them: for other loops than a call's, as a server's."""
+        return self._requests, self._engine
+
+    @property
     def engines(self) -> dict[str, str]:
         """How "target" and "assistant" run a text now; see `Stats.engines`.
 

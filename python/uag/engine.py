@@ -2,9 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from transformers.generation.streamers import BaseStreamer
@@ -106,11 +105,9 @@ class Engine:
             put_prompt(streamer, text.prompt)
         return [feed(streamer, text, WholeCharacters(self._bridge.target, text.prompt))]
 
-    def open(
-        self, size: int, longest: int, prompt_ids: int, kept_bytes: Mapping[str, int]
-    ) -> Session:
+    def open(self, size: int, longest: int, prompt_ids: int) -> Session:
         """A session for generations that come and go, of up to `longest` ids; see `Session`."""
-        return self._opened(size, longest, prompt_ids=prompt_ids, kept_bytes=kept_bytes)
+        return self._opened(size, longest, prompt_ids)
 
     def _session(self, requests: Sequence[Request], size: int) -> Session:
         """What the generations of one call share: caches and lookahead."""
@@ -120,7 +117,7 @@ class Engine:
             size = 1
         return self._opened(size, longest)
 
-    def _opened(self, size: int, longest: int, **options: Any) -> Session:
+    def _opened(self, size: int, longest: int, prompt_ids: int | None = None) -> Session:
         self.check_unchanged()
         auto = Auto(self.estimates, stops_early=self._side.stops_early)
         sharded = [each.model for each in self.runners.values() if is_sharded(each.model)]
@@ -130,7 +127,9 @@ class Engine:
             beside_lookups=isinstance(self._side, LookupBeside),
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
-        return Session(self.runners, self.schedule, lookahead, judge, size, longest, **options)
+        return Session(
+            self.runners, self.schedule, lookahead, judge, size, longest, prompt_ids=prompt_ids
+        )
 
     def check_unchanged(self) -> None:
         """Check that models and tokenizers are as they were when the decoder was built."""

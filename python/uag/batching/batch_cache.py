@@ -7,6 +7,7 @@ which no id attends to.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from weakref import ReferenceType, ref
@@ -114,6 +115,11 @@ class RowsLayer(CacheLayerMixin):
         for buffer, each in zip(self._buffers, states, strict=True):
             buffer[row, : len(each)] = each
 
+    @property
+    def bytes(self) -> int:
+        """The memory of the buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers)
+
     def get_seq_length(self) -> int:
         return self.slots.begin
 
@@ -184,6 +190,11 @@ class Batch:
         if not self._rows:
             self._clear()
 
+    @property
+    def bytes(self) -> int:
+        """The memory of all rows."""
+        return sum(layer.bytes for layer in self._layers)
+
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
         """The requests that share the next pass: wide ones apart from narrow ones.
 
@@ -210,8 +221,10 @@ class Batch:
             if self._common(row, reading, most) >= worthwhile:
                 continue
             if length >= row.length + LEAST_SHARED:
-                request.ids = request.ids[length - row.length :]
-                self._take_over(row, length, states)
+                before = row.length
+                with suppress(torch.OutOfMemoryError):  # then it is read
+                    self._take_over(row, length, states)
+                request.ids = request.ids[row.length - before :]
             reading.append(request)
         return reading
 
@@ -253,7 +266,9 @@ class Batch:
 
     def _keep(self, row: "RowCache", index: int) -> None:
         length = min(row.length, len(row.text))
-        if self._prefixes.budget and length >= LEAST_SHARED:
+        if not self._prefixes.budget or length < LEAST_SHARED:
+            return
+        with suppress(torch.OutOfMemoryError):
             states = [tuple(each.clone() for each in of) for of in self._states(index, length)]
             self._prefixes.add(row.owner, row.text[:length], states)
 
@@ -291,7 +306,7 @@ class Batch:
     def _make_room(self, end: int) -> None:
         """Let each row have more than `end` slots."""
         if end >= self._size:
-            self._size = end + max(GROW_BY, end // 8)
+            self._size = room_for(end)
 
     def _place(self, rows: list["RowCache"], counts: list[int], width: int) -> Tensor:
         """Tell the layers where the new ids go; returns position ids, `[rows, width]`.
@@ -328,6 +343,11 @@ class Batch:
         return positions.masked_fill(padding, 0)
 
 
+def room_for(end: int) -> int:
+    """How many slots a row gets that must have more than `end`."""
+    return end + max(GROW_BY, end // 8)
+
+
 class RowCache(PreallocatedCache):
     """The `ModelCache` of one generation in a `Batch`, with whose other rows it shares passes.
 
@@ -350,6 +370,15 @@ class RowCache(PreallocatedCache):
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `ids` of shape `[n]`; logits after each of the last `positions` of them."""
         return wait_for_pass(PassRequest(self, ids, positions))
+
+
+@torch.no_grad()
+def id_bytes(model: PreTrainedModel) -> int:
+    """What an id takes in a row of a model's batches, in bytes: measured by a pass over one id."""
+    batch = Batch(model)
+    row = RowCache(batch)
+    batch.forward([PassRequest(row, torch.zeros(1, dtype=torch.long, device=model.device), 1)])
+    return batch.bytes // room_for(1)
 
 
 def reads_rows(model: PreTrainedModel) -> bool:

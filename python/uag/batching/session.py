@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from transformers import PreTrainedModel
 
-from uag.batching.batch_cache import Batch, RowCache, reads_rows, rows_fault
+from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows, rows_fault
 from uag.batching.prefixes import Prefixes
 from uag.batching.scheduler import Hub, Task, run_together
 from uag.decoding.output import Output, TextStream
@@ -37,7 +37,8 @@ class Session:
 
     Attributes:
         size: how many generations may run at the same time.
-        prefixes: by role, the states of ended texts that later ones may take over.
+        prefixes: by role, the states of ended texts that later ones may take over; none are kept
+            until they get a budget.
     """
 
     def __init__(
@@ -50,19 +51,18 @@ class Session:
         longest: int,
         *,
         prompt_ids: int | None = None,
-        kept_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """For `size` generations at the same time; with 1 nothing is batched.
 
         None has more than `longest` ids. All of them share the `lookahead`; if it is `None`, each
         gets one of its own from the `schedule`. `judge` decides about lookups. `prompt_ids`: see
-        `Hub`. `kept_bytes`: by role, the budget of `prefixes`; by default 0.
+        `Hub`.
         """
         self.judge = judge
         # Processes that share a model all take part in every pass: none can continue alone.
         self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
         self.size = 1
-        self.prefixes = {role: Prefixes((kept_bytes or {}).get(role, 0)) for role in runners}
+        self.prefixes = {role: Prefixes(budget=0) for role in runners}
         self._runners = runners
         self._schedule = schedule
         self._longest = longest
@@ -116,6 +116,10 @@ class Session:
     def finish(self, texts: Sequence[TextStream]) -> list[Output]:
         """Decode all generations to their ends; their outputs, in the same order."""
         return run_together([text.finish for text in texts], self._hub, self.size)
+
+    def id_bytes(self) -> dict[str, int]:
+        """What an id takes in the caches of the models that read rows, in bytes, by role."""
+        return {role: id_bytes(self._runners[role].model) for role in self._batches}
 
     def begin(self, call: Callable[[], T], ended: Callable[[Future[T]], None]) -> Task:
         """Run a call, which reads one of the texts, together with those under way; see `Hub`."""
