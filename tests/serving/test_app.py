@@ -77,12 +77,12 @@ def test_a_full_server_says_when_to_come_back(decoder: SpeculativeDecoder) -> No
         local = Local(build(engine, Settings(name="demo", most_texts=3)))
         answer = local.post("/v1/completions", ASK | {"n": 4, "temperature": 1})
         assert answer.status_code == 400 and answer.json()["error"]["param"] == "n"
-        engine.queued = 3
+        engine._places.taken = 3
         answer = local.post("/v1/completions", ASK)
         assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
         assert answer.json()["error"]["code"] == "overloaded"
         assert "uag_requests_rejected_total 1.0" in local.get("/metrics").text
-        engine.queued = 0
+        engine._places.taken = 0
         assert local.post("/v1/completions", ASK).status_code == 200
 
 

@@ -14,6 +14,7 @@ INVALID = "invalid_request_error"
 TOO_LONG = "context_length_exceeded"
 # How the error of a prompt that outgrows the window is worded.
 LONG_PROMPT = re.compile(r"the prompt has \d+ ids, but the target's window")
+OUTGROWN = re.compile(r"the prompt and max_new_tokens come to (\d+) ids")
 # How the decoder words it if its length was limited to the window.
 NO_ROOM = re.compile(r"max_length=(\d+) leaves no room after a prompt of (\d+) ids")
 # The most characters of an error's message: a client's own values may be in it.
@@ -93,6 +94,8 @@ def failure_of(error: Exception, param: str | None = None) -> Failure:  # noqa: 
 
 
 def _of_option(text: str, param: str | None) -> Failure:
+    if OUTGROWN.match(text):
+        return Failure(text, param=param, code=TOO_LONG)
     if (found := NO_ROOM.match(text)) is None:
         return Failure(text)
     return Failure(

@@ -75,7 +75,7 @@ class Generation:
         except BaseException as error:
             pieces.close()
             if isinstance(error, Exception):
-                raise failure_of(error, asked.field) from error
+                raise failure_of(error, _field(asked, error)) from error
             raise
         pieces.close()
         return JSONResponse(whole)
@@ -224,10 +224,17 @@ class _Run:
                 self.watch.saw(sum(len(done.tokens) for done in piece.rounds))
                 text = self.texts[number]
                 if isinstance(piece, Ended) and piece.index == 0:  # the prompt's first reader
-                    self.answer.usage.cached += piece.output.stats.taken_over
+                    stats = piece.output.stats
+                    self.answer.usage.cached += getattr(stats, "cached_tokens", 0)
                 yield number, text.end(piece) if isinstance(piece, Ended) else text.add(piece)
         finally:
             self.watch.ended(self.answer.usage)
+
+
+def _field(asked: Asked, error: Exception) -> str:
+    """The field that is to blame for a prompt, or an option, that does not fit."""
+    limit = asked.sampling.limit
+    return limit[0] if limit and isinstance(error, OptionError) else asked.field
 
 
 class _Watch:

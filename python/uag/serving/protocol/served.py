@@ -5,6 +5,7 @@ from time import time
 from typing import Any, cast
 
 from uag.decoder import SpeculativeDecoder
+from uag.errors import warn_once
 from uag.models.properties import context_window, end_ids, position_limit, vocabulary_rows
 from uag.models.wrappers import language_model
 from uag.requests.prompts.chat import Chat, chat_inputs
@@ -110,7 +111,15 @@ class Served:
         if not (self.has_template and hasattr(tokenizer, "get_response_parser")):
             return None
         own = getattr(tokenizer, "response_template", None)
-        return own or _known_templates().get(self._kind)
+        template = own or _known_templates().get(self._kind)
+        try:
+            return template and tokenizer.get_response_parser(template, prefix="") and template
+        except ValueError as error:
+            warn_once(
+                f"the tokenizer's response template cannot be read ({error}): tool calls and "
+                "reasoning stay in the text of replies"
+            )
+            return None
 
 
 def _known_templates() -> dict[str, dict[str, Any]]:
