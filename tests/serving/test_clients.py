@@ -74,9 +74,9 @@ def test_hugging_face_s_client(
     client = huggingface_hub.InferenceClient(base_url=f"{url}/v1", api_key="secret")
     messages = [{"role": "user", "content": PROMPT}]
     expected = decoder.generate(messages, max_new_tokens=12).text
-    whole = client.chat_completion(messages, max_tokens=12)
+    whole = client.chat_completion(messages, model="demo", max_tokens=12)
     assert whole.choices[0].message.content == expected
-    stream = client.chat_completion(messages, max_tokens=12, stream=True)
+    stream = client.chat_completion(messages, model="demo", max_tokens=12, stream=True)
     assert "".join(each.choices[0].delta.content or "" for each in stream) == expected
 
 

@@ -34,7 +34,7 @@ BOTH: list[tuple[dict[str, Any], str, str]] = [
     ({"top_p": 1.01}, "top_p", "at most 1"),
     ({"top_k": -2}, "top_k", "whole"),
     ({"min_p": 2}, "min_p", "to 1"),
-    ({"repetition_penalty": 0}, "repetition_penalty", "above 0"),
+    ({"repetition_penalty": 0}, "repetition_penalty", "from 0.01"),
     ({"presence_penalty": 2.1}, "presence_penalty", "-2 to 2"),
     ({"frequency_penalty": "x"}, "frequency_penalty", "number"),
     ({"logit_bias": {"5": 101}}, "logit_bias", "-100 to 100"),
@@ -53,6 +53,16 @@ BOTH: list[tuple[dict[str, Any], str, str]] = [
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "foo"}}}},
         "response_format",
         "foo",
+    ),
+    (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"schema": {"maximum": 10**40}},
+            }
+        },
+        "response_format",
+        "simplify",
     ),
     ({"response_format": {"type": "json_object"}, "ignore_eos": True}, "ignore_eos", "end"),
     ({"best_of": 3}, "best_of", "not supported"),

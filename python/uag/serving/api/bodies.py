@@ -102,14 +102,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return body
 
 
-def _depth(value: Any) -> int:
-    level: list[Any] = [value]
-    depth = 0
-    while level := list[Any](each for each in level if isinstance(each, dict | list)):
+def _depth(value: object) -> int:
+    level, depth = [value], 0
+    while level := [each for each in level if _is_nested(each)]:
         depth += 1
         level = [inner for each in level for inner in _inner(each)]
     return depth
 
 
-def _inner(value: Any) -> list[Any]:
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _inner(value: Any) -> list[object]:
     return [*(value.values() if hasattr(value, "values") else value)]

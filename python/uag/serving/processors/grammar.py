@@ -51,13 +51,15 @@ class Grammars:
         """
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(
-            self._prepared(),
-            LLMatcher.grammar_from_json_schema(schema, defaults=LAYOUT),
-            log_level=0,
-        )
-        if matcher.is_error():
-            reason = " ".join(matcher.get_error().split())
+        prepared = self._prepared()
+        try:
+            grammar = LLMatcher.grammar_from_json_schema(schema, defaults=LAYOUT)
+            matcher = LLMatcher(prepared, grammar, log_level=0)
+            reason = matcher.get_error() if matcher.is_error() else ""
+        except ValueError as error:  # a value that JSON of other programs does not have
+            reason = str(error)
+        if reason:
+            reason = " ".join(reason.split())
             raise OptionError(f"the schema cannot be followed: {reason:.300}; simplify it")
         return Grammar(matcher, self._ends)
 

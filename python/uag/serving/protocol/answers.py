@@ -1,5 +1,6 @@
 """Texts as they are decoded, and what is answered of them in JSON."""
 
+import math
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -287,4 +288,4 @@ class Answer:
 
 
 def _finite(logprob: float) -> float:
-    return max(logprob, IMPOSSIBLE)
+    return logprob if math.isfinite(logprob) else IMPOSSIBLE

@@ -75,10 +75,7 @@ SHARED: dict[str, Limit] = {
     "top_p": SHARE,
     "top_k": Limit(lambda value: is_whole(value, -1, 2**31), "a whole number; 0 or -1 keeps all"),
     "min_p": LIMITS["min_p"],
-    "repetition_penalty": Limit(
-        lambda value: is_number(value) and 0 < value <= 100,  # noqa: PLR2004
-        "above 0 and at most 100; 1 is none",
-    ),
+    "repetition_penalty": Limit(_is_between(0.01, 100), "a number from 0.01 to 100; 1 is none"),
     "presence_penalty": PENALTY,
     "frequency_penalty": PENALTY,
     "logit_bias": Limit(_is_bias, "an object from ids, as text, to numbers from -100 to 100"),

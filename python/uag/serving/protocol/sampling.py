@@ -12,6 +12,8 @@ from uag.values import listed, shown
 # What a text is shaped by when it is sampled, and the values that change nothing.
 SHAPES: dict[str, tuple[Any, ...]] = {"top_p": (1,), "top_k": (0, -1), "min_p": (0,)}
 ANY_JSON = {"type": "object"}
+# Below it scores overflow, and the likeliest token is all that is left.
+COLDEST = 1e-3
 
 
 def read_sampling(
@@ -77,10 +79,10 @@ def read_sampling(
 def _sampled(body: Mapping[str, Any], served: Served, count: int) -> dict[str, Any]:
     defaults = cast("Any", served.defaults)
     temperature = cast("float | None", body.get("temperature"))
-    if temperature == 0:
+    if temperature is not None and temperature < COLDEST:
         if count > 1:
             raise Failure(
-                f"n={count} with temperature=0: greedy decoding gives the same text each time; "
+                f"n={count} with temperature={temperature}: greedy decoding gives the same text each time; "
                 "raise the temperature, or leave n out",
                 param="n",
             )
