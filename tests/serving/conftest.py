@@ -22,7 +22,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="session")
 def decoder() -> SpeculativeDecoder:
-    decoder = demo_decoder()
+    decoder = demo_decoder(lookahead=4)  # drafts always, however busy the machine is
     decoder.tokenizer.chat_template = TEMPLATE
     return decoder
 

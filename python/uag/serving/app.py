@@ -13,10 +13,11 @@ from uag.serving.api.metrics import Metrics
 from uag.serving.api.probes import Probes
 from uag.serving.api.settings import Settings
 from uag.serving.api.words import Words
+from uag.serving.page import page
 from uag.serving.protocol.requests import read_chat, read_completion
 from uag.serving.protocol.served import Served
 
-PUBLIC = ("/health", "/ready")
+PUBLIC = ("/", "/page/chat.css", "/page/chat.js", "/health", "/ready")
 
 
 def build(engine: Any, settings: Settings) -> Starlette:
@@ -35,6 +36,8 @@ def build(engine: Any, settings: Settings) -> Starlette:
         "/v1/completions": (Generation(*common, read_completion).answer, "POST"),
         "/v1/models": (probes.models, "GET"),
         "/v1/models/{name:path}": (probes.model, "GET"),
+        "/": (page.index, "GET"),
+        "/page/{name}": (page.asset, "GET"),
         "/health": (probes.health, "GET"),
         "/ready": (probes.ready, "GET"),
         "/metrics": (probes.counts, "GET"),

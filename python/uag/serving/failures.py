@@ -14,7 +14,7 @@ INVALID = "invalid_request_error"
 TOO_LONG = "context_length_exceeded"
 # How the error of a prompt that outgrows the window is worded.
 LONG_PROMPT = re.compile(r"the prompt has \d+ ids, but the target's window")
-OUTGROWN = re.compile(r"the prompt and max_new_tokens come to (\d+) ids")
+OUTGROWN = re.compile(r"the prompt and max_new_tokens come to (\d+) ids.*texts of up to (\d+)")
 # How the decoder words it if its length was limited to the window.
 NO_ROOM = re.compile(r"max_length=(\d+) leaves no room after a prompt of (\d+) ids")
 # The most characters of an error's message: a client's own values may be in it.
@@ -94,8 +94,13 @@ def failure_of(error: Exception, param: str | None = None) -> Failure:  # noqa: 
 
 
 def _of_option(text: str, param: str | None) -> Failure:
-    if OUTGROWN.match(text):
-        return Failure(text, param=param, code=TOO_LONG)
+    if found := OUTGROWN.match(text):
+        return Failure(
+            f"the prompt and the new tokens come to {found[1]} ids, but the window is {found[2]}; "
+            "shorten the prompt or ask for fewer",
+            param=param,
+            code=TOO_LONG,
+        )
     if (found := NO_ROOM.match(text)) is None:
         return Failure(text)
     return Failure(

@@ -62,4 +62,5 @@ class Probes:
             "owned_by": "uag",
             "root": self.served.name,
             "max_model_len": self.served.window,
+            "chat": self.served.has_template,
         }

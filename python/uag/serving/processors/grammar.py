@@ -54,13 +54,11 @@ class Grammars:
         prepared = self._prepared()
         try:
             grammar = LLMatcher.grammar_from_json_schema(schema, defaults=LAYOUT)
-            matcher = LLMatcher(prepared, grammar, log_level=0)
-            reason = matcher.get_error() if matcher.is_error() else ""
-        except ValueError as error:  # a value that JSON of other programs does not have
-            reason = str(error)
-        if reason:
-            reason = " ".join(reason.split())
-            raise OptionError(f"the schema cannot be followed: {reason:.300}; simplify it")
+        except ValueError as error:  # a number that other programs cannot hold
+            raise _unfollowed(str(error)) from error
+        matcher = LLMatcher(prepared, grammar, log_level=0)
+        if matcher.is_error():
+            raise _unfollowed(matcher.get_error())
         return Grammar(matcher, self._ends)
 
     def _prepared(self) -> "LLTokenizer":
@@ -74,6 +72,11 @@ class Grammars:
                 rows = max(self._rows, backend_of(own).get_vocab_size())
                 self._tokenizer = from_tokenizer(own, n_vocab=rows, eos_token=self._ends)
             return self._tokenizer
+
+
+def _unfollowed(reason: str) -> OptionError:
+    told = " ".join(reason.split())
+    return OptionError(f"the schema cannot be followed: {told:.300}; simplify it")
 
 
 class Grammar(LogitsProcessor):

@@ -82,8 +82,8 @@ def _sampled(body: Mapping[str, Any], served: Served, count: int) -> dict[str, A
     if temperature is not None and temperature < COLDEST:
         if count > 1:
             raise Failure(
-                f"n={count} with temperature={temperature}: greedy decoding gives the same text each time; "
-                "raise the temperature, or leave n out",
+                f"n={count} with temperature={temperature}: greedy decoding gives the same text "
+                "each time; raise the temperature, or leave n out",
                 param="n",
             )
         return {"do_sample": False}
