@@ -5,6 +5,7 @@
 Processor time, not the clock: other programs may run at the same time.
 """
 
+from dataclasses import replace
 from statistics import median, quantiles
 from time import process_time
 from typing import Annotated
@@ -26,7 +27,6 @@ from benches.common import (
 )
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
-from uag.decoding.trace import Trace
 
 
 def main(
@@ -74,7 +74,7 @@ def round_times(decoder: SpeculativeDecoder) -> tuple[float, float]:
     def play(*, follow: bool) -> float:
         sequence = decoder.bridge.start(trace.target.prompt, trace.assistant.prompt)
         if follow:
-            sequence = Trace(trace.target, trace.assistant, trace.lookahead).follow(sequence)
+            sequence = replace(trace, steps=[]).follow(sequence)
         start = process_time()
         for step in trace.steps:
             sequence.propose(step.draft)

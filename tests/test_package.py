@@ -23,3 +23,9 @@ def test_importing_the_package_loads_neither_torch_nor_transformers(work: str) -
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
     assert all(getattr(uag, name) for name in uag.__all__)
+
+
+def test_a_bridge_between_tokenizers_needs_no_torch() -> None:
+    """It takes seconds to import, and other engines may not have it."""
+    check = "import sys; from uag import Bridge; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

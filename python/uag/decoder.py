@@ -21,6 +21,7 @@ from uag.drafting.custom import Drafter
 from uag.drafting.lookup import Lookup
 from uag.drafting.sides import draft_side, model_name, switched_off
 from uag.engine import Engine
+from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
@@ -42,6 +43,7 @@ from uag.sampling.method import COUPLED, SamplingMethod
 from uag.translation.bridge import Both, Bridge, SpecialPairs, as_pairs
 from uag.translation.chat_template import Message
 from uag.translation.tokenizers import AnyTokenizer, tokenizer_in, unshortened
+from uag.values import is_whole, shown
 
 DEFAULT_LOOKAHEAD = "auto"
 # How many generations are decoded at the same time by default.
@@ -57,8 +59,8 @@ class SpeculativeDecoder:
     widths round differently, so where two tokens' scores are nearly equal the choice may differ.
 
     The decoder changes neither models nor tokenizers, and keeps no state of a generation between
-    calls. It can be used again after an error or an interrupt. Threads may share it; it can be
-    copied and pickled, with its models.
+    calls unless `prefix_cache` asks for it. It can be used again after an error or an interrupt.
+    Threads may share it; it can be copied and pickled, with its models.
 
     >>> decoder = SpeculativeDecoder(target, target_tokenizer, assistant, assistant_tokenizer)
     >>> out = decoder.generate("Once upon a time", max_new_tokens=8)
@@ -112,6 +114,11 @@ class SpeculativeDecoder:
             fixed size; or the name of a backend, such as "cudagraphs". Default `False`. The first
             pass of each of a few widths takes seconds (`Stats.compile_seconds`), so it pays on a
             GPU or for many generations. A model that cannot be compiled runs eagerly.
+        prefix_cache: bytes for the KV caches of ended texts, from which later texts that begin
+            alike go on, as the next turn of a chat does (prefix caching). Default 0: memory that
+            stays taken between calls is for the caller to grant. What is unused for the longest
+            time goes first, and all of it if the weights change. Texts of one call that share
+            passes take over common beginnings from each other without it.
 
     Attributes:
         model, lookahead, compile: as given.
@@ -149,6 +156,7 @@ class SpeculativeDecoder:
         sampling: str = COUPLED,
         engine: str = AUTO,
         compile: bool | str = False,
+        prefix_cache: int = 0,
     ) -> None:
         schedule, choice = Schedule(lookahead), EngineChoice.of(engine, compile)
         inner = language_model(model, TARGET)
@@ -195,6 +203,7 @@ class SpeculativeDecoder:
         prompts = PromptReader(inner, own, other, self.bridge, processor)
         self._requests = RequestReader(prompts)
         self._engine = Engine(target, side, self.bridge, given, schedule, method)
+        self.prefix_cache = prefix_cache
 
     def __repr__(self) -> str:
         drafts = [] if self.assistant is None else [model_name(self.assistant)]
@@ -210,7 +219,7 @@ class SpeculativeDecoder:
         `copy.copy` shares models and tokenizers; `copy.deepcopy` and `pickle` take them along.
         What was measured of the two models stays behind.
         """
-        options = self._options | {"lookahead": self.lookahead}
+        options = self._options | {"lookahead": self.lookahead, "prefix_cache": self.prefix_cache}
         words = self.processor or self.tokenizer
         given = self.model, words, self.assistant, self.assistant_tokenizer
         return _rebuilt, (type(self), given, options)
@@ -238,6 +247,26 @@ class SpeculativeDecoder:
     def lookahead(self, option: int | str | Lookahead) -> None:
         self._engine.schedule = Schedule(option)
 
+    @property
+    def prefix_cache(self) -> int:
+        """Bytes for the KV caches of ended texts; 0 gives them all back.
+
+        >>> decoder.prefix_cache = 100_000_000
+        >>> text = "Once upon a time, there was a little girl who liked to play in the park. " * 3
+        >>> outs = [decoder.generate(text, max_new_tokens=8) for _ in range(2)]
+        >>> decoder.prefix_cache = 0
+        >>> outs[0].text == outs[1].text, outs[1].stats.cached_tokens > 32
+        (True, True)
+        """
+        return self._engine.kept.budget
+
+    @prefix_cache.setter
+    def prefix_cache(self, bytes: int) -> None:
+        if not is_whole(bytes):
+            raise OptionError(f"prefix_cache={shown(bytes)}: it must be a number of bytes, or 0")
+        self._engine.kept.budget = int(bytes)
+        self._engine.kept.shrink(int(bytes))
+
     @classmethod
     def from_pretrained(
         cls,
@@ -253,6 +282,7 @@ class SpeculativeDecoder:
         sampling: str = COUPLED,
         engine: str = AUTO,
         compile: bool | str = False,
+        prefix_cache: int = 0,
         trust_remote_code: bool = False,
         assistant_options: dict[str, Any] | None = None,
         **options: Any,
@@ -278,6 +308,7 @@ class SpeculativeDecoder:
             sampling: see the class.
             engine: see the class.
             compile: see the class.
+            prefix_cache: see the class.
             trust_remote_code: whether to run Python code that comes with the models.
             assistant_options: further options of the assistant, or other ones than the target's,
                 such as its own `revision`, `dtype` or `device_map`.
@@ -312,6 +343,7 @@ class SpeculativeDecoder:
             sampling=sampling,
             engine=engine,
             compile=compile,
+            prefix_cache=prefix_cache,
         )
 
     @overload

@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from uag.decoding.streamers import check_one, feed, put_prompt
 from uag.decoding.trace import Trace, TracedModel
 from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
+from uag.drafting.lookup import Lookup
 from uag.drafting.lookup_drafts import DraftsAllFound
 from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name, switched_off
 from uag.errors import UagError, UnsupportedTokenizerError, warn_once
@@ -24,7 +26,9 @@ from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, Way
+from uag.models.conditions import conditions
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
 from uag.models.suitable import check_eval
@@ -39,11 +43,27 @@ from uag.translation.tokenizers import AnyTokenizer, backend_of
 from uag.translation.within_rows import WithinRows
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a text is, where texts of several users are decoded together.
+
+    Attributes:
+        name: a text goes on from KV caches of the same owner only.
+        lookup: what is looked up in beside the text itself; `None` for the decoder's own.
+    """
+
+    name: str = ""
+    lookup: Lookup | None = None
+
+
+NOBODY = Owner()
+
+
 class Engine:
     """A target and its draft side, ready to run; a decoder builds it once.
 
-    Between calls it keeps measurements of the two models (`Estimates`), and no state of a
-    generation.
+    Between calls it keeps measurements of the two models (`Estimates`), and of generations only the
+    KV caches that have a budget (`kept`).
     """
 
     def __init__(
@@ -58,6 +78,7 @@ class Engine:
         """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
         self.estimates = Estimates()
         self.sampling = sampling
+        self.kept = KeptCaches()
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})
         self._process = os.getpid()
         self._target = target
@@ -128,7 +149,14 @@ class Engine:
         )
         judge = auto if self.schedule.automatic else DraftsAllFound(auto)
         return Session(
-            self.runners, self.schedule, lookahead, judge, size, longest, prompt_ids=prompt_ids
+            self.runners,
+            self.schedule,
+            lookahead,
+            judge,
+            size,
+            longest,
+            prompt_ids=prompt_ids,
+            kept=self.kept,
         )
 
     def check_unchanged(self) -> None:
@@ -157,12 +185,13 @@ class Engine:
             )
 
     def texts(
-        self, requests: Sequence[Request], seed: int | None, session: Session, owner: str = ""
+        self,
+        requests: Sequence[Request],
+        seed: int | None,
+        session: Session,
+        owner: Owner = NOBODY,
     ) -> list[TextStream]:
-        """The generations of requests, which are decoded as they are read.
-
-        `owner`: see `Session.new_cache`.
-        """
+        """The generations of requests, which are decoded as they are read."""
         if requests[0].plan.sampling is None:
             seed = None
         elif seed is None:
@@ -174,8 +203,7 @@ class Engine:
         texts: list[TextStream] = []
         for request in requests:
             prompt = tuple(request.target_ids)
-            new_cache = partial(session.new_cache, owner=owner)
-            texts.append(self._text(request, seed, before[prompt], session, new_cache))
+            texts.append(self._text(request, seed, before[prompt], session, owner))
             before[prompt] += 1
         return texts
 
@@ -185,12 +213,19 @@ class Engine:
         seed: int | None,
         index: int,
         session: Session,
-        new_cache: Callable[..., ModelCache],
+        owner: Owner,
     ) -> TextStream:
         plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
         for hint in request.hints:
             warn_once(hint)
-        cache = new_cache(TARGET, request.prefill)
+        caches: dict[str, ModelCache] = {}
+
+        def new_cache(role: str, prompt: Sequence[int]) -> ModelCache:
+            prefill = request.prefill if role == TARGET else None
+            caches[role] = session.new_cache(role, prompt, owner.name, prefill)
+            return caches[role]
+
+        cache = new_cache(TARGET, request.target_ids)
         target = CachedLM(self._target.model, cache=cache)
         target.append(request.target_ids)
         translation = self._bridge.start(request.target_ids, request.assistant_ids)
@@ -208,15 +243,17 @@ class Engine:
             self._bridge,
             partial(new_cache, ASSISTANT),
             session.judge,
+            owner.lookup,
         )
+        side = self._side_for(cache.way)
         drafting = GuardedDrafting(
-            partial(self._side_for(cache.way).source, opening),
+            partial(side.source, opening),
             sampling.translator,
             session.new_lookahead(),
             stats,
             session.faults,
         )
-        trace = self._trace(request) if request.trace else None
+        trace = self._trace(request, side) if request.trace else None
         generation = rounds(
             target,
             drafting,
@@ -229,6 +266,8 @@ class Engine:
         text.add(request.target_ids)
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, request.claim, window)
+        if not request.prefill:
+            counted = _kept(counted, caches, partial(session.keep, owner=owner.name))
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _side_for(self, way: Way) -> DraftSide:
@@ -237,13 +276,15 @@ class Engine:
             return self._side
         return switched_off(self._target.model, way)
 
-    def _trace(self, request: Request) -> Trace:
+    def _trace(self, request: Request, side: DraftSide) -> Trace:
         target, assistant = self._tokenizers
         name = model_name(self._target.model)
+        drafting = None if side.runner is None else side.runner.model
         return Trace(
             TracedModel(name, self._bridge.target, target, request.target_ids),
-            TracedModel(self._side.name, self._bridge.assistant, assistant, request.assistant_ids),
+            TracedModel(side.name, self._bridge.assistant, assistant, request.assistant_ids),
             str(self.schedule.option),
+            conditions(self._target.model, drafting),
         )
 
 
@@ -269,7 +310,7 @@ def _counted(
                 watch.check()
             stats.history.append(done)
             stats.target_forwards = target.forwards
-            stats.taken_over = target.taken_over
+            stats.cached_tokens = target.taken_over
             if window is not None and len(target.ids) > window:
                 warn_once(
                     f"the text is longer than the target's window of {window} ids; it goes on, as "
@@ -281,3 +322,22 @@ def _counted(
             yield done
     finally:
         claim.release()
+
+
+def _kept(
+    generation: Iterator[Round],
+    caches: Mapping[str, ModelCache],
+    keep: Callable[[str, ModelCache], None],
+) -> Iterator[Round]:
+    """The same rounds; the caches are kept when they end, or when nobody asks for more.
+
+    Not after an error, which may have left a cache half written.
+    """
+    try:
+        yield from generation
+    except GeneratorExit:
+        for role, cache in caches.items():
+            keep(role, cache)
+        raise
+    for role, cache in caches.items():
+        keep(role, cache)

@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from errno import EACCES, EISDIR
+from errno import EACCES, EISDIR, ELOOP
 from pathlib import Path
 from secrets import token_hex
 from stat import S_IMODE
@@ -114,7 +114,10 @@ class _Unwanted(Exception):  # noqa: N818 - it is no error
 @contextmanager
 def _replacing(path: Path) -> Generator[BinaryIO]:
     """A new file that takes the place of `path` at the end of the block, if that does not fail."""
-    place = path.resolve()
+    try:
+        place = path.resolve()
+    except RuntimeError as error:  # before Python 3.13
+        raise OSError(ELOOP, os.strerror(ELOOP)) from error
     existing = place.stat() if place.exists() else None
     if existing is not None:
         _check_access(place)

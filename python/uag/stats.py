@@ -111,8 +111,8 @@ class Stats:
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
         prompt_hints: what the caller should know of the prompt.
-        taken_over: how many of the text's ids the target did not read, as the states of an earlier
-            text that begins alike served.
+        cached_tokens: how many of the prompt's ids the target did not read, as the KV cache of an
+            earlier text that begins alike served.
 
     >>> done = Round([5, 6, 7], accepted=2, drafted=4, drafted_accepted=4, candidates=3, seconds={})
     >>> stats = Stats(history=[done], target_forwards=1)
@@ -128,7 +128,7 @@ class Stats:
     compile_seconds: float = 0.0
     assistant_error: str = ""
     prompt_hints: list[str] = field(default_factory=list[str])
-    taken_over: int = 0
+    cached_tokens: int = 0
 
     @property
     def hints(self) -> list[str]:
@@ -216,6 +216,7 @@ class Stats:
         """The totals as a dictionary for JSON, without the rounds."""
         return {
             "tokens": self.tokens,
+            "cached_tokens": self.cached_tokens,
             "rounds": self.rounds,
             "target_forwards": self.target_forwards,
             "drafted": self.drafted,

@@ -4,15 +4,20 @@ import pytest
 
 from tests.support.stories import MODELS, OPENINGS, PROMPTS, check_identical
 from uag import SpeculativeDecoder
+from uag.demo import demo_decoder
 
 # (target, assistant, least tokens per target forward at 5 drafted ids)
+DEMO = "demo"
 REAL_PAIRS = [
+    (DEMO, DEMO, 3.4),
     ("sparse-2M-tok4096", "stories260K-tok512", 2.5),
     ("babyllama-1M-tok361", "stories260K-tok512", 4.7),
 ]
 
 
 def real_decoder(target: str, assistant: str) -> SpeculativeDecoder:
+    if target == DEMO:
+        return demo_decoder(lookahead=5)
     if not (MODELS / target).is_dir():
         pytest.skip(f"no {target} in {MODELS}")
     names = str(MODELS / target), str(MODELS / assistant)

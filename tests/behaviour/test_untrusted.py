@@ -79,7 +79,8 @@ def test_code_that_comes_with_a_model_does_not_run(
         try:
             assert OPENED[way](str(with_code)) in (0, 1) or way == "inspect_pair"
         except LoadError as error:
-            assert "trust_remote_code" in str(error)  # noqa: PT017 - others must not fail
+            assert "it is code of its repository" in str(error)  # noqa: PT017 - others must not fail
+            assert "--trust-remote-code" in str(error)  # noqa: PT017
     assert not (tmp_path / "ran").exists()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import run
-from uag.cli.loading import FILES, OF_ASSISTANT, WEIGHTS
+from uag.cli.loading import FILES, OWN
 
 GIVEN = {
     "revision": "v2",
@@ -39,7 +39,7 @@ def test_options_of_both_models(
         raise Reached
 
     monkeypatch.setattr("uag.requests.named_models.load_pair", load)
-    own = {name: f"own-{name}" for name in OF_ASSISTANT}
+    own = {name: f"own-{name}" for name in OWN}
     line = [command, "--target", "a/b", "--assistant", "c/d", "--local-files-only"]
     line += [*words(GIVEN), *words(own, "--assistant-"), "--no-use-safetensors"]
     with pytest.raises(Reached):
@@ -77,14 +77,39 @@ def test_a_command_that_reads_no_weights(
     assert assistant["token"] == GIVEN["token"] and not assistant["trust_remote_code"]
 
 
-def test_each_option_is_of_a_panel_and_has_its_own_words(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--lookahead", "0"],
+        ["--engine", "steam"],
+        ["--engine", "eager", "--compile"],
+        ["--temperature", "nan"],
+        ["--min-p", "2"],
+        ["--seed", "-1"],
+        ["--repetition-penalty", "0"],
+        ["--stop", ""],
+    ],
+)
+def test_values_are_checked_before_models_are_loaded(
+    capsys: pytest.CaptureFixture[str], wrong: list[str]
 ) -> None:
-    _, shown, _ = run(capsys, "generate", "--help")
-    assert "Loading" in shown
-    names = [*FILES, *WEIGHTS, *(f"assistant-{name}" for name in OF_ASSISTANT)]
-    for name in names:
-        assert f"--{name.replace('_', '-')}"[:18] in shown
+    asked = ["generate", "--target", "/no/folder", *wrong, "Once"]
+    status, out, err = run(capsys, *asked)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert wrong[0][2:].split("-")[0] in err and "folder" not in err
+
+
+@pytest.mark.parametrize("assistant", [[], ["--assistant", "lookup"]])
+@pytest.mark.parametrize("name", OWN)
+def test_options_of_an_assistant_that_is_not_loaded(
+    capsys: pytest.CaptureFixture[str], name: str, assistant: list[str]
+) -> None:
+    option = f"--assistant-{name.replace('_', '-')}"
+    for asked in (["generate", "x", "--target", "y"], ["compare", "--target", "y", "--lookup"]):
+        status, _, err = run(capsys, *asked, *assistant, option, "z")
+        assert status == 2 and f"{option}, but no assistant is loaded" in err
+    status, _, err = run(capsys, "compare", option, "z")
+    assert status == 2 and f"{option}, but no assistant is loaded" in err
 
 
 def test_what_is_loaded_is_said(capsys: pytest.CaptureFixture[str], pair: list[str]) -> None:

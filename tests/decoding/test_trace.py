@@ -58,6 +58,9 @@ def test_nothing_else_changes_and_nothing_is_kept_unasked() -> None:
     )
     assert traced.token_ids == plain.token_ids and plain.trace is None
     assert traced.trace.lookahead == "auto"
+    assert (
+        traced.trace.conditions["dtype"] == traced.trace.conditions["assistant_dtype"] == "float32"
+    )
     stream = pair.stream(PROMPT, max_new_tokens=24, trace=True)
     assert "".join(stream) == traced.text
     assert [step.tokens for step in stream.trace.steps] == [

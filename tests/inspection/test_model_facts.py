@@ -1,12 +1,13 @@
 """What is known of a model without its weights is what the loaded model and tokenizer say."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, TOKENIZERS, tokenizer
-from uag import LoadError
+from uag import LoadError, inspect_pair
 from uag.inspection.model_facts import read_facts
 from uag.models.properties import context_window, embedding_rows, parameter_count
 
@@ -28,6 +29,20 @@ def test_a_folder_a_file_and_objects_have_the_same_facts(name: str, tmp_path: Pa
         bare = own(PROMPT, add_special_tokens=False)["input_ids"]
         assert [*facts.begins] == own.convert_ids_to_tokens(prompt[: len(prompt) - len(bare)])
         assert {special.id for special in facts.specials} >= {*own.all_special_ids}
+
+
+def test_code_that_must_run_for_the_size(tmp_path: Path) -> None:
+    own = tokenizer("gpt2")
+    own.save_pretrained(tmp_path)
+    config = {"model_type": "nobody_knows", "auto_map": {"AutoConfig": "code.C"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    pair = inspect_pair(str(tmp_path), own, text=PROMPT)
+    assert pair.target.refused_code and not pair.assistant.refused_code
+    assert "(--trust-remote-code)" in pair.verdict
+    assert any("pass trust_remote_code=True" in caution for caution in pair.cautions)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "nobody_knows"}))
+    pair = inspect_pair(str(tmp_path), own, text=PROMPT)
+    assert not pair.target.refused_code and "trust" not in pair.verdict
 
 
 def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:

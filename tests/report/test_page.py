@@ -1,6 +1,7 @@
 """The page of rounds: what is in it, and that nothing a model says can get out of its place."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_mistakes_name_the_remedy(out: uag.Output, tmp_path: Path) -> None:
     with pytest.raises(uag.FileError, match="No such file or directory; give another"):
         write_page(tmp_path / "no" / "page.html", out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_needs_no_decoder(out: uag.Output) -> None:
+    """Not even for versions, devices and number types: the trace has them."""
+    page = page_of([deepcopy(out)])
+    assert page == page_of([out])
+    (text,) = data_of(page)["texts"]
+    assert text["conditions"]["dtype"] == "float32"
+    assert text["conditions"]["versions"]["uag"] == uag.__version__

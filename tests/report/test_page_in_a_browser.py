@@ -1,8 +1,6 @@
 """The page of rounds in a browser: what it shows, and that hostile text stays text."""
 
 import re
-import shutil
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,45 +8,10 @@ from typing import Any
 import pytest
 
 import uag
-from tests.support.models import random_model, with_story
-from tests.support.pages import HOSTILE, story
-from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.browsing import Opened
+from tests.support.pages import HOSTILE
 from uag.demo import demo_decoder
-from uag.report.page import page_data, write_page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Opened:
-    """A page in a browser, and what it complained about."""
-
-    def __init__(self, browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_function("document.querySelectorAll('figure svg').length > 0")
-
-    def count(self, selector: str) -> int:
-        return self.page.locator(selector).count()
-
-    def text(self, selector: str) -> str:
-        return self.page.evaluate("(at) => document.querySelector(at).textContent", selector)
+from uag.report.page import write_page
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
@@ -217,14 +180,4 @@ def test_several_texts_and_a_comparison(browser: Any, out: uag.Output, tmp_path:
     opened.page.select_option("#choice", "1")
     assert "Tom" in opened.text("#text") and "One day" not in opened.text("#text")
     assert opened.complaints == []
-    opened.page.close()
-
-
-def test_texts_without_drafts_or_confidences(browser: Any, tmp_path: Path) -> None:
-    target = tokenizer("gpt2")
-    alone = uag.SpeculativeDecoder(with_story(random_model("llama", target), target), target)
-    write_page(tmp_path / "page.html", alone.generate(PROMPT, max_new_tokens=12, trace=True))
-    opened = Opened(browser, tmp_path / "page.html")
-    assert "no id was drafted" in opened.text("#charts") and opened.complaints == []
-    assert page_data([story()])["texts"][0]["by_confidence"] == []
     opened.page.close()

@@ -21,6 +21,9 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 # Names on the hub that pages load, and who stands in for them.
 ASSISTANTS = ("SmolLM2", "vicuna")
+# Pages whose target is a chat model. Elsewhere it is a base model, without a chat template.
+CHATS = ("chat",)
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 # What transformers says of a model whose files hold all weights.
 COMPLETE: dict[str, list[str]] = {"missing_keys": [], "mismatched_keys": []}
 
@@ -35,7 +38,7 @@ def blocks(page: Path) -> list[str]:
 @pytest.mark.filterwarnings("ignore")  # of transformers, about what the stand-ins lack
 def test_code_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = copy.deepcopy(tokenizer("gpt2")), tokenizer("llama2")
-    own[0].chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    own[0].chat_template = TEMPLATE if page.stem in CHATS else None
     models = [random_model("llama", each, max_position_embeddings=1024) for each in own]
 
     def named(of: Any) -> Any:

@@ -99,9 +99,9 @@ def text_of(data: dict[str, Any]) -> bytes:
     return b"".join(tokens.get(str(id), "").encode("latin-1") for id in ids)
 
 
-def shown(comparison: Comparison) -> str:
+def shown(comparison: Comparison, width: int = 100) -> str:
     """A comparison as it is printed."""
-    console = Console(width=100)
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(comparison_table(comparison, str))
     return captured.get()

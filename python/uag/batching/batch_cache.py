@@ -6,7 +6,7 @@ as wide as the widest row. The padding to their left writes to a spare slot at t
 which no id attends to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,8 +18,9 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
-from uag.batching.prefixes import LEAST_SHARED, Prefixes, States, common_length
+from uag.batching.prefixes import Prefixes, States
 from uag.batching.scheduler import NARROW, PIECE, PassRequest, wait_for_pass
+from uag.models.caches.kept import LEAST_SHARED, common_length
 from uag.models.caches.protocol import TOGETHER, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
@@ -191,6 +192,11 @@ class Batch:
             self._clear()
 
     @property
+    def rows(self) -> int:
+        """How many generations have a row."""
+        return len(self._rows)
+
+    @property
     def bytes(self) -> int:
         """The memory of all rows."""
         return sum(layer.bytes for layer in self._layers)
@@ -354,22 +360,22 @@ class RowCache(PreallocatedCache):
     Attributes:
         batch: the batch.
         owner: rows take over states only from those of the same owner.
-        text: the ids whose beginning the row holds, as far as they are known; its owner keeps them.
-        taken_over: how many ids did not have to be read, as an earlier text began with them.
     """
 
-    def __init__(self, batch: Batch, owner: str = "") -> None:
+    def __init__(self, batch: Batch, owner: Hashable = "") -> None:
         """An empty row."""
         super().__init__()
         self.batch = batch
         self.owner = owner
-        self.text: list[int] = []
-        self.taken_over = 0
         self.ref = ref(self)
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Read `ids` of shape `[n]`; logits after each of the last `positions` of them."""
         return wait_for_pass(PassRequest(self, ids, positions))
+
+    def held_bytes(self) -> int:
+        """The memory of a row."""
+        return self.batch.bytes // max(1, self.batch.rows)
 
 
 @torch.no_grad()

@@ -1,38 +1,20 @@
 """Beginnings of texts whose states are kept, so that a later text need not read them again."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from uag.models.caches.kept import common_length
+
 # For each layer its keys and values, each `[ids, heads, head size]`; empty for a layer without.
 States = list[tuple[Tensor, ...]]
-# Taking over fewer ids than this costs more than reading them with those after them.
-LEAST_SHARED = 32
-
-
-def common_length(one: Sequence[int], other: Sequence[int], most: int) -> int:
-    """How many ids two sequences have in common at their beginnings, `most` at the most.
-
-    By bisection: slices are compared faster than ids one by one.
-
-    >>> common_length([5, 6, 7, 8], [5, 6, 9], 9), common_length([5, 6], [5, 6, 7], 1)
-    (2, 1)
-    """
-    low, high = 0, min(len(one), len(other), most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    owner: str
+    owner: Hashable
     ids: list[int]
     states: States
     bytes: int
@@ -60,7 +42,7 @@ class Prefixes:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()  # the least recently used first
         self._number = 0
 
-    def add(self, owner: str, ids: list[int], states: States) -> None:
+    def add(self, owner: Hashable, ids: list[int], states: States) -> None:
         """Keep the states of `ids`; those of shorter beginnings of the same ids are forgotten."""
         size = sum(each.nbytes for layer in states for each in layer)
         if size > self.budget:
@@ -73,7 +55,7 @@ class Prefixes:
         self.bytes += size
         self.shrink(self.budget)
 
-    def longest(self, owner: str, ids: Sequence[int], most: int) -> tuple[int, States]:
+    def longest(self, owner: Hashable, ids: Sequence[int], most: int) -> tuple[int, States]:
         """The longest beginning of `ids` that is kept for an owner: its length, and its states."""
         lengths = {
             number: common_length(ids, kept.ids, most)

@@ -1,6 +1,6 @@
 """The generations of one call, and the caches and lookahead that they share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -16,12 +16,13 @@ from uag.errors import warn_once
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
-from uag.models.adapters.acting import SameAdapters
-from uag.models.caches.protocol import ModelCache
+from uag.models.adapters.acting import Adapters, SameAdapters
+from uag.models.caches.kept import KeptCaches
+from uag.models.caches.protocol import Keepable, ModelCache
 from uag.models.check.images import prefilled_cache
 from uag.models.engines.runner import ModelRunner
 from uag.models.prefill import Prefill
-from uag.models.properties import is_sharded
+from uag.models.properties import is_sharded, weights_version
 from uag.models.reading import reading_of
 
 TARGET, ASSISTANT = "target", "assistant"
@@ -51,12 +52,14 @@ class Session:
         longest: int,
         *,
         prompt_ids: int | None = None,
+        kept: KeptCaches | None = None,
     ) -> None:
         """For `size` generations at the same time; with 1 nothing is batched.
 
         None has more than `longest` ids. All of them share the `lookahead`; if it is `None`, each
         gets one of its own from the `schedule`. `judge` decides about lookups. `prompt_ids`: see
-        `Hub`.
+        `Hub`. `kept`: the caches of ended texts, for those that do not share passes; by default
+        none.
         """
         self.judge = judge
         # Processes that share a model all take part in every pass: none can continue alone.
@@ -66,6 +69,7 @@ class Session:
         self._runners = runners
         self._schedule = schedule
         self._longest = longest
+        self._kept = kept or KeptCaches()
         self._with_images = False
         self._batches: dict[str, Batch] = {}
         if size > 1 and _share_passes(runners[TARGET].model, longest):
@@ -81,18 +85,38 @@ class Session:
         shared = None if lookahead is None else SharedLookahead(lookahead, lambda: max(1, len(hub)))
         self._shared = shared
 
-    def new_cache(self, role: str, prefill: Prefill | None = None, owner: str = "") -> ModelCache:
+    def new_cache(
+        self, role: str, prompt: Sequence[int], owner: str, prefill: Prefill | None = None
+    ) -> ModelCache:
         """A cache of the target or the assistant for one generation.
 
-        `prefill`: what the model reads first, if its prompt is more than ids. `owner`: takes over
-        states only from generations of the same owner.
+        It may hold the beginning of the `prompt` already, from a generation of the same `owner`.
+        `prefill`: what the model reads first, if its prompt is more than ids.
         """
         if prefill is not None:
             self._with_images = True
             return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
-            return RowCache(self._batches[role], owner)
-        return self._runners[role].new_cache(self._longest)
+            return RowCache(self._batches[role], self._key(role, owner))
+        kept = self._kept.take(self._key(role, owner), prompt)
+        return kept or self._runners[role].new_cache(self._longest)
+
+    def keep(self, role: str, cache: ModelCache, owner: str) -> None:
+        """Keep the cache of a generation that has ended, for later ones of the same owner.
+
+        Rows of a batch keep theirs themselves.
+        """
+        if self._kept.budget and isinstance(cache, Keepable) and not isinstance(cache, RowCache):
+            alike = cache.way.together and not reading_of(self._runners[role].model).regimes
+            if alike:
+                self._kept.put(self._key(role, owner), cache)
+
+    def _key(self, role: str, owner: str) -> Hashable:
+        """Whose a cache is: states are those of a model with its present weights and adapters."""
+        if not (self._kept.budget or self.prefixes[role].budget):
+            return owner
+        model = self._runners[role].model
+        return role, owner, weights_version(model), str(Adapters(model).acting)
 
     @property
     def engines(self) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """The results of decoding the same prompts with several methods."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from uag.benchmark.difference import Difference
 from uag.stats import PHASES
 
 PLAIN, TRANSFORMERS, UAG = "plain", "transformers", "uag"
@@ -12,6 +13,8 @@ PLAIN, TRANSFORMERS, UAG = "plain", "transformers", "uag"
 BY_ENGINE = {"compiled": "plain compiled", "graphs": "plain by graphs"}
 # uag without an assistant, when sampling: with one, the same seed must give the same output.
 ALONE = "uag alone"
+# In place of the numbers of a method, if a comparison was interrupted.
+NOT_RUN = "no run was completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Run:
     target_forwards: int
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
 
+    @property
+    def speed(self) -> float:
+        """New ids per second."""
+        return len(self.token_ids) / self.seconds
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Method:
@@ -42,31 +50,33 @@ class Method:
 
     Attributes:
         name: `PLAIN`, one of `BY_ENGINE`, `TRANSFORMERS`, `ALONE` or `UAG`.
-        runs: for each repetition a list with a run of each prompt; empty if there was an error.
+        runs: for each repetition a list with a run of each prompt; empty if there was an error. If
+            the comparison was interrupted, the last repetition may lack prompts.
         error: if it failed, the class of the error and the first line of its message.
         drawn: whether its output is an independent sample, which need not equal any other.
+        first: its very first run, on the first prompt, which is none of `runs`.
     """
 
     name: str
     runs: list[list[Run]]
     error: tuple[str, str] | None = None
     drawn: bool = False
+    first: Run | None = None
 
     def __repr__(self) -> str:
-        return f"{self.name} failed" if self.error else f"{self.name} {self.speed:.1f} tokens/s"
+        if self.error:
+            return f"{self.name} failed"
+        return f"{self.name} {self.speed:.1f} tokens/s" if self.runs else f"{self.name} not run"
 
     @property
     def speeds(self) -> list[float]:
         """New ids per second in each repetition."""
-        return [
-            sum(len(run.token_ids) for run in runs) / sum(run.seconds for run in runs)
-            for runs in self.runs
-        ]
+        return [_speed(runs) for runs in self.runs]
 
     @property
     def speed(self) -> float:
-        """New ids per second: the median of the repetitions."""
-        return median(self.speeds)
+        """New ids per second: the median of the repetitions; 0 without a run."""
+        return median(self.speeds or [0.0])
 
     @property
     def tokens_per_forward(self) -> float:
@@ -101,21 +111,51 @@ class Comparison:
         methods: the methods with their runs, in the order in which they ran.
         decoding: whether all of them decode greedily or sample, and why, in words.
         hints: what makes uag slower than need be: `Stats.hints` of its runs.
+        interrupted: if not all was run, the number of finished runs and that of all runs, both
+            with the first run of each method.
+        differences: where the outputs first differ, for each method that is not identical.
     """
 
     prompts: list[str]
     methods: list[Method]
     decoding: str = "greedy"
     hints: list[str] = field(default_factory=list[str])
+    interrupted: tuple[int, int] | None = None
+    differences: list[Difference] = field(default_factory=list[Difference])
 
     def __repr__(self) -> str:
         count = f"{len(self.prompts)} prompt{'' if len(self.prompts) == 1 else 's'}"
-        return f"Comparison({count}, {self.decoding}: {', '.join(map(repr, self.methods))})"
+        after = "" if self.interrupted is None else ", interrupted after {} of {} runs"
+        after = after.format(*self.interrupted or ())
+        return f"Comparison({count}, {self.decoding}{after}: {', '.join(map(repr, self.methods))})"
+
+    def speedups(self, method: Method) -> list[float]:
+        """How many times as fast as plain decoding, on the prompts that both ran.
+
+        A number for each repetition.
+        """
+        pairs = zip(method.runs, self.methods[0].runs, strict=False)
+        return [_speed(runs) / _speed(plain[: len(runs)]) for runs, plain in pairs]
 
     def speedup(self, method: Method) -> float:
-        """How many times as fast as plain decoding: the median of the ratios by repetition."""
-        pairs = zip(method.speeds, self.methods[0].speeds, strict=True)
-        return median(speed / plain for speed, plain in pairs)
+        """The median of `speedups`; 0 without a run."""
+        return median(self.speedups(method) or [0.0])
+
+    def first_speedup(self, method: Method) -> float | None:
+        """How many times as fast the very first run was as plain decoding is on the first prompt.
+
+        The first run sets up kernels, compiles, and teaches lookahead "auto" what drafts are worth.
+        `None` if it was not made, or plain decoding has no later run.
+        """
+        plain = [runs[0].speed for runs in self.methods[0].runs]
+        if method.first is None or not plain:
+            return None
+        return method.first.speed / median(plain)
+
+    @property
+    def reference(self) -> Method | None:
+        """The method whose output the others must reproduce; `None` if all are drawn."""
+        return next((each for each in self.methods if not each.drawn), None)
 
     def identical_prompts(self, method: Method) -> int | None:
         """For how many prompts every run gave the same ids as the first run of plain decoding.
@@ -123,20 +163,21 @@ class Comparison:
         When sampling, the same as the first run of uag without an assistant, which has the same
         seed; `None` for a method whose output is an independent sample.
         """
-        if method.drawn:
+        reference = self.reference
+        if method.drawn or reference is None:
             return None
-        reference = next(each for each in self.methods if not each.drawn)
-        expected = [run.token_ids for run in reference.runs[0]]
         return sum(
-            all(runs[index].token_ids == ids for runs in method.runs)
-            for index, ids in enumerate(expected)
+            all(runs[index].token_ids == run.token_ids for runs in method.runs if index < len(runs))
+            for index, run in enumerate(reference.runs[0] if reference.runs else ())
+            if index < _prompts_of(method)
         )
 
     @property
     def identical(self) -> bool:
         """Whether all runs gave the same ids, apart from failed methods and independent samples."""
         return all(
-            method.error is not None or self.identical_prompts(method) in (None, len(self.prompts))
+            method.error is not None
+            or self.identical_prompts(method) in (None, _prompts_of(method))
             for method in self.methods
         )
 
@@ -145,7 +186,11 @@ class Comparison:
         return {
             "prompts": len(self.prompts),
             "decoding": self.decoding,
+            "complete": self.interrupted is None,
+            "interrupted": self.interrupted
+            and dict(zip(("done", "total"), self.interrupted, strict=True)),
             "identical": self.identical,
+            "differences": [difference.as_dict() for difference in self.differences],
             "methods": [self._described(method) for method in self.methods],
             "hints": self.hints,
         }
@@ -153,6 +198,9 @@ class Comparison:
     def _described(self, method: Method) -> dict[str, Any]:
         if method.error is not None:
             return {"name": method.name, "error": ": ".join(method.error)}
+        if not method.runs:
+            return {"name": method.name, "error": NOT_RUN}
+        first = self.first_speedup(method)
         return {
             "name": method.name,
             "tokens": sum(len(run.token_ids) for run in method.runs[0]),
@@ -160,7 +208,18 @@ class Comparison:
             "tokens_per_second": round(method.speed, 3),
             "speeds": [round(speed, 3) for speed in method.speeds],
             "speedup": round(self.speedup(method), 3),
+            "speedups": [round(speedup, 3) for speedup in self.speedups(method)],
+            "first_speedup": None if first is None else round(first, 3),
             "tokens_per_forward": round(method.tokens_per_forward, 3),
             "identical_prompts": self.identical_prompts(method),
             "seconds": {phase: round(spent, 6) for phase, spent in method.phases.items()},
         }
+
+
+def _speed(runs: Sequence[Run]) -> float:
+    return sum(len(run.token_ids) for run in runs) / sum(run.seconds for run in runs)
+
+
+def _prompts_of(method: Method) -> int:
+    """The number of prompts that a method has decoded."""
+    return len(method.runs[0]) if method.runs else 0

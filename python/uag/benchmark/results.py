@@ -12,6 +12,9 @@ from uag.errors import FileError
 from uag.files import read_text
 from uag.lookahead.schedules import parse_lookahead
 
+# What reading lines of another kind raises; too many brackets are a RecursionError.
+WRONG = (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
@@ -37,7 +40,8 @@ class Result:
         temperature: the temperature; 0 for greedy decoding.
         speedups: the speed-up of each method by its name, without plain decoding and without
             methods that failed.
-        failed: the names of the methods that failed.
+        failed: the names of the methods that failed, or were not run before an interruption.
+        missing: how many runs of how many are missing, if it was interrupted.
     """
 
     pair: str
@@ -45,6 +49,7 @@ class Result:
     temperature: float
     speedups: dict[str, Speedup]
     failed: tuple[str, ...] = ()
+    missing: tuple[int, int] | None = None
 
 
 def read_results(paths: Sequence[Path]) -> list[Result]:
@@ -70,22 +75,24 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
 def _result(line: str, place: str) -> Result:
     try:
         found = cast("dict[str, Any]", json.loads(line))
-        methods = [method for method in found["methods"] if "error" not in method]
-        plain = next(method["speeds"] for method in methods if method["name"] == PLAIN)
+        methods = {str(method["name"]): method for method in found["methods"]}
+        run = {name: method for name, method in methods.items() if "error" not in method}
+        missing = _missing(found)
+        plain: dict[str, Any] = run[PLAIN] if run or missing is None else {}
         return Result(
             pair=_pair(found["target"], found["assistant"]),
             lookahead=parse_lookahead(found["lookahead"]),
             temperature=float(found.get("temperature") or 0),
             speedups={
-                str(method["name"]): _speedup(method["speeds"], plain)
-                for method in methods
-                if method["name"] != PLAIN
+                name: _speedup(method, plain) for name, method in run.items() if name != PLAIN
             },
-            failed=tuple(str(each["name"]) for each in found["methods"] if "error" in each),
+            failed=tuple(name for name in methods if name not in run),
+            missing=missing,
         )
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, StopIteration) as error:
+    except WRONG as error:
         raise FileError(
-            f"{place}: this is not what uag compare --json prints: {error or type(error).__name__}"
+            f"{place}: this is not what uag compare --json prints: "
+            f"{str(error) or type(error).__name__}"
         ) from error
 
 
@@ -95,6 +102,16 @@ def _pair(target: str | None, assistant: str | None) -> str:
     return f"{PurePath(target).name} <- {PurePath(assistant).name}"
 
 
-def _speedup(speeds: list[float], plain: list[float]) -> Speedup:
-    ratios = [speed / of_plain for speed, of_plain in zip(speeds, plain, strict=True)]
+def _missing(found: dict[str, Any]) -> tuple[int, int] | None:
+    if (interrupted := found.get("interrupted")) is None:
+        return None
+    return interrupted["total"] - interrupted["done"], interrupted["total"]
+
+
+def _speedup(method: dict[str, Any], plain: dict[str, Any]) -> Speedup:
+    # The last repetition of interrupted results may have other prompts than plain decoding's, so
+    # `speedups` is read where it is.
+    ratios = method.get("speedups") or [
+        speed / of_plain for speed, of_plain in zip(method["speeds"], plain["speeds"], strict=True)
+    ]
     return Speedup(median(ratios), min(ratios), max(ratios))

@@ -1,7 +1,6 @@
 """Options of every command that loads models: which files, what may run, where the weights go."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,76 +8,66 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uag.cli.terminal import printable, show_progress
+from uag.cli.help import LOADING, OF_ASSISTANT
+from uag.cli.options import Conflict
+from uag.cli.terminal import show_progress, tell
 
 if TYPE_CHECKING:
     from uag.decoder import SpeculativeDecoder
 
-PANEL = "Loading"
 
-
-def _text(help: str) -> Any:
-    return Annotated[str | None, typer.Option(help=help, rich_help_panel=PANEL)]
+def _value(metavar: str, help: str, kind: Any = str, panel: str = LOADING) -> Any:
+    option = typer.Option(help=help, metavar=metavar, rich_help_panel=panel)
+    return Annotated[kind | None, option]
 
 
 def _flag(name: str, help: str) -> Any:
-    return Annotated[bool, typer.Option(f"--{name}", help=help, rich_help_panel=PANEL)]
+    return Annotated[bool, typer.Option(name, help=help, rich_help_panel=LOADING)]
 
 
 # By the name of the option of `from_pretrained`: the kind of a value, and the default.
 FILES: dict[str, tuple[Any, Any]] = {
-    "revision": (_text("Branch, tag or commit of the target."), None),
-    "subfolder": (_text("Folder of the target inside its repository."), None),
-    "token": (_text("Access token of the hub; by default the one you logged in with."), None),
-    "cache_dir": (
-        Annotated[
-            Path | None,
-            typer.Option(help="Folder for downloaded files.", rich_help_panel=PANEL),
-        ],
+    "revision": (_value("NAME", "Branch, tag or commit of the target."), None),
+    "subfolder": (_value("PATH", "Folder of the target inside its repository."), None),
+    "token": (
+        _value("TOKEN", "Access token of the hub. By default the one you logged in with."),
         None,
     ),
-    "local_files_only": (_flag("local-files-only", "Download nothing."), False),
+    "cache_dir": (_value("FOLDER", "Where downloaded files are kept.", Path), None),
+    "local_files_only": (_flag("--local-files-only", "Download nothing."), False),
     "trust_remote_code": (
-        Annotated[
-            bool,
-            typer.Option(help="Run Python code that comes with the models.", rich_help_panel=PANEL),
-        ],
+        _flag("--trust-remote-code", "Run Python code that comes with the models."),
         False,
     ),
 }
 WEIGHTS: dict[str, tuple[Any, Any]] = {
-    "gguf_file": (_text("GGUF file of the target inside its folder."), None),
+    "gguf_file": (_value("NAME", "GGUF file of the target inside its folder."), None),
     "dtype": (
-        Annotated[
-            str,
-            typer.Option(
-                help="Number type of the weights: auto, float32, bfloat16 ...",
-                rich_help_panel=PANEL,
-            ),
-        ],
+        _value("TYPE", "Number type of the weights: auto, float32, bfloat16 ..."),
         "auto",
     ),
-    "device_map": (_text("Device of the models: auto, cuda, cpu ..."), None),
+    "device_map": (_value("DEVICE", "Where the models are put: auto, cuda, cpu ..."), None),
     "use_safetensors": (
-        Annotated[
-            bool,
-            typer.Option(
-                help="Refuse weights that can run code when loaded (pickles).",
-                rich_help_panel=PANEL,
-            ),
-        ],
+        _flag(
+            "--use-safetensors/--no-use-safetensors",
+            "Whether to refuse weights that can run code when they are loaded (pickles). By "
+            "default they are refused.",
+        ),
         True,
     ),
 }
 # The assistant's own, where they differ: `--assistant-revision` and so on.
 OWN_FILES = ("revision", "subfolder")
 OWN_WEIGHTS = ("gguf_file", "dtype", "device_map")
-OF_ASSISTANT = {
-    "revision": "Branch, tag or commit of the assistant.",
-    "subfolder": "Folder of the assistant inside its repository.",
-    "gguf_file": "GGUF file of the assistant inside its folder.",
-    "dtype": "Number type of the assistant's weights, if another.",
-    "device_map": "Device of the assistant, if another.",
+OWN = {
+    name: _value(metavar, help, panel=OF_ASSISTANT)
+    for name, metavar, help in (
+        ("revision", "NAME", "Branch, tag or commit of the assistant."),
+        ("subfolder", "PATH", "Folder of the assistant inside its repository."),
+        ("gguf_file", "NAME", "GGUF file of the assistant inside its folder."),
+        ("dtype", "TYPE", "Number type of the assistant's weights."),
+        ("device_map", "DEVICE", "Where the assistant is put."),
+    )
 }
 
 
@@ -94,13 +83,26 @@ class Loading:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     assistant_options: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    def check_assistant(self, name: str | None) -> None:
+        """Refuse options of an assistant that is not loaded.
+
+        Raises:
+            Conflict: naming the first of these options.
+        """
+        if self.assistant_options and name in (None, "lookup"):
+            option = next(iter(self.assistant_options)).replace("_", "-")
+            raise Conflict(f"--assistant-{option}, but no assistant is loaded: leave it out")
+
     def decoder(self, target: str, assistant: str | None, **options: Any) -> "SpeculativeDecoder":
         """The decoder of two models; `options` are those of `SpeculativeDecoder`."""
         from uag.decoder import SpeculativeDecoder
         from uag.lookahead.schedules import Schedule
+        from uag.models.engines.choice import EngineChoice
         from uag.requests.named_models import load_pair
 
-        Schedule(options["lookahead"])  # raises for a wrong value before gigabytes are loaded
+        # Both raise for a wrong value before gigabytes are loaded.
+        Schedule(options["lookahead"])
+        EngineChoice.of(options["engine"], options["compile"])
         show_progress()
         return SpeculativeDecoder(
             *load_pair(
@@ -115,7 +117,7 @@ class Loading:
 
 
 def _say(role: str, name: str) -> None:
-    print(f"uag: loading the {role} from {printable(name)}", file=sys.stderr)
+    tell(f"loading the {role} from {name}")
 
 
 def loads_weights(command: Callable[..., None]) -> Callable[..., None]:
@@ -134,7 +136,7 @@ def _with_options(
     kinds = {name: kind for name, (kind, _) in shared.items()}
     defaults = {name: default for name, (_, default) in shared.items()}
     for name in own:
-        kinds[f"assistant_{name}"], defaults[f"assistant_{name}"] = _text(OF_ASSISTANT[name]), None
+        kinds[f"assistant_{name}"], defaults[f"assistant_{name}"] = OWN[name], None
 
     def run(**given: Any) -> None:
         loading = {name: given.pop(name) for name in kinds}

@@ -1,43 +1,53 @@
 """The `uag` command: prints tables, or JSON for programs, and errors on one line."""
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot, serve
-from uag.cli.terminal import drop_output, fail
+from uag.cli.help import Command, Commands
+from uag.cli.terminal import drop, fail, settle
 from uag.errors import UagError
 
+INTERRUPTED = 130  # the status after Ctrl-C, as shells have it
 app = typer.Typer(
+    cls=Commands,
     help="Speculative decoding between models with different tokenizers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    epilog="Try [bold]uag demo[/bold] first: it needs no download.",
+    epilog="Try first, as it needs no download: uag demo",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; exits with status 0 for success, 1 for a failure, 2 for wrong usage."""
+    """Run the command line; exits with 0 for success, 1 for a failure, 2 for wrong usage."""
+    if sys.stderr is None:  # closed (`2>&-`); what is printed there would be on standard output
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
     if sys.stdout is None:  # closed (`>&-`)
         fail("standard output is closed")
     try:
         try:
-            app(args=None if arguments is None else list(arguments))
+            app(args=None if arguments is None else list(arguments), prog_name="uag")
         finally:
             sys.stdout.flush()
     except UagError as error:
         fail(str(error))
+    except KeyboardInterrupt:  # outside of a command, whose own typer reports
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has closed the pipe (`| head`), so a message would reach nobody.
-        sys.stderr.close()
+        drop(sys.stdout)
         sys.exit(1)
     except OSError as error:  # a full disk, most likely; what a user names is a `FileError`
-        drop_output()
+        drop(sys.stdout)
         fail(f"cannot write the output: {error.strerror or error}")
+    finally:
+        settle(sys.stderr)
     sys.exit(0)
 
 
@@ -70,4 +80,4 @@ for command, examples in (
     (plot.plot, plot.EXAMPLES),
     (check_tokenizers.check_tokenizers, check_tokenizers.EXAMPLES),
 ):
-    app.command(epilog=examples)(command)
+    app.command(cls=Command, epilog=examples)(command)

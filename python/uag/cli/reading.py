@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import typer
-
+from uag.cli.options import Conflict
 from uag.errors import PromptError
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ def read_text(prompt: str | None, file: Path | None) -> str:
         FileError: for a file that cannot be read.
     """
     if (prompt is None) == (file is None):
-        raise typer.BadParameter("give a prompt, or --prompt-file, and not both")
+        both = "both a prompt and --prompt-file: leave one out"
+        raise Conflict("no prompt: give a text or --prompt-file" if prompt is None else both)
     if file is not None:
         from uag.files import read_text as read_file
 
@@ -48,10 +48,21 @@ def _standard_input() -> str:
         ) from error
 
 
-def as_prompt(text: str, system: str | None, *, chat: bool) -> "str | Chat":
-    """The text itself, or what a user says in a chat."""
+def as_prompt(
+    decoder: "SpeculativeDecoder", text: str, system: str | None, *, chat: bool
+) -> "str | Chat":
+    """The text itself, or what a user says in a chat.
+
+    Raises:
+        PromptError: for a chat with a target that has no chat template.
+    """
     if not chat and system is None:
         return text
+    from uag.translation.chat_template import template_of
+
+    if template_of(decoder.tokenizer) is None:
+        option = "--chat" if system is None else "--system"
+        raise PromptError(f"{option}, but the target has no chat template: leave {option} out")
     from uag.requests.prompts.chat import Chat
 
     first = [] if system is None else [{"role": "system", "content": system}]

@@ -6,7 +6,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from uag.errors import UagWarning
 
@@ -42,23 +42,39 @@ def _commands(character: str) -> bool:
     return character in TURNING or unicodedata.category(character) in COMMANDING
 
 
+def tell(message: str) -> None:
+    """Print a message on one line of standard error; if that is full, go on without."""
+    try:
+        print(f"uag: {one_line(message)}", file=sys.stderr)
+    except OSError:
+        drop(sys.stderr)
+
+
 def fail(message: str) -> NoReturn:
-    """Print a message on one line of standard error, and exit with status 1."""
-    print(f"uag: {one_line(message)}", file=sys.stderr)
+    """Print a message as `tell` does, and exit with status 1."""
+    tell(message)
     sys.exit(1)
 
 
 def tell_hints(hints: Iterable[str]) -> None:
     """Print each hint on a line of standard error; empty ones are none."""
     for hint in filter(None, hints):
-        print(f"uag: hint: {one_line(hint)}", file=sys.stderr)
+        tell(f"hint: {hint}")
 
 
-def drop_output() -> None:
-    """Forget what could not be written, so that Python does not try again when it ends."""
+def settle(stream: TextIO) -> None:
+    """Write what a stream still holds, or forget it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        drop(stream)
+
+
+def drop(stream: TextIO) -> None:
+    """Forget what a stream could not write, so that Python does not try again when it ends."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
 
 
 def be_quiet() -> None:
@@ -71,7 +87,7 @@ def be_quiet() -> None:
     warnings.simplefilter("always", UagWarning)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"uag: warning: {one_line(str(message))}", file=sys.stderr)
+        tell(f"warning: {message}")
 
     warnings.showwarning = show
 

@@ -88,12 +88,14 @@ class Trace:
     Attributes:
         target, assistant: the two models.
         lookahead: the decoder's `lookahead` option, as text.
+        conditions: number types, devices, threads and versions, and the date when it began.
         steps: one step for each round.
     """
 
     target: TracedModel
     assistant: TracedModel
     lookahead: str
+    conditions: dict[str, Any]
     steps: list[Step] = field(default_factory=list[Step])
 
     def __repr__(self) -> str:

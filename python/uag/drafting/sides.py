@@ -42,16 +42,18 @@ class Opening:
         choice: called for each draft; returns the function that chooses its ids.
         translation: the generation in both vocabularies.
         bridge: the two tokenizers.
-        new_cache: makes an empty KV cache for the assistant.
+        new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
+        lookup: the texts to look up in, where a side looks up; `None` for the side's own.
     """
 
     prompt: list[int]
     choice: Choice
     translation: Translation
     bridge: Bridge
-    new_cache: Callable[[], ModelCache]
+    new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
+    lookup: Lookup | None = None
 
 
 class DraftSide:
@@ -105,9 +107,10 @@ class LookupSide(DraftSide):
         self.lookup = self._texts = lookup
 
     def source(self, opening: Opening) -> LookupDrafts:
+        texts = opening.lookup or self._texts
         return LookupDrafts(
-            self._texts.search(),
-            self._texts.min_match,
+            texts.search(),
+            texts.min_match,
             opening.bridge.target,
             opening.translation,
             opening.judge,
@@ -160,10 +163,11 @@ class ModelSide(DraftSide):
         warn_if_larger(self._model, target)
 
     def source(self, opening: Opening) -> DraftSource:
-        lm = CachedLM(self._model, self._window, opening.new_cache())
         core, rows = opening.bridge.assistant, embedding_rows(self._model)
         readable = StandIn(core, rows) if core.vocab_size > rows else list[int]
-        lm.append(readable(opening.prompt))
+        prompt = readable(opening.prompt)
+        lm = CachedLM(self._model, self._window, opening.new_cache(prompt))
+        lm.append(prompt)
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
         return ModelDrafts(lm, frozenset(ends), opening.choice, readable)
 

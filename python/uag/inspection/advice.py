@@ -53,7 +53,9 @@ def _verdict(pair: Pair, obstacles: list[str]) -> str:
         translation = f"The {slow} takes the slower path through its tokenizer"
     if pair.costs is None or pair.break_even is None:
         missing = " and the ".join(f"{role}'s" for role, side in _sides(pair) if side.size is None)
-        return f"Works. {translation}. The {missing} size is unknown, and so is the cost."
+        refused = any(side.refused_code for _, side in _sides(pair))
+        without = " without its own code (--trust-remote-code)" if refused else ""
+        return f"Works. {translation}. The {missing} size is unknown{without}, and so is the cost."
     if pair.break_even.high > HOPELESS:
         promise = (
             "by its size the assistant costs too much to pay"
@@ -94,6 +96,15 @@ def _translation(pair: Pair) -> list[str]:
 
 
 def _sizes(pair: Pair) -> list[str]:
+    refused = [
+        f"the {role}'s size is unknown, as its model is code of its repository, which does not run "
+        "unless you allow it: read it, and pass trust_remote_code=True (--trust-remote-code) if "
+        "you trust it"
+        for role, side in _sides(pair)
+        if side.refused_code
+    ]
+    if refused:
+        return refused
     target, assistant = pair.target.size, pair.assistant.size
     if target is None or assistant is None or pair.costs is None:
         return []

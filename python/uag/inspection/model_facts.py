@@ -54,6 +54,8 @@ class ModelFacts:
         rows: number of ids that the model can read; `None` without a configuration.
         window: maximum length in ids that the model was made for; `None` if it is unknown.
         size: parameters and costs; `None` if the configuration is missing or not supported.
+        refused_code: whether the size is unknown because the model's classes are code of its
+            repository, which was not allowed to run.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ModelFacts:
     rows: int | None
     window: int | None
     size: Size | None
+    refused_code: bool
 
     def ids_of(self, role: str) -> list[int]:
         """The ids of the special tokens with this role."""
@@ -96,6 +99,7 @@ class ModelFacts:
             "bytes": size and size.bytes,
             "layers": size and size.layers,
             "cache_bytes_per_token": size and size.cache_bytes,
+            "refused_code": self.refused_code,
         }
 
 
@@ -115,6 +119,7 @@ def read_facts(
         UnsupportedTokenizerError: for a slow (Python-only) tokenizer.
     """
     defaults: GenerationConfig | None = None
+    base = ""
     if isinstance(source, str | Path):
         name = str(source)
         tokenizer = _tokenizer(source, options)
@@ -131,6 +136,7 @@ def read_facts(
     specials = tuple(_specials(tokenizer, template, defaults))
     turn = turn_end(tokenizer)
     ends = {special.id for special in specials if "eos" in special.roles}
+    size = None if config is None else _size(config, options)
     return ModelFacts(
         name=name,
         core=core_tokenizer(tokenizer),
@@ -142,7 +148,8 @@ def read_facts(
         decoder_only=config is None or not config.is_encoder_decoder,
         rows=getattr(text, "vocab_size", None),
         window=getattr(text, "max_position_embeddings", None),
-        size=None if config is None else _size(config, options),
+        size=size,
+        refused_code=bool(base) and size is None and _refuses_code(base, options),
     )
 
 
@@ -160,6 +167,17 @@ def _config(name: str, options: dict[str, Any]) -> PreTrainedConfig | None:
         return cast("Any", AutoConfig).from_pretrained(name, **options)
     except (OSError, ValueError, KeyError):
         return None  # the tokenizer alone is enough for a comparison
+
+
+def _refuses_code(name: str, options: dict[str, Any]) -> bool:
+    """Whether a model has classes of its own, which `options` do not allow to run."""
+    if options.get("trust_remote_code"):
+        return False
+    try:
+        found, _ = cast("Any", PreTrainedConfig).get_config_dict(name, **options)
+    except (OSError, ValueError):
+        return False
+    return "auto_map" in found
 
 
 def _generation_defaults(name: str, options: dict[str, Any]) -> GenerationConfig | None:

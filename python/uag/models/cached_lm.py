@@ -11,13 +11,7 @@ from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.models.caches.protocol import (
-    Choose,
-    ModelCache,
-    SelfFeeding,
-    SharesBeginnings,
-    StaticChoose,
-)
+from uag.models.caches.protocol import Choose, Keepable, ModelCache, SelfFeeding, StaticChoose
 from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
@@ -68,7 +62,8 @@ class CachedLM:
         Args:
             model: the model.
             window: most ids that the model sees; `None` for no limit.
-            cache: an empty cache of the model to use; by default a `RollbackCache`.
+            cache: the cache to use, empty or with the beginning of the sequence; by default an
+                empty `RollbackCache`.
 
         Raises:
             UnsupportedModelError: if the model keeps a kind of state that cannot be rolled back.
@@ -84,9 +79,9 @@ class CachedLM:
         self._regime = 0  # of the last pass
         feeds = isinstance(self.cache, SelfFeeding) and not self._regimes
         self._rolling = cast("SelfFeeding", self.cache) if feeds else None
-        self._sharing = self.cache if isinstance(self.cache, SharesBeginnings) else None
-        if self._sharing is not None:
-            self._sharing.text = self.ids
+        self._keepable = self.cache if isinstance(self.cache, Keepable) else None
+        if self._keepable is not None:
+            self._keepable.text = self.ids
         self._prompt = 0  # number of ids in the prompt
 
     def append(self, ids: list[int]) -> None:
@@ -187,13 +182,13 @@ class CachedLM:
         """Clear the cache; the next pass starts half a window before `length`."""
         self.cache.clear()
         self._start = max(0, length - self._window // 2) if self._window else 0
-        if self._sharing is not None:
-            self._sharing.text = [] if self._start else self.ids
+        if self._keepable is not None:
+            self._keepable.text = [] if self._start else self.ids
 
     @property
     def taken_over(self) -> int:
         """How many ids were not read, as the states of an earlier text that begins alike served."""
-        return self._sharing.taken_over if self._sharing else 0
+        return self._keepable.taken_over if self._keepable else 0
 
     @property
     def room(self) -> int:

@@ -133,6 +133,22 @@ def keeps_logits(model: PreTrainedModel) -> bool:
     return "logits_to_keep" in parameters_of(model)
 
 
+def weights_version(model: PreTrainedModel) -> int:
+    """A number that changes when weights are replaced, or changed in place as training does.
+
+    >>> weights_version(target) == weights_version(target)
+    True
+    """
+    return hash(tuple(map(_version, cast("Any", model).parameters())))
+
+
+def _version(weight: torch.Tensor) -> tuple[int, int]:
+    try:
+        return id(weight), weight._version
+    except RuntimeError:  # a tensor made for inference, which cannot be changed outside of it
+        return id(weight), 0
+
+
 def is_sharded(model: object) -> bool:
     """Whether other processes compute parts of the model (tensor parallelism)."""
     return (

@@ -24,7 +24,7 @@ from uag.report.curves import by_confidence, by_position, plain_seconds
 from uag.stats import PHASES, Round
 from uag.translation.tokenizers import backend_of
 
-SCRIPTS = ("tokens.js", "charts.js", "page.js")
+SCRIPTS = ("tokens.js", "units.js", "charts.js", "facts.js", "page.js")
 STYLE, FRAME = "page.css", "page.html"
 # Characters that could end a script element, and their escapes.
 UNSAFE = {character: f"\\u{ord(character):04x}" for character in "<>&"}
@@ -106,7 +106,7 @@ def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> fl
     """Seconds per id of plain decoding: by the comparison, else by the output's own rounds."""
     for method in comparison.methods if comparison else ():
         if method.name == PLAIN and method.error is None:
-            runs = [runs[index] for runs in method.runs]
+            runs = [runs[index] for runs in method.runs if index < len(runs)]
             ids = sum(len(run.token_ids) for run in runs)
             return sum(run.seconds for run in runs) / ids if ids else None
     return plain_seconds(out.stats.history)
@@ -121,6 +121,9 @@ def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
         "assistant": _model(trace.assistant, assistant) | {"name": trace.assistant.name},
         "prompt": trace.target.prompt,
         "lookahead": trace.lookahead,
+        "conditions": trace.conditions,
+        "searched": any(done.searched for done in stats.history),
+        "looked_up_accepted": stats.looked_up_accepted,
         "seed": None if out.seed is None else str(out.seed),  # JavaScript rounds above 2**53
         "engines": stats.engines,
         "forwards": stats.target_forwards,
@@ -186,6 +189,8 @@ def _round(step: Step, done: Round) -> dict[str, Any]:
 def _title(data: dict[str, Any]) -> str:
     first = data["texts"][0]
     names = [Path(first[role]["name"]).name for role in ("target", "assistant")]
+    if first["searched"] and not names[-1]:
+        names[-1] = "lookups"
     return " <- ".join(name for name in names if name) or "uag"
 
 

@@ -11,13 +11,15 @@ from uag.inspection.model_facts import ModelFacts
 from uag.inspection.pair import Expectation, Pair
 
 Clean = Callable[[str], str]
-LEGEND = (
-    "speed-up: if 70% of drafted tokens of 4 bytes were right; how many really are, only a run can "
-    "show (uag compare). step costs: the cost of a drafted id in passes of the target, by bytes "
-    "read and by layers. pays from: the acceptance rate above which drafting pays. tokens: "
-    "assistant tokens per target token. ends: the share of target tokens that end where an "
-    "assistant token ends."
-)
+# The columns of a ranking, and what each means.
+RANKING = {
+    "speed-up": "if 70% of drafted tokens of 4 bytes were right; how many really are, only a run "
+    "can show (uag compare)",
+    "step costs": "of a drafted id, in passes of the target: by bytes read and by layers",
+    "pays from": "the acceptance rate above which drafting pays",
+    "tokens": "assistant tokens for each target token",
+    "ends": "target tokens that end where an assistant token ends",
+}
 # How many special tokens are named, at most; some vocabularies reserve hundreds.
 MOST_SPECIALS = 8
 THOUSAND = 1000
@@ -36,13 +38,7 @@ def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
     """Several assistants for one target, the most promising first."""
     table = Table("", title=Text(f"assistants for {clean(pairs[0].target.name)}"))
     table.add_column("assistant", min_width=18)
-    for title in (
-        "speed-up",
-        "step costs",
-        "pays from",
-        "tokens",
-        "ends",
-    ):
+    for title in RANKING:
         table.add_column(title, justify="right", no_wrap=True)
     for place, pair in enumerate(pairs, start=1):
         table.add_row(
@@ -59,7 +55,14 @@ def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
         Text.assemble((f"{place} {clean(pair.assistant.name)}: ", "bold"), clean(pair.verdict))
         for place, pair in enumerate(pairs, start=1)
     ]
-    return Group(table, Text(LEGEND, style="dim"), Text(), *notes)
+    return Group(table, _legend(), Text(), *notes)
+
+
+def _legend() -> Table:
+    legend = Table.grid(padding=(0, 2))
+    for title, meaning in RANKING.items():
+        legend.add_row(Text(title), Text(meaning, style="dim"))
+    return legend
 
 
 def _sides(pair: Pair, clean: Clean) -> Table:

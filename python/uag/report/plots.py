@@ -19,7 +19,8 @@ PAIR, LOOKAHEAD, TEMPERATURE = "pair", "lookahead", "temperature"
 COLOURS = {UAG: "#0a756f", TRANSFORMERS: "#c98a1b", ALONE: "#6b7280"}
 OTHERS = ("#5a47b8", "#b02f4b", "#2c6fb0", "#7a8b2e")
 STYLES = ("-", "--", "-.", ":")
-WIDTH, HEIGHT = 6.4, 3.8  # inches
+WIDTH, HEIGHT = 6.4, 3.8  # inches, without legend and turned names
+CHARACTER, LINE, KEY = 0.085, 0.2, 0.6  # inches of small print
 
 
 def plot_results(results: Sequence[Result], by: str | None = None) -> "Figure":
@@ -41,12 +42,12 @@ def plot_results(results: Sequence[Result], by: str | None = None) -> "Figure":
     axes: Any = cast("Any", figure).add_subplot()
     drawings[by](axes, results)
     axes.axhline(1, color="#667080", linewidth=1, linestyle="--", zorder=1)
-    axes.set_ylabel("times plain decoding")
+    axes.set_ylabel("times plain decoding (median, range)")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e3e0d8", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    _add_legend(figure, axes)
     return figure
 
 
@@ -84,7 +85,9 @@ def what_differs(results: Sequence[Result]) -> str:
 
 
 def left_out(results: Sequence[Result], by: str) -> list[str]:
-    """What of the results is not in a plot over `by`, in words: failures, and what is superseded.
+    """What of the results is not in a plot over `by`, in words.
+
+    Failures, runs that an interruption left out, and what is superseded.
 
     >>> speedups = {UAG: Speedup(2.0, 1.9, 2.1)}
     >>> left_out([Result("a <- b", k, 0.0, speedups) for k in (2, 5)], "pair")
@@ -92,7 +95,7 @@ def left_out(results: Sequence[Result], by: str) -> list[str]:
     """
     shown = None if by != LOOKAHEAD else [UAG]
     failed = [
-        f"{method} for {result.pair}, which failed"
+        f"{method} for {result.pair}, which {'failed' if result.missing is None else 'was not run'}"
         for result in results
         for method in result.failed
         if shown is None or method in shown
@@ -110,7 +113,12 @@ def left_out(results: Sequence[Result], by: str) -> list[str]:
         for (method, pair, at), count in places.items()
         if count > 1
     ]
-    return failed + superseded
+    interrupted = [
+        f"{result.missing[0]} of {result.missing[1]} runs for {result.pair}, which was interrupted"
+        for result in results
+        if result.missing is not None
+    ]
+    return failed + interrupted + superseded
 
 
 def _new_figure() -> "Figure":
@@ -119,6 +127,24 @@ def _new_figure() -> "Figure":
     except ImportError as error:
         raise OptionError("plots need matplotlib: pip install matplotlib") from error
     return Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+
+
+def _add_legend(figure: "Figure", axes: Any) -> None:
+    """Put the legend under the axes, where it covers nothing, in as many columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    columns = max(1, int(WIDTH / (KEY + CHARACTER * max(map(len, labels)))))
+    rows = -(-len(labels) // columns)
+    drawn: Any = figure
+    drawn.set_figheight(drawn.get_figheight() + LINE * rows)
+    drawn.legend(
+        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+    )
+
+
+def _arrow(pair: str, before: str = " ") -> str:
+    return pair.replace(" <- ", f"{before}← ")
 
 
 def _by_pair(axes: Any, results: Sequence[Result]) -> None:
@@ -141,7 +167,16 @@ def _by_pair(axes: Any, results: Sequence[Result]) -> None:
             label=method,
         )
         axes.bar_label(bars, fmt="%.2f", fontsize="small", padding=2)
-    axes.set_xticks(range(len(pairs)), [pair.replace(" <- ", "\n← ") for pair in pairs])
+    names = [_arrow(pair, before="\n") for pair in pairs]
+    widest = max(len(line) for name in names for line in name.split("\n"))
+    axes.set_xticks(range(len(pairs)), names)
+    if widest * len(pairs) * CHARACTER > WIDTH:
+        for name in axes.get_xticklabels():
+            name.set(rotation=30, ha="right", rotation_mode="anchor")
+        axes.figure.set_figheight(HEIGHT + CHARACTER * widest / 2)
+    axes.set_xlabel("target ← assistant")
+    room = 0.6 if len(pairs) > 1 else 1.0
+    axes.set_xlim(-room, len(pairs) - 1 + room)
     axes.margins(y=0.15)
 
 
@@ -153,12 +188,13 @@ def _by_lookahead(axes: Any, results: Sequence[Result]) -> None:
         mine = [result for result in results if result.pair == pair and UAG in result.speedups]
         fixed = {each.lookahead: each.speedups[UAG] for each in mine if _is_number(each.lookahead)}
         if fixed:
-            _line(axes, fixed, label=pair, color=colour)
+            _line(axes, fixed, label=_arrow(pair), color=colour)
         others = {each.lookahead: each for each in mine if not _is_number(each.lookahead)}
         for name, each in others.items():
             median = each.speedups[UAG].median
-            axes.axhline(median, color=colour, linestyle=":", label=f"{pair}, {name}")
-    axes.set_xlabel("assistant ids drafted each round by uag")
+            label = f"{_arrow(pair)}, lookahead {name}"
+            axes.axhline(median, color=colour, linestyle=":", label=label)
+    axes.set_xlabel("lookahead: ids that uag drafts in a round")
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -173,7 +209,7 @@ def _by_temperature(axes: Any, results: Sequence[Result]) -> None:
                 if each.pair == pair and method in each.speedups
             }
             if found:
-                label = method if len(pairs) == 1 else f"{pair}, {method}"
+                label = method if len(pairs) == 1 else f"{_arrow(pair)}, {method}"
                 _line(axes, found, label=label, color=_colour(method, at), linestyle=style)
     axes.set_xlabel("temperature (0: greedy)")
 

@@ -8,44 +8,106 @@ from rich.text import Text
 
 from uag._core import Tokenizer
 from uag.benchmark.comparison import Comparison, Method
+from uag.benchmark.difference import Difference
 from uag.decoding.output import Output
+from uag.stats import Stats
 from uag.translation.detokenizer import TextDecoder
 
 DRAFTED, OWN = "underline green", ""
-COLUMNS = ("tokens/s", "range", "x plain", "tokens per\ntarget forward", "identical\nprompts")
+WITHOUT_DECIMALS = 100
+COLUMNS = (
+    "tokens/s", "range", "x\nplain", "first\ntext", "tokens/\npass", "identical\nprompts",
+)  # fmt: skip
 
 
 def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
     """All methods of a comparison, and the seconds of their phases, where these are reported."""
+    notes = [
+        Text(f"{method.name}: {method.error[0]}: {clean(method.error[1])}")
+        if method.error
+        else Text(f"seconds of {method.name}: {_seconds(method)}")
+        for method in comparison.methods
+        if method.error or method.phases
+    ]
+    return Group(
+        methods_table(comparison, clean),
+        Text(f"decoding: {comparison.decoding}"),
+        *notes,
+        *map(Text, _verdict(comparison, clean)),
+        *(Text(f"hint: {clean(hint)}") for hint in comparison.hints),
+    )
+
+
+def methods_table(comparison: Comparison, clean: Callable[[str], str]) -> Table:
+    """A row for each method, with its numbers so far."""
     table = Table("")
     for title in COLUMNS:
-        table.add_column(title, justify="right")
-    notes: list[Text] = []
+        table.add_column(title, justify="right", no_wrap=True)
     for method in comparison.methods:
-        if method.error is not None:
-            kind, message = method.error
-            table.add_row(method.name, Text(clean(kind)), *["-"] * (len(COLUMNS) - 1))
-            notes.append(Text(f"{method.name}: {kind}: {clean(message)}"))
+        if method.error is not None or not method.runs:
+            instead = clean(method.error[0]) if method.error else "not run"
+            table.add_row(method.name, Text(instead), *["-"] * (len(COLUMNS) - 1))
             continue
+        first = comparison.first_speedup(method)
         table.add_row(
             method.name,
-            f"{method.speed:.1f}",
-            f"{min(method.speeds):.1f}-{max(method.speeds):.1f}",
+            _speed(method.speed),
+            f"{_speed(min(method.speeds))}-{_speed(max(method.speeds))}",
             f"{comparison.speedup(method):.2f}",
+            "-" if first is None else f"{first:.2f}",
             f"{method.tokens_per_forward:.2f}",
             _identical(comparison, method),
         )
-        if phases := method.phases:
-            seconds = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phases.items())
-            notes.append(Text(f"seconds of {method.name}: {seconds}"))
-    verdict = Text(f"identical output: {'yes' if comparison.identical else 'NO'}")
-    hints = [Text(f"hint: {clean(hint)}") for hint in comparison.hints]
-    return Group(table, Text(f"decoding: {comparison.decoding}"), *notes, verdict, *hints)
+    return table
+
+
+def _speed(speed: float) -> str:
+    return f"{speed:.1f}" if speed < WITHOUT_DECIMALS else f"{speed:.0f}"
+
+
+def _seconds(method: Method) -> str:
+    return ", ".join(f"{phase} {spent:.2f}" for phase, spent in method.phases.items())
 
 
 def _identical(comparison: Comparison, method: Method) -> str:
     same = comparison.identical_prompts(method)
-    return "-" if same is None else f"{same} of {len(comparison.prompts)}"
+    return "-" if same is None else f"{same} of {len(method.runs[0])}"
+
+
+def _verdict(comparison: Comparison, clean: Callable[[str], str]) -> list[str]:
+    """Whether outputs are identical, where they are not and why, and whether all was run."""
+    lines = [f"identical output: {'yes' if comparison.identical else 'NO'}"]
+    lines += [_difference(comparison, each, clean) for each in comparison.differences]
+    for why in dict.fromkeys(each.why for each in comparison.differences):
+        methods = [each.method for each in comparison.differences if each.why == why]
+        lines.append(f"{', '.join(methods)}: {why}")
+    if comparison.interrupted is not None:
+        done, total = comparison.interrupted
+        lines.append(f"interrupted after {done} of {total} runs: these are partial results")
+    return lines
+
+
+def _difference(comparison: Comparison, difference: Difference, clean: Callable[[str], str]) -> str:
+    """Where an output differs: both tokens, and the target's scores."""
+    expected, found = (
+        "the end" if id is None else f"{id} {clean(repr(text))}"
+        for id, text in (
+            (difference.expected, difference.texts[0]),
+            (difference.found, difference.texts[1]),
+        )
+    )
+    reference = comparison.reference
+    line = (
+        f"{difference.method}: prompt {difference.prompt + 1}, token {difference.position + 1} is "
+        f"{found}, of {reference.name if reference else ''} {expected}"
+    )
+    if (margin := difference.margin) is None:
+        return line
+    best, second = margin.best_two
+    return (
+        f"{line}; the target's two best logits there differ by {best - second:.3g}, "
+        f"and {margin.dtype} has steps of {margin.rounding:.2g} at {best:.3g}"
+    )
 
 
 def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str], str]) -> Group:
@@ -61,7 +123,14 @@ def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str],
             text.append(clean(decode.add(part)), style=style)
     text.append(clean(decode.end()))
     legend = Text.assemble(
-        ("drafted by the assistant", DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",
+        (_sources(out.stats), DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",
         f"({out.stats.tokens - out.stats.accepted})",
     )  # fmt: skip
     return Group(text, Text(), legend)
+
+
+def _sources(stats: Stats) -> str:
+    """Where the accepted drafts came from."""
+    assistant = stats.drafted_accepted > stats.looked_up_accepted or not stats.looked_up_accepted
+    names = ["drafted by the assistant"] if assistant else []
+    return " or ".join(names + (["looked up"] if stats.looked_up_accepted else []))

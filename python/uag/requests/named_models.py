@@ -10,7 +10,7 @@ from uag.drafting.custom import Drafter, is_model
 from uag.drafting.lookup import LOOKUP, Lookup
 from uag.errors import OptionError
 from uag.models.loading.by_name import load_model, load_tokenizer
-from uag.models.loading.options import for_assistant, of_access, of_files
+from uag.models.loading.options import check_dtype, for_assistant, of_access, of_files
 from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -64,6 +64,8 @@ def load_pair(
     options = options or {}
     others = for_assistant(options, assistant_options)
     by_name = isinstance(assistant, str | Path) and assistant != LOOKUP
+    for each in (options, others):
+        check_dtype(each)
     # Tokenizers first: a mistake in a name then shows before gigabytes are loaded.
     own = _tokenizer("tokenizer", tokenizer, model, options)
     other = None

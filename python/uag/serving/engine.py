@@ -20,6 +20,7 @@ from uag.batching.session import Session
 from uag.clock import now
 from uag.decoder import BATCH_SIZE, SpeculativeDecoder
 from uag.decoding.output import TextStream
+from uag.engine import Owner
 from uag.errors import OptionError
 from uag.limits import check_positive
 from uag.models.properties import context_window, device_of
@@ -27,6 +28,7 @@ from uag.requests.prompts.ids import Prompt
 from uag.requests.request import Request
 from uag.serving.errors import ClosedError, DoesNotFitError, OverloadedError
 from uag.serving.memory import OF_FREE, CacheMemory, free_bytes
+from uag.serving.replies import Replies
 from uag.serving.reply import Ended, Piece, Reply
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class _Waiting:
     text: TextStream
     index: int
     length: int  # most ids of it
+    owner: str
 
 
 class ServingEngine:
@@ -83,6 +86,7 @@ class ServingEngine:
         max_queued: int = 64,
         memory: int | None = None,
         longest: int | None = None,
+        remember: int = 0,
     ) -> None:
         """Prepare to serve.
 
@@ -93,9 +97,12 @@ class ServingEngine:
             memory: most bytes for the KV caches of both models; by default 60 % of what is free on
                 the target's device when the engine starts. A quarter is for ended texts.
             longest: most ids of a text, prompt included; by default the target's window.
+            remember: most bytes of earlier replies that drafts for later texts of the same owner
+                are looked up in; 0 remembers none.
 
         Raises:
-            OptionError: for a number below 1; `max_queued` may be 0.
+            OptionError: for a number below 1; `max_queued` and `remember` may be 0. For `remember`
+                with a decoder that does not look up.
         """
         check_positive(batch_size=batch_size, memory=memory, longest=longest)
         if max_queued < 0:
@@ -109,6 +116,7 @@ class ServingEngine:
         self.batch_size = self._session.size
         self._places = _Places(self.batch_size + max_queued)
         self._memory_wanted = memory
+        self._replies = Replies(decoder.lookup, remember)
         self._memory: CacheMemory | None = None
         self._device = device_of(model)
         self._inbox: SimpleQueue[Any] = SimpleQueue()
@@ -290,14 +298,15 @@ class ServingEngine:
             return
         session = self._session_for(requests)
         try:
-            texts = self._engine.texts(requests, seed, session, owner)
+            whose = Owner(owner, self._replies.of(owner))
+            texts = self._engine.texts(requests, seed, session, whose)
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             self._places.give(reply.count)
             reply.fail(error)
             return
         for index, (text, request) in enumerate(zip(texts, requests, strict=True)):
             length = request.plan.stop.max_length
-            self._waiting.append(_Waiting(reply, text, index, length))
+            self._waiting.append(_Waiting(reply, text, index, length, owner))
 
     def _session_for(self, requests: Sequence[Request]) -> Session:
         """The session of all texts, or where texts cannot share passes one of the request's own."""
@@ -323,7 +332,7 @@ class ServingEngine:
             self._places.give(1)
             if (error := outcome.exception()) is None:
                 self._seconds.append(now() - start)
-                waiting.reply.put(outcome.result())
+                self._end_well(waiting, outcome.result())
                 return
             waiting.reply.fail(error)
             self._end(waiting.reply)
@@ -334,6 +343,12 @@ class ServingEngine:
         task = self._session.begin(partial(self._tell, waiting), ended)
         if waiting in self._under_way:
             self._under_way[waiting] = task
+
+    def _end_well(self, waiting: _Waiting, result: Ended | GreenletExit) -> None:
+        """Tell the end of a text; one that ended itself, as nobody wanted it, has no result."""
+        if isinstance(result, Ended):
+            self._replies.remember(waiting.owner, result.output.text)
+            waiting.reply.put(result)
 
     def _tell(self, waiting: _Waiting) -> Ended:
         """Decode a text and tell its pieces; its end is told when its place is free.

@@ -1,13 +1,17 @@
 """Hugging Face tokenizers: their special tokens, and the ids of a prompt."""
 
 import copy
-from typing import Any, cast
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
 import tokenizers
-from transformers import PreTrainedTokenizerBase, ProcessorMixin
+from transformers import PreTrainedTokenizerBase
 
 from uag.errors import UnsupportedTokenizerError
 from uag.values import is_text, shown
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 AnyTokenizer = PreTrainedTokenizerBase | tokenizers.Tokenizer
 # The core's ids have 32 bits.
@@ -24,14 +28,16 @@ def is_fast(tokenizer: AnyTokenizer) -> bool:
     return isinstance(own, tokenizers.Tokenizer)
 
 
-def tokenizer_in(given: AnyTokenizer | ProcessorMixin) -> AnyTokenizer:
+def tokenizer_in(given: "AnyTokenizer | ProcessorMixin") -> AnyTokenizer:
     """The tokenizer itself, or that of a processor.
 
     Raises:
         UnsupportedTokenizerError: for a processor without one.
     """
-    if not isinstance(given, ProcessorMixin):
-        return given
+    # Not imported, as that takes torch: without the module nothing can be a processor.
+    processors = sys.modules.get("transformers.processing_utils")
+    if processors is None or not isinstance(given, processors.ProcessorMixin):
+        return cast("AnyTokenizer", given)
     if (own := getattr(given, "tokenizer", None)) is None:
         raise UnsupportedTokenizerError(
             f"{type(given).__name__} has no tokenizer; give one that reads text"

@@ -1,12 +1,15 @@
 """`uag compare`."""
 
 import json
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.support.command_line import run
 from tests.support.tokenizers import PROMPT
+from uag.benchmark.methods import TimedMethod
 
 
 def test_two_models_are_compared_on_a_file_of_prompts(
@@ -76,3 +79,41 @@ def test_compare_says_how_it_decodes(capsys: pytest.CaptureFixture[str]) -> None
         assert json.loads(out)["decoding"] == decoding
     status, _, err = run(capsys, *asked, "--greedy", "--temperature", "0.5")
     assert status == 2 and "--greedy, but --temperature samples" in err
+
+
+@pytest.mark.parametrize(
+    ("at", "shown", "not_run"), [(1, "after 0 of 6", 3), (4, "after 3 of 6", 3), (5, "4 of 6", 2)]
+)
+def test_an_interrupt_leaves_what_was_run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    at: int,
+    shown: str,
+    not_run: int,
+) -> None:
+    decode = TimedMethod.decode_once
+    page = tmp_path / "page.html"
+    asked = ["compare", "--limit", "1", "--runs", "1", "-n", "4", "--report", str(page)]
+    for options in ([], ["--json"]):
+        runs = count(1)
+
+        def interrupted(
+            method: TimedMethod, text: tuple[str, list[int]], runs: Iterator[int] = runs
+        ) -> None:
+            if next(runs) == at:
+                raise KeyboardInterrupt
+            decode(method, text)
+
+        monkeypatch.setattr(TimedMethod, "decode_once", interrupted)
+        status, out, _ = run(capsys, *asked, *options)
+        assert status == 130 and not page.exists()
+        if options:
+            found = json.loads(out)
+            assert found["complete"] is False and found["interrupted"] == {
+                "done": at - 1,
+                "total": 6,
+            }
+            assert sum("error" in method for method in found["methods"]) == not_run
+        else:
+            assert out.count("not run") == not_run and shown in out

@@ -51,6 +51,22 @@ def test_the_command_plots_what_compare_prints(
             "temperature",
             ["1 of 2 results of uag for big <- small at temperature 0.0, which a later"],
         ),
+        (
+            [
+                {
+                    "interrupted": {"done": 9, "total": 30},
+                    "methods": [
+                        {"name": "plain", "speeds": [10.0]},
+                        {"name": "uag", "error": "no run was completed"},
+                    ],
+                }
+            ],
+            "pair",
+            [
+                "uag for big <- small, which was not run",
+                "21 of 30 runs for big <- small, which was interrupted",
+            ],
+        ),
     ],
 )
 def test_what_is_not_in_the_plot_is_said(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tokenizers
 import typer
 
+from uag.cli.help import INPUT, OUTPUT
 from uag.cli.terminal import be_quiet, one_line, printable, progress_bar
 from uag.errors import FileError, UagWarning
 
@@ -29,9 +30,11 @@ EXAMPLES = """Examples:
 
     uag check-tokenizers ./models
 
-    uag check-tokenizers ./models --text ./corpus --text story.txt.xz --bytes 1_000_000
+    uag check-tokenizers ./models --text ./corpus \\
+        --text story.txt.xz --bytes 1_000_000
 
-    uag check-tokenizers ./tokenizer.json --json | jq .tokenizers[].different
+    uag check-tokenizers ./tokenizer.json --json \\
+        | jq .tokenizers[].different
 """
 
 
@@ -79,23 +82,43 @@ def check_tokenizers(
     folder: Annotated[
         Path,
         typer.Argument(
-            exists=True, help="Folder with tokenizer.json files at any depth, or one file."
+            exists=True,
+            help="A folder with files tokenizer.json at any depth, or one such file.",
+            rich_help_panel=INPUT,
         ),
     ],
     text: Annotated[
         list[Path] | None,
         typer.Option(
             exists=True,
-            help="A file of text (of .json and .jsonl, all strings in it; also with .xz or .gz), "
-            "or a folder of them; may be repeated. By default, texts that come with the package.",
+            help="A file or folder of texts to compare on. Of .json and .jsonl all strings are "
+            "texts; .gz and .xz are unpacked. May be repeated. By default texts that come with the "
+            "package.",
+            metavar="PATH",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     size: Annotated[
-        int, typer.Option("--bytes", min=1, help="Amount of text for each tokenizer.")
+        int,
+        typer.Option(
+            "--bytes",
+            min=1,
+            help="How much text each tokenizer reads.",
+            metavar="NUMBER",
+            rich_help_panel=INPUT,
+        ),
     ] = 5_000_000,
-    seed: Annotated[int, typer.Option(help="Seed for how texts are cut and joined.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of how texts are cut and joined.", metavar="NUMBER", rich_help_panel=INPUT
+        ),
+    ] = 0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object in place of a table.", rich_help_panel=OUTPUT
+        ),
     ] = False,
 ) -> None:
     """Compare the core with the installed tokenizers library, over tokenizers and texts."""

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from uag.cli.options import Length, LookaheadOption, Report, check_report, write_report
+from uag.cli.help import TEXT
+from uag.cli.options import Length, LookaheadOption, Report, Runs, check_report, write_report
 from uag.cli.terminal import be_quiet, fail, printable, progress_bar
 
 # Its story ends within the default length, and repeats no four words.
@@ -14,10 +15,13 @@ EXAMPLES = "Example:\n\n    uag demo --prompt 'One day, a little dog'"
 
 
 def demo(
-    prompt: Annotated[str, typer.Option(help="Beginning of the story.")] = OPENING,
+    prompt: Annotated[
+        str,
+        typer.Option(help="Beginning of the story.", metavar="TEXT", rich_help_panel=TEXT),
+    ] = OPENING,
     max_new_tokens: Length = LENGTH,
     lookahead: LookaheadOption = "auto",
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each method.")] = 3,
+    runs: Runs = 3,
     report: Report = None,
 ) -> None:
     """Write a story with two small models that come with uag; time it with and without drafts."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.help import MODELS, OUTPUT, SAMPLING, TEXT
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
+    Assistant,
     Compile,
     Engine,
     Length,
@@ -22,100 +24,187 @@ from uag.cli.options import (
     write_report,
 )
 from uag.cli.reading import as_prompt, chat_hint, read_text
-from uag.cli.terminal import be_quiet, one_line, printable, tell_hints
+from uag.cli.terminal import be_quiet, printable, tell, tell_hints
 
 if TYPE_CHECKING:
     from uag.decoding.output import TextStream
 
 EXAMPLES = """Examples:
 
-    uag generate --target google/gemma-2-9b --assistant double7/vicuna-68m "Alice and Bob"
+    uag generate "Alice and Bob" \\
+        --target google/gemma-2-9b --assistant double7/vicuna-68m
 
-    uag generate --target ./target --assistant ./assistant --json "Once" | jq .text
+    uag generate --target ./target --assistant ./assistant \\
+        --prompt-file story.txt --stats
 
-    uag generate --target ./target --assistant ./assistant --stats --prompt-file story.txt
+    uag generate --target ./target-it --assistant ./assistant-it \\
+        --system "Be brief." "Who are you?"
 
-    uag generate --target ./target-it --assistant ./assistant-it --system "Be brief." "Who are you?"
+    uag generate --target ./target --assistant lookup \\
+        --text old.py "$(cat old.py)"
 
-    echo "a long prompt" | uag generate --target ./target --assistant ./assistant -
+    echo "a long prompt" | uag generate --target ./target -
 
-    uag generate --target ./target --assistant lookup --text old.py "$(cat old.py)"
+    uag generate --target ./target --json "Once" | jq .text
 """
 
 
 @loads_weights
 def generate(
     prompt: Annotated[
-        str | None, typer.Argument(help="Text to continue; - reads it from standard input.")
+        str | None,
+        typer.Argument(
+            help="The text to continue; - reads it from standard input.", rich_help_panel=TEXT
+        ),
     ] = None,
     *,
-    target: Annotated[str, typer.Option(help="Hub name or folder of the target, which writes.")],
-    assistant: Annotated[
-        str | None,
-        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
-    ] = None,
-    lookup: LookUp = None,
-    texts: Texts = None,
     prompt_file: Annotated[
-        Path | None, typer.Option(help="A file with the text, in place of the argument.")
+        Path | None,
+        typer.Option(
+            help="A file with the text, in place of the argument.",
+            metavar="FILE",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     chat: Annotated[
-        bool, typer.Option("--chat", help="The text is what a user says; print the reply.")
+        bool,
+        typer.Option(
+            "--chat",
+            help="Take the text as what a user says in a chat, and write the reply.",
+            rich_help_panel=TEXT,
+        ),
     ] = False,
     system: Annotated[
-        str | None, typer.Option(help="What the system says first; implies --chat.")
+        str | None,
+        typer.Option(
+            help="What the system says before the user. Implies --chat.",
+            metavar="TEXT",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     max_new_tokens: Length = 128,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Stop after this text. May be repeated.", metavar="TEXT", rich_help_panel=TEXT
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Hub name or folder of the model that writes.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+        ),
+    ],
+    assistant: Assistant = None,
     lookahead: LookaheadOption = "auto",
+    lookup: LookUp = None,
+    texts: Texts = None,
     do_sample: Annotated[
         bool | None,
         typer.Option(
             "--do-sample/--no-do-sample",
             " /--greedy",
-            help="Sample tokens, implied by the next five options; or the likeliest ones only. "
-            "By default as the target's generation defaults say.",
+            help="Whether to sample tokens, or to always take the likeliest. By default as the "
+            "target's generation config says. --temperature, --top-k, --top-p, --min-p and --seed "
+            "imply --do-sample.",
+            rich_help_panel=SAMPLING,
         ),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Temperature; below 1, likelier tokens more often.")
+        float | None,
+        typer.Option(
+            help="Above 0. Below 1, likely tokens are chosen more often; above 1, less often.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Sample from the k likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Choose from this many of the likeliest tokens.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Sample from the likeliest tokens up to this probability.")
+        float | None,
+        typer.Option(
+            help="Choose from the likeliest tokens whose probabilities add up to this, from 0 "
+            "to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Sample from tokens at least this likely, beside the likeliest one."),
+        typer.Option(
+            help="Choose from tokens with at least this share of the likeliest one's "
+            "probability, from 0 to 1.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same text, with any assistant.")
+        int | None,
+        typer.Option(
+            help="Seed of the random choices. The same seed gives the same text, with any "
+            "assistant.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(help="Above 1, tokens that were there before are less likely.")
-    ] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="Stop after this text; may be repeated.")
+        float | None,
+        typer.Option(
+            help="Above 1, tokens that are in the text already become less likely, also with "
+            "--greedy.",
+            metavar="NUMBER",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     engine: Engine = "auto",
     compile: Compile = False,
-    report: Report = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the text.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object in place of the text.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     stats: Annotated[
         bool,
-        typer.Option("--stats", help="Also print counts and speed, on a line of standard error."),
+        typer.Option(
+            "--stats",
+            help="Also print counts and speed, on a line of standard error.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
+    report: Report = None,
     loading: Loading,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
     shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
     check_greedy(do_sample, shape | {"seed": seed})
+    loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
-    from uag.benchmark.conditions import conditions
+    from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
+    from uag.models.conditions import conditions
 
+    if any(value is not None for value in (*shape.values(), seed)):
+        do_sample = True
+    options: dict[str, Any] = shape | {
+        "do_sample": do_sample,
+        "max_new_tokens": max_new_tokens,
+        "repetition_penalty": repetition_penalty,
+        "stop_strings": stop or None,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    check_limits(options | {"seed": seed})
     text = read_text(prompt, prompt_file)
     where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
@@ -126,31 +215,21 @@ def generate(
         engine=engine,
         compile=compile,
     )
-    asked: dict[str, Any] = {name: value for name, value in shape.items() if value is not None}
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens} | asked
-    if asked or seed is not None:
-        do_sample = True
-    if do_sample is not None:
-        options["do_sample"] = do_sample
-    if repetition_penalty is not None:
-        options |= {"repetition_penalty": repetition_penalty}
-    if stop:
-        options |= {"stop_strings": stop}
-    said = as_prompt(text, system, chat=chat)
+    said = as_prompt(decoder, text, system, chat=chat)
     if said is text:
         tell_hints([chat_hint(decoder, target)])
     stream = decoder.stream(said, seed=seed, trace=report is not None, **options)
     if as_json:
         out = stream.finish()
         names = {"target": target, "assistant": assistant}
-        print(json.dumps(out.as_dict() | names | conditions(decoder)))
+        print(json.dumps(out.as_dict() | names | conditions(decoder.model, decoder.assistant)))
     else:
         _print_text(stream)
         out = stream.finish()
     # Those about the prompt were warnings.
     tell_hints(hint for hint in out.stats.hints if hint not in out.stats.prompt_hints)
     if stats:
-        print(f"uag: {one_line(out.stats.summary())}", file=sys.stderr)
+        tell(out.stats.summary())
     write_report(report, [out])
 
 

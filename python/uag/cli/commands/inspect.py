@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from uag.cli.help import MODELS, OUTPUT, TEXT
 from uag.cli.loading import Loading, loads_files
 from uag.cli.terminal import be_quiet, printable
 
@@ -13,26 +14,42 @@ EXAMPLES = """Examples:
 
     uag inspect google/gemma-2-9b double7/vicuna-68m
 
-    uag inspect ./target ./small ./smaller other/tokenizer.json     # ranks them
+    uag inspect ./target ./small other/tokenizer.json
 
-    uag inspect ./target ./assistant --text my_prompts.txt --json | jq .verdict
+    uag inspect ./target ./assistant --text my_prompts.txt
+
+    uag inspect ./target ./assistant --json | jq .verdict
 """
 
 
 @loads_files
 def inspect(
     target: Annotated[
-        str, typer.Argument(help="Hub name or folder of the target, or its tokenizer.json.")
+        str,
+        typer.Argument(
+            help="Hub name or folder of the target, or its tokenizer.json.", rich_help_panel=MODELS
+        ),
     ],
     assistants: Annotated[
-        list[str], typer.Argument(help="The same for one assistant, or for several to rank.")
+        list[str],
+        typer.Argument(
+            help="The same for the assistant. Several are ranked.", rich_help_panel=MODELS
+        ),
     ],
     text: Annotated[
         Path | None,
-        typer.Option(help="File of text to compare the tokenizers on; default: samples."),
+        typer.Option(
+            help="A text to compare the tokenizers on. By default texts that come with the "
+            "package.",
+            metavar="FILE",
+            rich_help_panel=TEXT,
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object in place of tables.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     *,
     loading: Loading,

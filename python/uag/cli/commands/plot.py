@@ -1,19 +1,21 @@
 """`uag plot`: plots the results of `uag compare --json`."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from uag.cli.terminal import one_line, printable
+from uag.cli.help import INPUT, OUTPUT
+from uag.cli.terminal import tell
 
 EXAMPLES = """Examples:
 
-    uag compare --json > demo.json && uag plot demo.json --out demo.png
+    uag compare --json > demo.json
+    uag plot demo.json --out demo.png
 
-    for k in 2 4 8; do uag compare -k $k --json; done > by_k.jsonl; uag plot by_k.jsonl --out k.svg
+    for k in 2 4 8; do uag compare -k $k --json; done > k.jsonl
+    uag plot k.jsonl --out k.svg
 """
 
 
@@ -26,12 +28,25 @@ class By(StrEnum):
 
 
 def plot(
-    results: Annotated[list[Path], typer.Argument(help="Files with output of uag compare --json.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(help="Files that uag compare --json has printed.", rich_help_panel=INPUT),
+    ],
     out: Annotated[
-        Path, typer.Option(help="File to write, such as plot.png, plot.svg or plot.pdf.")
+        Path,
+        typer.Option(
+            help="The file to write, such as plot.png, plot.svg or plot.pdf.",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+        ),
     ],
     by: Annotated[
-        By | None, typer.Option(help="What to plot over; by default what the results differ in.")
+        By | None,
+        typer.Option(
+            help=f"What to plot over: {', '.join(By)}. By default what the results differ in.",
+            metavar="WHAT",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
 ) -> None:
     """Plot speed-ups by pair, lookahead or temperature; needs matplotlib."""
@@ -42,5 +57,5 @@ def plot(
     over = by or what_differs(found)
     save_plot(plot_results(found, over), out)
     for each in left_out(found, over):
-        print(f"uag: not in the plot: {one_line(each)}", file=sys.stderr)
-    print(f"uag: the plot is in {printable(str(out))}", file=sys.stderr)
+        tell(f"not in the plot: {each}")
+    tell(f"the plot is in {out}")

@@ -3,15 +3,26 @@
 import os
 import sys
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli.help import MODELS
 from uag.cli.loading import Loading, loads_weights
-from uag.cli.options import Compile, Engine, LookaheadOption, LookUp, Texts, lookup_option
-from uag.cli.terminal import be_quiet, printable
+from uag.cli.options import (
+    Assistant,
+    Compile,
+    Conflict,
+    Engine,
+    LookaheadOption,
+    LookUp,
+    Texts,
+    lookup_option,
+)
+from uag.cli.terminal import be_quiet, tell
 from uag.errors import LoadError, UagWarning
 
 if TYPE_CHECKING:
@@ -23,11 +34,13 @@ OWN_MACHINE = ("127.0.0.1", "::1", "localhost")
 # Seconds for which a thread keeps the interpreter: texts and answers share it.
 SWITCH = 0.0005
 MIB = 2**20
+# Groups of options in its help.
+REACHED, ALLOWED = "Who may ask", "Limits"
 EXAMPLES = """Examples:
 
     uag serve
 
-    uag serve google/gemma-2-9b-it --assistant double7/vicuna-68m --device-map cuda --dtype bfloat16
+    uag serve ./target --assistant ./assistant --device-map cuda
 
     UAG_API_KEY=secret uag serve ./target --assistant lookup --host 0.0.0.0 --port 80
 """
@@ -37,61 +50,121 @@ EXAMPLES = """Examples:
 def serve(
     target: Annotated[
         str | None,
-        typer.Argument(help="Hub name or folder of the target; default: the demo pair."),
+        typer.Argument(
+            help="Hub name or folder of the model that writes. By default the demo pair's.",
+            metavar="NAME",
+        ),
     ] = None,
-    assistant: Annotated[
+    assistant: Assistant = None,
+    name: Annotated[
         str | None,
-        typer.Option(help="Hub name or folder of the assistant; or 'lookup' to copy from texts."),
+        typer.Option(
+            help="What clients call the model. By default its own name.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+        ),
     ] = None,
-    lookup: LookUp = None,
-    texts: Texts = None,
-    lookahead: LookaheadOption = "auto",
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
+        str,
+        typer.Option(
+            help="Address to listen on. 0.0.0.0 is all of this machine's.",
+            metavar="ADDRESS",
+            rich_help_panel=REACHED,
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on. 0 is any free one.",
+            metavar="NUMBER",
+            rich_help_panel=REACHED,
+        ),
     ] = 8000,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
             envvar="UAG_API_KEY",
-            help="Key that clients must give; may be repeated.",
+            help="Key that clients must send. May be repeated.",
+            metavar="KEY",
+            rich_help_panel=REACHED,
         ),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model for clients; default: the target's.")
-    ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Texts that are decoded at the same time, at most.")
+        int,
+        typer.Option(
+            min=1,
+            help="Decode at most this many texts at the same time.",
+            metavar="NUMBER",
+            rich_help_panel=ALLOWED,
+        ),
     ] = 16,
     max_queued: Annotated[
-        int, typer.Option(min=0, help="Texts that may wait for a place, at most.")
+        int,
+        typer.Option(
+            min=0,
+            help="Let at most this many texts wait for that.",
+            metavar="NUMBER",
+            rich_help_panel=ALLOWED,
+        ),
     ] = 64,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="New tokens of a text, at most; default: the window.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Write at most this many new tokens for a text. By default what the window holds.",
+            metavar="NUMBER",
+            rich_help_panel=ALLOWED,
+        ),
     ] = None,
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request's body, at most.")] = MIB,
+    max_body: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Read at most this many bytes of a request.",
+            metavar="BYTES",
+            rich_help_panel=ALLOWED,
+        ),
+    ] = MIB,
     memory: Annotated[
         int | None,
         typer.Option(
-            min=1, help="MiB for the KV caches of both models; default: 60 % of the rest."
+            min=1,
+            help="Memory for the KV caches of both models. By default 60 % of what is free.",
+            metavar="MIB",
+            rich_help_panel=ALLOWED,
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds for a request, waiting included.")
+        float,
+        typer.Option(
+            min=0,
+            help="End a request after this long, waiting included.",
+            metavar="SECONDS",
+            rich_help_panel=ALLOWED,
+        ),
     ] = 600.0,
     grace: Annotated[
-        float, typer.Option(min=0, help="Seconds for texts to end after a signal to stop.")
+        float,
+        typer.Option(
+            min=0,
+            help="Let texts end for this long after a signal to stop.",
+            metavar="SECONDS",
+            rich_help_panel=ALLOWED,
+        ),
     ] = 30.0,
+    lookahead: LookaheadOption = "auto",
+    lookup: LookUp = None,
+    texts: Texts = None,
     engine: Engine = "auto",
     compile: Compile = False,
     *,
     loading: Loading,
 ) -> None:
-    """Serve a model over HTTP to OpenAI's clients, and a page to chat with it."""
+    """Serve a model to OpenAI's clients over HTTP, and a page to chat with it."""
     if target is None and assistant is not None:
-        raise typer.BadParameter("--assistant, but no target: give both, or neither")
+        raise Conflict("--assistant, but no target: give both, or neither")
     _check_extra()
     be_quiet()
     warnings.filterwarnings("ignore", message="the target's window is")  # 400, or a shorter text
@@ -134,11 +207,8 @@ def serve(
         )
         serving.start()
 
-        def ready() -> None:
-            told = f"uag: serving {printable(settings.name)} at {address}"
-            print(told, file=sys.stderr, flush=True)
-
-        status = run(serving, settings, listening, grace=grace, ready=ready)
+        said = partial(tell, f"serving {settings.name} at {address}")
+        status = run(serving, settings, listening, grace=grace, ready=said)
     if status:
         raise typer.Exit(status)
 

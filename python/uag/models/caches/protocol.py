@@ -114,17 +114,21 @@ class SelfFeeding(Protocol):
 
 
 @runtime_checkable
-class SharesBeginnings(Protocol):
-    """A `ModelCache` that may take over states of another text that begins alike.
+class Keepable(ModelCache, Protocol):
+    """A `ModelCache` that a later text can go on from, if it begins alike.
 
     Attributes:
-        text: the ids whose beginning the cache holds, as far as they are known. The owner of the
-            cache keeps them.
-        taken_over: how many ids did not have to be read.
+        text: the ids whose beginning the cache holds, as far as they are known. The `CachedLM` that
+            uses the cache keeps them.
+        taken_over: how many ids of the text did not have to be read.
     """
 
     text: list[int]
     taken_over: int
+
+    def held_bytes(self) -> int:
+        """The memory of the states."""
+        ...
 
 
 class PreallocatedCache(ModelCache):
@@ -134,7 +138,8 @@ class PreallocatedCache(ModelCache):
 
     def __init__(self) -> None:
         """An empty cache."""
-        self.length = self.width = 0
+        self.length = self.width = self.taken_over = 0
+        self.text: list[int] = []
 
     def clear(self) -> None:
         """Remove every id."""

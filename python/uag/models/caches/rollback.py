@@ -70,7 +70,8 @@ class RollbackCache:
         self._reading = reading_of(model)
         self._device = device_of(model)
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
-        self.width = 0
+        self.width = self.taken_over = 0
+        self.text: list[int] = []
         self.clear()
 
     def clear(self) -> None:
@@ -102,10 +103,19 @@ class RollbackCache:
     @property
     def holds_text(self) -> bool:
         """Whether passes have left anything here: some models ignore the cache that they get."""
+        return bool(self._tensors)
+
+    def held_bytes(self) -> int:
+        """The memory of the states; what several layers share counts once."""
+        places = {each.untyped_storage().data_ptr(): each for each in self._tensors}
+        return sum(each.untyped_storage().nbytes() for each in places.values())
+
+    @property
+    def _tensors(self) -> list[Tensor]:
         held: list[Any] = [value for layer in self.layers for value in vars(layer).values()]
-        for states in [cast("dict[int, Any]", each) for each in held if isinstance(each, dict)]:
-            held += states.values()
-        return any(isinstance(value, Tensor) for value in [*held, *(self._modules or ())])
+        for several in [cast("Any", each) for each in held if isinstance(each, dict | tuple)]:
+            held += several.values() if isinstance(several, dict) else several
+        return [each for each in [*held, *(self._modules or ())] if isinstance(each, Tensor)]
 
     def should_read_first(self, count: int) -> bool:
         """Whether to read `count` certain ids in a pass of their own, and copy the state after it.

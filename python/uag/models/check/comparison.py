@@ -21,10 +21,10 @@ class Comparison:
 
     def __init__(self, dtype: torch.dtype) -> None:
         """For a model whose numbers are of type `dtype`."""
-        self._of_states = _tolerance(dtype)
+        self._of_states = tolerance(dtype)
         # `generate` rounds the logits of a float64 model to float32.
         given = torch.float32 if dtype == torch.float64 else dtype
-        self._of_logits = _tolerance(given)
+        self._of_logits = tolerance(given)
         self._eps = torch.finfo(given).eps
 
     def logits(self, got: Tensor, true: Tensor) -> bool:
@@ -46,7 +46,12 @@ class Comparison:
         return _size(got - true) <= self._of_states * _size(true)
 
 
-def _tolerance(dtype: torch.dtype) -> float:
+def tolerance(dtype: torch.dtype) -> float:
+    """The largest relative difference that is rounding, for numbers of a type.
+
+    >>> tolerance(torch.float32)
+    0.0001
+    """
     return TOLERANCES.get(dtype, TOLERANCES[torch.bfloat16])
 
 

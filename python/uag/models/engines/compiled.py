@@ -230,6 +230,11 @@ class FixedCache(PreallocatedCache):
         self._runner = runner
         self._buffers: Buffers | None = None
 
+    def held_bytes(self) -> int:
+        """The memory that is borrowed."""
+        layers = self._buffers.layers if self._buffers and not self._buffers.empty else ()
+        return sum(each.nbytes for layer in layers for each in (layer.keys, layer.values))
+
     @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""

@@ -293,6 +293,11 @@ class GraphCache(PreallocatedCache):
         self._longest = longest
         self._text: StaticText | None = None
 
+    def held_bytes(self) -> int:
+        """The memory that is borrowed."""
+        layers = self._text.layers if self._text and not self._text.empty else ()
+        return sum(each.nbytes for layer in layers for each in layer.states)
+
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
         # Borrowed only now: of several generations, those still waiting need no memory.

@@ -26,6 +26,7 @@ from uag.errors import (
 )
 from uag.models.adapters.files import adapter_at
 from uag.models.loading.diagnosis import AGAIN, damage, located
+from uag.models.loading.options import check_dtype
 from uag.models.wrappers import AnyModel
 from uag.translation.tokenizers import is_fast
 
@@ -33,8 +34,8 @@ from uag.translation.tokenizers import is_fast
 # the second, it also loads weights from pickles, which can run code.
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 WITH_CODE = (
-    " Custom code runs only if you allow it: read it, and pass trust_remote_code=True "
-    "(--trust-remote-code) if you trust it"
+    "it is code of its repository, which does not run unless you allow it: read it, and pass "
+    "trust_remote_code=True (--trust-remote-code) if you trust it"
 )
 PICKLED = (
     "; a model with no safetensors can run code when it is loaded: convert its weights, or pass "
@@ -60,6 +61,7 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
             weights or has others than its configuration says, or is an encoder; or if it is an
             adapter and PEFT is not installed.
     """
+    check_dtype(options)
     name, options = located(name), SAFE | options
     with _telling(name, options):
         if adapter := adapter_at(name, options):
@@ -74,13 +76,13 @@ def load_model(name: str | Path, **options: Any) -> AnyModel:
 def _whole_model(name: str, options: dict[str, Any]) -> PreTrainedModel:
     # transformers would go on without it, and then not know where a text ends.
     if fault := damage(name, options, "generation_config.json"):
-        raise LoadError(f"cannot load a causal language model from {name!r}: {fault}")
+        raise LoadError(f"cannot load a causal language model from {_of(name, options)}: {fault}")
     replaces = bool(options.get("ignore_mismatched_sizes"))
     told = options | {"output_loading_info": True, "ignore_mismatched_sizes": True}
     with _telling(name, options):
         model, info = _from_pretrained(name, told)
     if reason := _unread(model, info, replaces=replaces) or _encodes(model):
-        raise LoadError(f"cannot load a causal language model from {name!r}: {reason}")
+        raise LoadError(f"cannot load a causal language model from {_of(name, options)}: {reason}")
     return model.eval()
 
 
@@ -94,14 +96,22 @@ def _telling(name: str, options: dict[str, Any]) -> Generator[None]:
     except Exception as error:  # damaged files and a model's own code may raise anything
         pickled = bool(options["use_safetensors"]) and _only_pickled(name, error)
         raise LoadError(
-            f"cannot load a causal language model from {name!r}: "
-            f"{damage(name, options) or _first_line(error)}"
-            f"{PICKLED if pickled else _code_remedy(error)}"
+            f"cannot load a causal language model from {_of(name, options)}: "
+            f"{damage(name, options) or _reason(error)}{PICKLED if pickled else ''}"
         ) from error
 
 
 def _from_pretrained(name: str, options: dict[str, Any]) -> Any:
-    """The model by the first of the two classes that knows its configuration."""
+    """The model by the first of the two classes that knows its configuration.
+
+    Without `use_safetensors`, pickles may be read, but safetensors are if there are any.
+    """
+    if options["use_safetensors"] is False:
+        try:
+            return _from_pretrained(name, options | {"use_safetensors": True})
+        except OSError as error:
+            if not _only_pickled(name, error):
+                raise
     try:
         return cast("Any", AutoModelForCausalLM).from_pretrained(name, **options)
     except ValueError as error:
@@ -169,11 +179,8 @@ def _own_tokenizer(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBas
         loaded: Any = cast("Any", AutoTokenizer).from_pretrained(name, **options)
     except Exception as error:  # damaged files and a tokenizer's own code may raise anything
         raise LoadError(
-            f"cannot load a tokenizer from {name!r}: "
-            + (
-                damage(name, options, "*.json")
-                or f"it needs a tokenizer.json ({_first_line(error)}){_code_remedy(error)}"
-            )
+            f"cannot load a tokenizer from {_of(name, options)}: "
+            + (damage(name, options, "*.json") or _reason(error, "it needs a tokenizer.json"))
         ) from error
     return loaded if is_fast(loaded) else _fast(name, options) or loaded
 
@@ -195,8 +202,17 @@ def _fast(name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase | None:
     return loaded
 
 
-def _code_remedy(error: Exception) -> str:
-    return WITH_CODE if "trust_remote_code" in str(error) else ""
+def _of(name: str, options: dict[str, Any]) -> str:
+    """A model's name, with the options that say where in its repository it is."""
+    inner = {each: options[each] for each in ("subfolder", "gguf_file") if options.get(each)}
+    return ", ".join([repr(name), *(f"{each}={value!r}" for each, value in inner.items())])
+
+
+def _reason(error: Exception, need: str = "") -> str:
+    """What an error of transformers means, after what is needed otherwise."""
+    if "trust_remote_code" in str(error):
+        return WITH_CODE
+    return f"{need} ({_first_line(error)})" if need else _first_line(error)
 
 
 def _only_pickled(name: str, error: Exception) -> bool:

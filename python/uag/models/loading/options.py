@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import torch
+
+from uag.errors import LoadError
+
 # Of one repository: another model's has other branches, folders and files.
 OF_REPOSITORY = ("revision", "code_revision", "subfolder", "gguf_file", "variant")
 # Of whoever loads, from any repository.
@@ -28,6 +32,26 @@ OF_WEIGHTS = (
     "tp_plan",
     "use_safetensors",
 )
+
+
+def check_dtype(options: dict[str, Any]) -> None:
+    """Refuse the name of a number type that torch does not have.
+
+    Raises:
+        LoadError: naming it.
+
+    >>> check_dtype({"dtype": "bfloat16"})
+    >>> check_dtype({"dtype": "float99"})
+    Traceback (most recent call last):
+    uag.errors.LoadError: dtype='float99' is no number type of torch: give float32, bfloat16 or auto
+    """
+    name = options.get("dtype")
+    if not isinstance(name, str) or name == "auto":
+        return
+    if not isinstance(getattr(torch, name, None), torch.dtype):
+        raise LoadError(
+            f"dtype={name!r} is no number type of torch: give float32, bfloat16 or auto"
+        )
 
 
 def of_files(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // Charts are drawn at their actual width, and again when it changes.
 
 const SVG = "http://www.w3.org/2000/svg";
-const EDGE = { left: 38, right: 10, top: 10, bottom: 26 };
+const HEIGHT = 226;
 
 function mark(name, attributes = {}, title = "") {
   const made = document.createElementNS(SVG, name);
@@ -10,52 +10,57 @@ function mark(name, attributes = {}, title = "") {
   return made;
 }
 
-function label(x, y, text, anchor = "middle", strong = false) {
-  const made = mark("text", { x, y, "text-anchor": anchor, class: strong ? "strong" : "" });
+function label(x, y, text, anchor = "middle", kind = "tick") {
+  const made = mark("text", { x, y, "text-anchor": anchor, class: kind });
   made.textContent = text;
   return made;
 }
 
-function brief(value) {
-  if (value >= 1000) return Math.round(value / 100) / 10 + "k";
-  return String(value >= 10 ? Math.round(value) : Math.round(value * 100) / 100);
-}
-
-function percent(share) {
-  return Math.round(share * 100) + " %";
-}
-
-// Round numbers from 0 on that reach `most`.
-function ticks(most, count = 4) {
-  const rough = Math.max(most, 1e-9) / count;
+// Round numbers from 0 on that reach `most`, at least `finest` apart.
+function ticks(most, finest) {
+  const rough = Math.max(most / 4, finest, 1e-12);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].find((times) => times * power >= rough) * power;
-  return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, index) => index * step);
+  const step = [1, 2, 5, 10].find((times) => times * power >= rough * 0.999) * power;
+  return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, index) => index * step);
+}
+
+// An axis from 0 to `most`.
+function axis(name, most, finest = 0) {
+  return { name, most, ticks: ticks(most, finest), form: number };
+}
+
+function shares(name) {
+  return { name, most: 1, ticks: [0, 0.25, 0.5, 0.75, 1], form: percent };
 }
 
 class Plot {
-  constructor(width, height, mostX, mostY, { xTicks, yTicks, xForm = brief, yForm = brief } = {}) {
-    this.root = mark("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" });
-    this.inner = { width: width - EDGE.left - EDGE.right, height: height - EDGE.top - EDGE.bottom };
-    this.mostX = mostX;
-    this.mostY = mostY;
-    for (const value of yTicks ?? ticks(mostY)) {
-      if (value > mostY * 1.001) continue;
-      const y = this.y(value);
-      this.root.append(mark("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y, y2: y }));
-      this.root.append(label(EDGE.left - 6, y + 4, yForm(value), "end"));
+  constructor(width, x, y) {
+    const digits = Math.max(...y.ticks.map((value) => y.form(value).length));
+    this.edge = { left: 10 + 6.5 * digits, right: 18, top: 24, bottom: 42 };
+    this.root = mark("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img" });
+    this.inner = { width: width - this.edge.left - this.edge.right, height: HEIGHT - this.edge.top - this.edge.bottom };
+    this.mostX = x.most;
+    this.mostY = y.most;
+    for (const value of y.ticks) {
+      const at = this.y(value);
+      this.root.append(mark("line", { class: "grid", x1: this.edge.left, x2: width - this.edge.right, y1: at, y2: at }));
+      this.root.append(label(this.edge.left - 6, at + 4, y.form(value), "end"));
     }
-    for (const value of xTicks ?? ticks(mostX)) {
-      if (value <= mostX * 1.001) this.root.append(label(this.x(value), height - 8, xForm(value)));
-    }
+    for (const value of x.ticks) this.tick(value, x.form(value));
+    this.root.append(label(0, 10, y.name, "start", "axis"));
+    this.root.append(label(width - this.edge.right, HEIGHT - 6, x.name, "end", "axis"));
+  }
+
+  tick(value, text) {
+    this.root.append(label(this.x(value), HEIGHT - this.edge.bottom + 16, text));
   }
 
   x(value) {
-    return EDGE.left + (value / this.mostX) * this.inner.width;
+    return this.edge.left + (value / this.mostX) * this.inner.width;
   }
 
   y(value) {
-    return EDGE.top + (1 - value / this.mostY) * this.inner.height;
+    return this.edge.top + (1 - value / this.mostY) * this.inner.height;
   }
 
   line(points, kind) {
@@ -72,23 +77,19 @@ class Plot {
 
 function positions(text, width) {
   const rates = text.by_position;
-  const plot = new Plot(width, 200, rates.length, 1, {
-    xTicks: [], yTicks: [0, 0.25, 0.5, 0.75, 1], yForm: percent,
-  });
-  const most = rates[0][0];
+  const plot = new Plot(width, { name: "place in the draft", most: rates.length, ticks: [] }, shares("share"));
+  const most = rates[0][0], every = Math.ceil((24 * rates.length) / plot.inner.width);
   rates.forEach(([tried, accepted], index) => {
     const title = `id ${index + 1} of a draft: ${accepted} of ${tried} accepted`;
     plot.bar(index + 0.15, index + 0.85, accepted / tried, "bar-accepted", title, 0.35 + (0.65 * tried) / most);
-    if (rates.length <= 12 || index % 2 === 0) plot.root.append(label(plot.x(index + 0.5), 192, index + 1));
+    if (index % every === 0) plot.tick(index + 0.5, number(index + 1));
   });
   plot.line(rates.map(([tried], index) => [index + 0.5, tried / most]), "own");
   return plot.root;
 }
 
 function confidences(text, width) {
-  const plot = new Plot(width, 200, 1, 1, {
-    xTicks: [0, 0.25, 0.5, 0.75, 1], yTicks: [0, 0.25, 0.5, 0.75, 1], xForm: percent, yForm: percent,
-  });
+  const plot = new Plot(width, shares("estimated probability"), shares("share accepted"));
   plot.line([[0, 0], [1, 1]], "plain");
   const bins = text.by_confidence.length;
   const most = Math.max(...text.by_confidence.map(([tried]) => tried));
@@ -119,10 +120,10 @@ function binned(rounds, width) {
 
 function drafts(text, width) {
   const bins = binned(text.rounds, width);
-  const plot = new Plot(width, 200, text.rounds.length, Math.max(1, ...bins.map((bin) => bin.drafted)));
+  const plot = new Plot(width, axis("round", text.rounds.length, 1), axis("ids", Math.max(1, ...bins.map((bin) => bin.drafted)), 1));
   for (const bin of bins) {
     const name = bin.end - bin.start === 1 ? `round ${bin.end}` : `rounds ${bin.start + 1} to ${bin.end}, mean`;
-    const title = `${name}: ${brief(bin.right)} of ${brief(bin.drafted)} accepted`;
+    const title = `${name}: ${number(bin.right)} of ${number(bin.drafted)} accepted`;
     const gap = bins.length < width / 8 ? 0.1 : 0;
     plot.bar(bin.start + gap, bin.end - gap, bin.drafted, "bar-drafted", title);
     plot.bar(bin.start + gap, bin.end - gap, bin.right, "bar-accepted", title);
@@ -139,7 +140,8 @@ function pace(text, width) {
     const from = Math.max(0, index - reach), to = Math.min(counts.length, index + reach + 1);
     return [index + 0.5, (sums[to] - sums[from]) / (to - from)];
   });
-  const plot = new Plot(width, 200, counts.length, Math.max(1.5, ...points.map(([, y]) => y)) * 1.05);
+  const most = Math.max(1.5, ...points.map(([, y]) => y)) * 1.05;
+  const plot = new Plot(width, axis("round", counts.length, 1), axis("tokens per pass", most));
   const base = plot.y(0);
   const outline = points.map(([x, y]) => `${plot.x(x).toFixed(1)},${plot.y(y).toFixed(1)}`).join(" ");
   const ends = [`${plot.x(points[0][0])},${base}`, `${plot.x(points[points.length - 1][0])},${base}`];
@@ -149,7 +151,8 @@ function pace(text, width) {
   return plot.root;
 }
 
-function cumulative(text, width, cost, plainCost) {
+// Tokens over what they cost; `plainCost` is that of a token by plain decoding, if it is known.
+function cumulative(text, width, name, cost, plainCost) {
   const points = [[0, 0]];
   let x = 0, y = 0;
   for (const round of text.rounds) {
@@ -157,75 +160,85 @@ function cumulative(text, width, cost, plainCost) {
     y += round.tokens.length;
     points.push([x, y]);
   }
-  const plainEnd = y * plainCost;
-  const plot = new Plot(width, 200, Math.max(x, plainEnd), y);
-  plot.line([[0, 0], [plainEnd, y]], "plain");
+  const plainEnd = y * (plainCost ?? 0);
+  const plot = new Plot(width, axis(name, Math.max(x, plainEnd)), axis("tokens", y, 1));
+  if (plainCost) plot.line([[0, 0], [plainEnd, y]], "plain");
   plot.line(points, "accepted");
   return plot.root;
 }
 
+function byPasses(text, width) {
+  return cumulative(text, width, "forward passes of the target", () => 1, 1);
+}
+
+function byTime(text, width) {
+  const plain = text.by_position.length ? text.plain_seconds : null;
+  const tokens = text.rounds.reduce((sum, round) => sum + round.tokens.length, 0);
+  const [unit, length] = unitOf(Math.max(totalSeconds(text), tokens * (plain ?? 0)));
+  return cumulative(text, width, `time (${unit})`, (round) => (round.seconds ?? 0) / length, plain && plain / length);
+}
+
 function phases(text, width) {
   const root = mark("svg", { viewBox: `0 0 ${width} 34`, height: 34, role: "img" });
-  const total = text.phase_order.reduce((sum, phase) => sum + text.phases[phase], 0);
   let x = 0;
-  text.phase_order.forEach((phase, index) => {
-    const share = text.phases[phase] / total;
-    const title = `${phase}: ${brief(text.phases[phase] * 1000)} ms, ${percent(share)}`;
+  for (const [index, phase, share] of sharesOf(text)) {
+    const title = `${phase}: ${duration(text.phases[phase])}, ${percent(share)}`;
     root.append(mark("rect", { class: "phase" + index, x, y: 4, width: share * width, height: 26 }, title));
     x += share * width;
-  });
+  }
   return root;
 }
 
 function phaseLegend(text) {
-  const total = text.phase_order.reduce((sum, phase) => sum + text.phases[phase], 0);
-  const list = element("div", { className: "legend" });
-  text.phase_order.forEach((phase, index) => {
-    const share = text.phases[phase] / total;
-    list.append(element("span", {}, element("i", { className: "key phase" + index }),
-      `${phase} ${percent(share)} (${brief(text.phases[phase] * 1000)} ms)`));
-  });
-  return list;
+  return element("div", { className: "legend" }, ...sharesOf(text).map(([index, phase, share]) =>
+    element("span", {}, element("i", { className: "key phase" + index }),
+      `${phase} ${percent(share)} (${duration(text.phases[phase])})`)));
 }
 
-// [title, what it shows, how it is drawn, what stands there where there is nothing to draw]
-function chartsOf(text) {
-  const none = !text.by_position.length && "no id was drafted";
-  const noConfidence = none || (!text.by_confidence.length &&
-    "not recorded: how far to draft did not depend on the assistant's confidence");
-  const charts = [
-    ["Acceptance by position", "Bars: ids accepted if all before them were. Line: share of drafts that got this far.", positions, none],
-    ["Acceptance by confidence", "How often an id was accepted, by the assistant's probability of it; dashed: both equal.", confidences, noConfidence],
-    ["Drafted and accepted", "Assistant ids by round: drafted (light) and accepted.", drafts, none],
-    ["Tokens per forward pass", "Moving mean over the rounds; dashed: plain decoding.", pace, false],
-    ["Tokens by forward passes", "Passes of the target; dashed: plain decoding, one token per pass.",
-      (each, width) => cumulative(each, width, () => 1, 1), false],
-  ];
-  if (text.plain_seconds) {
-    charts.push(["Tokens by seconds", text.plain_measured
-      ? "Dashed: plain decoding of the same prompt, as measured."
-      : "Dashed: plain decoding, at the speed of the rounds without a draft.",
-    (each, width) => cumulative(each, width, (round) => round.seconds ?? 0, each.plain_seconds), false]);
-  }
-  charts.push(["Time by phase", `${brief(totalSeconds(text) * 1000)} ms in total.`, phases, false]);
-  return charts;
+// [index, phase, share of the time] of the phases that took any.
+function sharesOf(text) {
+  const total = totalSeconds(text);
+  return text.phase_order.map((phase, index) => [index, phase, text.phases[phase] / total])
+    .filter(([, phase]) => text.phases[phase] > 0);
 }
 
 function totalSeconds(text) {
   return text.phase_order.reduce((sum, phase) => sum + text.phases[phase], 0);
 }
 
+// [title, what it shows, how it is drawn], without those that have nothing to show.
+function chartsOf(text) {
+  const charts = [], drafted = text.by_position.length > 0, ways = waysOf(text.rounds);
+  if (drafted) {
+    charts.push(["Acceptance by position",
+      "Bars: ids accepted if all before them were. Line: share of drafts that got this far.", positions]);
+  }
+  if (text.by_confidence.length) {
+    charts.push(["Acceptance by confidence",
+      `How often an id was accepted, by ${ways === "drafted" ? "the assistant's probability of it" : "its estimated probability"}; dashed: both equal.`, confidences]);
+  }
+  if (drafted) {
+    charts.push(["Drafts by round", `Ids that were ${ways} (light), and how many of them were accepted.`, drafts]);
+    charts.push(["Tokens per forward pass", "Moving mean over the rounds; dashed: plain decoding.", pace]);
+    charts.push(["Tokens by forward passes", "Dashed: plain decoding, one token per pass.", byPasses]);
+  }
+  if (totalSeconds(text)) {
+    const plain = !drafted || !text.plain_seconds ? "Tokens so far, by the time that the rounds took."
+      : text.plain_measured ? "Dashed: plain decoding of the same prompt, as measured."
+        : "Dashed: plain decoding, at the speed of the rounds without a draft.";
+    charts.push(["Tokens by time", plain, byTime]);
+    charts.push(["Time by phase", `${duration(totalSeconds(text))} in total.`, phases]);
+  }
+  return charts;
+}
+
 function drawCharts(place, text) {
   place.replaceChildren();
-  for (const [title, about, draw, missing] of chartsOf(text)) {
-    const drawing = element("div", { className: missing ? "none" : "drawing" });
+  for (const [title, about, draw] of chartsOf(text)) {
+    const drawing = element("div", { className: "drawing" });
     const figure = element("figure", {}, element("h3", { textContent: title }), element("p", { textContent: about }), drawing);
     if (draw === phases) figure.append(phaseLegend(text));
     place.append(figure);
-    if (missing) {
-      drawing.textContent = missing;
-      continue;
-    }
     let before = 0;
     new ResizeObserver(([{ contentRect }]) => {
       const width = Math.round(contentRect.width);

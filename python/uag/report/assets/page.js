@@ -20,7 +20,7 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const draftOf = (round) => round.draft ?? [];
 const draftedIn = (round) => draftOf(round).length + (round.looked_up ?? 0);
-let text, chosen, shownRounds;
+let text, chosen, groups, shownGroups;
 
 function main() {
   page.texts.forEach((each, index) => {
@@ -52,70 +52,16 @@ function showText(index) {
   text = page.texts[index];
   text.plain_measured = page.comparison !== null;
   choose(null);
-  showTitle();
-  showFigures();
+  showTitle(text);
+  showFigures(text);
   showWords();
+  showFacts(text);
   drawCharts(at("charts"), text);
+  groups = groupsOf(text.rounds);
+  showLegends();
   at("rounds").replaceChildren();
-  shownRounds = 0;
+  shownGroups = 0;
   moreRounds();
-}
-
-function lastPart(name) {
-  return name.replace(/[\\/]+$/, "").split(/[\\/]/).pop() || name || "a model";
-}
-
-function showTitle() {
-  const title = at("title");
-  title.replaceChildren(readable(lastPart(text.target.name)));
-  if (text.assistant.name) {
-    title.append(element("span", { className: "arrow", textContent: "\u2190" }), readable(lastPart(text.assistant.name)));
-  }
-  const voice = (role) => `${role}: ${text[role].family}, ${text[role].vocabulary.toLocaleString("en")} ids${text[role].fast ? "" : ", through its tokenizer"}`;
-  const parts = [voice("target")];
-  if (text.assistant.name) parts.push(voice("assistant"), `lookahead ${text.lookahead}`);
-  if (text.seed !== null) parts.push(`seed ${text.seed}`);
-  at("subtitle").textContent = parts.join(" \u00b7 ");
-}
-
-function showFigures() {
-  const sum = (count) => text.rounds.reduce((total, round) => total + count(round), 0);
-  const tokens = sum((round) => round.tokens.length), accepted = sum((round) => round.accepted ?? 0);
-  const drafted = sum(draftedIn), right = sum((round) => round.right ?? 0);
-  const seconds = totalSeconds(text);
-  const figures = [
-    [(tokens / Math.max(1, text.forwards)).toFixed(2), "tokens per forward pass of the target"],
-    [percent(accepted / Math.max(1, tokens)), `of ${tokens.toLocaleString("en")} tokens were drafted`],
-    [drafted ? percent(right / drafted) : "\u2013", `of ${drafted.toLocaleString("en")} drafted ids were accepted`],
-    [text.rounds.length.toLocaleString("en"), "rounds"],
-    [brief(tokens / seconds), "tokens a second"],
-  ];
-  // A comparison has timed both, interleaved, which is more reliable than this one run.
-  if (text.plain_seconds && !text.plain_measured) {
-    figures.push([((text.plain_seconds * tokens) / seconds).toFixed(2) + "\u00d7", "the speed of its rounds without a draft"]);
-  }
-  at("figures").replaceChildren(...figures.map(([value, name]) =>
-    element("div", {}, element("b", { textContent: value }), element("span", { textContent: name }))));
-}
-
-function showComparison() {
-  if (!page.comparison) return;
-  const table = at("comparison").querySelector("table");
-  const heads = ["", "tokens a second", "times plain", "tokens per forward pass", "identical texts"];
-  table.append(element("tr", {}, ...heads.map((head) => element("th", { textContent: head }))));
-  const best = Math.max(...page.comparison.methods.map((method) => method.speedup ?? 0));
-  for (const method of page.comparison.methods) {
-    const row = element("tr", { className: method.speedup === best ? "best" : "" }, element("td", { textContent: method.name }));
-    if (method.error) {
-      row.append(element("td", { className: "error", colSpan: 4, textContent: readable(method.error) }));
-    } else {
-      const same = method.identical_prompts === null ? "\u2013" : `${method.identical_prompts} of ${page.comparison.prompts}`;
-      const cells = [method.tokens_per_second.toFixed(1), method.speedup.toFixed(2), method.tokens_per_forward.toFixed(2), same];
-      row.append(...cells.map((cell) => element("td", { textContent: cell })));
-    }
-    table.append(row);
-  }
-  at("comparison").hidden = false;
 }
 
 function showWords() {
@@ -176,10 +122,10 @@ function onPoint(event) {
 }
 
 function summary(round) {
-  const drafted = draftedIn(round), count = round.tokens.length;
-  const wrote = `${count} token${count === 1 ? "" : "s"} written`;
+  const drafted = draftedIn(round), wrote = counted(round.tokens.length, "token") + " written";
   const how = round.looked_up ? "looked-up" : "drafted";
-  return drafted ? `${round.right ?? 0} of ${drafted} ${how} ids accepted, ${wrote}` : `no draft, ${wrote}`;
+  if (!drafted) return drafterOf(text) ? `no draft, ${wrote}` : wrote;
+  return `${round.right ?? 0} of ${counted(drafted, how + " id")} accepted, ${wrote}`;
 }
 
 function choose(index) {
@@ -195,27 +141,56 @@ function choose(index) {
   for (const span of at("text").querySelectorAll(`[data-round="${chosen}"]`)) span.classList.add("here");
 }
 
-// Cards for the next rounds; neighbours without a draft share one.
+// [start, end] of the rounds of each card; neighbours without a draft share one.
+function groupsOf(rounds) {
+  const found = [];
+  rounds.forEach((round, index) => {
+    const last = found[found.length - 1];
+    if (last && !draftedIn(round) && !draftedIn(rounds[index - 1])) last[1] = index + 1;
+    else found.push([index, index + 1]);
+  });
+  return found;
+}
+
+// Legends have what occurs in this text, and nothing else.
+function showLegends() {
+  const { rounds } = text;
+  const written = { prompt: text.prompt.length > 0, accepted: rounds.some((round) => round.accepted),
+    own: rounds.some((round) => round.tokens.length > (round.accepted ?? 0)), rejected: rounds.some(rejectedOf) };
+  for (const entry of at("writers").querySelectorAll("[data-kind]")) entry.hidden = !written[entry.dataset.kind];
+  at("source").textContent = waysOf(acceptedOf(text), "drafted by the assistant") + ", accepted";
+  at("pointing").hidden = !written.rejected;
+  const kinds = new Set(groups.flatMap(([start, end]) => rowsOfGroup(start, end))
+    .flatMap((row) => row.ids.map((_, place) => row.kind(place))));
+  for (const entry of at("kinds").querySelectorAll("[data-kind]")) entry.hidden = !kinds.has(entry.dataset.kind);
+  at("rows").textContent = !drafterOf(text) ? "What the target wrote."
+    : text.assistant.name ? "The same bytes in both vocabularies: the draft, its translation for the target, what was written, and what the assistant reads."
+      : "What was looked up, and what was written.";
+}
+
+// Cards for the next rounds.
 function moreRounds() {
   const cards = [];
-  while (cards.length < BATCH && shownRounds < text.rounds.length) {
-    const start = shownRounds++;
-    if (!draftedIn(text.rounds[start])) {
-      while (shownRounds < text.rounds.length && !draftedIn(text.rounds[shownRounds])) shownRounds++;
-    }
-    cards.push(shownRounds - start > 1 ? plainCard(start, shownRounds) : card(start));
+  while (cards.length < BATCH && shownGroups < groups.length) {
+    const [start, end] = groups[shownGroups++];
+    cards.push(end - start > 1 ? plainCard(start, end) : card(start));
   }
   at("rounds").append(...cards);
   // The observer reports changes only, and there may be room for more.
   if (cards.length && at("more").getBoundingClientRect().top < innerHeight + 600) requestAnimationFrame(moreRounds);
 }
 
-function plainCard(start, end) {
+function rowsOfGroup(start, end) {
+  if (end - start === 1) return rowsOf(text.rounds[start], start);
   const ids = text.rounds.slice(start, end).flatMap((round) => round.tokens);
+  return [{ name: "written", voice: text.target, ids, start: start ? 0 : -text.target.lead, kind: () => "own" }];
+}
+
+function plainCard(start, end) {
   return element("div", { className: "round" },
     element("div", { className: "head" }, element("b", { textContent: `Rounds ${start + 1} to ${end}` }),
-      element("span", { textContent: "no draft: the target wrote" })),
-    aligned([{ name: "written", voice: text.target, ids, start: start ? 0 : -text.target.lead, kind: () => "own" }]));
+      element("span", { textContent: drafterOf(text) ? "no draft: the target wrote" : "the target wrote" })),
+    inLine(rowsOfGroup(start, end)[0]));
 }
 
 function card(index) {
@@ -223,7 +198,7 @@ function card(index) {
   const made = element("div", { className: "round" },
     element("div", { className: "head" }, element("b", { textContent: `Round ${index + 1}` }),
       element("span", { textContent: summary(round) }),
-      element("span", { textContent: `${brief((round.seconds ?? 0) * 1000)} ms` })),
+      element("span", { textContent: duration(round.seconds ?? 0) })),
     aligned(rowsOf(round, index)));
   made.append(...remarks(round));
   return made;
@@ -265,12 +240,8 @@ function aligned(rows) {
     grid.append(name);
     let start = row.start;
     row.ids.forEach((id, place) => {
-      const token = shown(row.voice, id);
+      const token = shown(row.voice, id), cell = cellOf(row, token, id, place);
       const end = start + (token.special ? Math.max(3, token.text.length) : token.bytes);
-      const cell = element("span", { className: `cell ${row.kind(place)}${token.raw ? " raw" : ""}`, textContent: token.text });
-      const sure = row.sure?.[place];
-      cell.title = `${token.text}  id ${id}, ${token.bytes} byte${token.bytes === 1 ? "" : "s"}${sure === undefined ? "" : `, confidence ${percent(sure)}`}`;
-      if (sure !== undefined) cell.append(bar(sure));
       cell.style.gridArea = `${line + 1} / ${start - first + 2} / auto / ${end - first + 2}`;
       grid.append(cell);
       start = end;
@@ -279,6 +250,20 @@ function aligned(rows) {
   });
   grid.style.gridTemplateColumns = `max-content repeat(${last - first}, var(--byte))`;
   return grid;
+}
+
+// Cells one after the other, on as many lines as they need.
+function inLine(row) {
+  return element("div", { className: "inline" }, element("span", { className: "name", textContent: row.name }),
+    ...row.ids.map((id, place) => cellOf(row, shown(row.voice, id), id, place)));
+}
+
+function cellOf(row, token, id, place) {
+  const cell = element("span", { className: `cell ${row.kind(place)}${token.raw ? " raw" : ""}`, textContent: token.text });
+  const sure = row.sure?.[place];
+  cell.title = `${token.text}  id ${id}, ${counted(token.bytes, "byte")}${sure === undefined ? "" : `, confidence ${percent(sure)}`}`;
+  if (sure !== undefined) cell.append(bar(sure));
+  return cell;
 }
 
 function bar(share) {
@@ -292,7 +277,7 @@ function remarks(round) {
   const tokens = (ids) => ids.flatMap((id) => [element("code", { textContent: shown(text.assistant, id).text }), " "]);
   if (round.cut) said.push([CUTS[round.cut] ?? round.cut]);
   const dropped = round.dropped ?? [];
-  if (dropped.length) said.push([`The assistant dropped `, ...tokens(dropped), `because ${CAUSES[round.cause] ?? round.cause}.`]);
+  if (text.assistant.name && dropped.length) said.push([`The assistant dropped `, ...tokens(dropped), `because ${CAUSES[round.cause] ?? round.cause}.`]);
   const unread = (round.candidates ?? []).length - (round.read ?? 0);
   if (unread > 0) said.push([`Candidates left out of the pass, whose width is rounded down: ${unread}.`]);
   return said.map((parts) => element("p", { className: "why" }, ...parts));

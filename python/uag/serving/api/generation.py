@@ -224,8 +224,7 @@ class _Run:
                 self.watch.saw(sum(len(done.tokens) for done in piece.rounds))
                 text = self.texts[number]
                 if isinstance(piece, Ended) and piece.index == 0:  # the prompt's first reader
-                    stats = piece.output.stats
-                    self.answer.usage.cached += getattr(stats, "cached_tokens", 0)
+                    self.answer.usage.cached += piece.output.stats.cached_tokens
                 yield number, text.end(piece) if isinstance(piece, Ended) else text.add(piece)
         finally:
             self.watch.ended(self.answer.usage)

@@ -8,25 +8,26 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from uag.decoder import SpeculativeDecoder
+from uag.models.properties import device_of
 
 PACKAGES = ("uag", "torch", "transformers", "tokenizers")
 
 
-def conditions(decoder: SpeculativeDecoder) -> dict[str, Any]:
-    """The conditions under which a decoder runs now, as a dict of JSON values.
+def conditions(target: PreTrainedModel, assistant: object = None) -> dict[str, Any]:
+    """The conditions under which two models run now, as a dict of JSON values.
 
-    >>> found = conditions(decoder)
+    >>> found = conditions(target, assistant)
     >>> found["dtype"], found["device"], sorted(found["versions"])
     ('float32', 'cpu', ['python', 'tokenizers', 'torch', 'transformers', 'uag'])
+
+    `assistant`: what drafts; of anything but a model nothing is told.
     """
-    model, assistant = decoder.model, decoder.assistant
     own = assistant if isinstance(assistant, PreTrainedModel) else None
     return {
-        "dtype": _dtype(model),
-        "device": str(model.device),
+        "dtype": _dtype(target),
+        "device": str(device_of(target)),
         "assistant_dtype": None if own is None else _dtype(own),
-        "assistant_device": None if own is None else str(own.device),
+        "assistant_device": None if own is None else str(device_of(own)),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version()}
         # The modules' own: they name the build too.
