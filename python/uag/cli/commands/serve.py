@@ -53,6 +53,7 @@ def serve(
         typer.Argument(
             help="Hub name or folder of the model that writes. By default the demo pair's.",
             metavar="NAME",
+            rich_help_panel=MODELS,
         ),
     ] = None,
     assistant: Assistant = None,

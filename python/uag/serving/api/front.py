@@ -70,8 +70,9 @@ class Front:
                 raise
             await answer_of(failure)(scope, receive, send_named)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            self._metrics.answered(path, status)
+            if status:  # else the client has left
+                path = scope["path"] if scope["path"] in self._paths else "other"
+                self._metrics.answered(path, status)
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
         scope["uag.key"] = ""

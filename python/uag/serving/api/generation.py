@@ -31,6 +31,8 @@ STREAM_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx would wait for more
 }
+# Seconds for a client to read an error.
+LAST_WORDS = 1.0
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
 
@@ -60,7 +62,8 @@ class Generation:
             options = await self._options(asked)
         submitted = self._submit(asked, options, request)
         watch = _Watch(self.metrics, began)
-        pieces = Pieces(submitted, request.receive, self.settings.timeout)
+        left = self.settings.timeout - (perf_counter() - began)
+        pieces = Pieces(submitted, request.receive, left)
         try:
             await pieces.read()
             run = self._started(asked, options, submitted, pieces, watch)
@@ -280,7 +283,7 @@ class EventStream(Response):
         headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await _send(send, self._first)
+            await self._send(send, self._first)
             await self._rest(send)
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -290,15 +293,16 @@ class EventStream(Response):
     async def _rest(self, send: Send) -> None:
         try:
             async for event in self._events:
-                await _send(send, event)
+                await self._send(send, event)
         except ClientLeft:
             self._left()
         except Exception as error:  # noqa: BLE001 # the answer has begun: it is an event
-            await _send(send, _event(failure_of(error).body))
+            await self._send(send, _event(failure_of(error).body))
 
-
-async def _send(send: Send, event: bytes) -> None:
-    await send({"type": "http.response.body", "body": event, "more_body": True})
+    async def _send(self, send: Send, event: bytes) -> None:
+        """Send an event; a client that reads nothing is waited for as long as for its texts."""
+        async with asyncio.timeout(max(LAST_WORDS, self._pieces.rest())):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
 
 
 def _event(told: dict[str, Any]) -> bytes:

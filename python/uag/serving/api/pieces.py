@@ -46,7 +46,7 @@ class Pieces:
         """
         reading = asyncio.gather(*(reply.read() for reply in self._replies))
         self._tasks.append(reading)
-        await self._first(reading, self._rest())
+        await self._first(reading, self.rest())
         if not reading.done():
             raise TimeoutError
         await reading
@@ -67,9 +67,9 @@ class Pieces:
         while self._running:
             if self._next is None:
                 self._next = asyncio.ensure_future(self._queue.get())
-            await self._first(self._next, min(seconds, self._rest()))
+            await self._first(self._next, min(seconds, self.rest()))
             if not self._next.done():
-                if self._rest() <= 0:
+                if self.rest() <= 0:
                     raise TimeoutError
                 return None
             taken, self._next = self._next.result(), None
@@ -107,7 +107,8 @@ class Pieces:
         if self._left.done() and not awaited.done():
             raise ClientLeft
 
-    def _rest(self) -> float:
+    def rest(self) -> float:
+        """How many seconds are left."""
         return self._deadline - asyncio.get_running_loop().time()
 
 

@@ -70,7 +70,13 @@ class Grammars:
                 if not isinstance(own, PreTrainedTokenizerFast):
                     own = PreTrainedTokenizerFast(tokenizer_object=backend_of(own))
                 rows = max(self._rows, backend_of(own).get_vocab_size())
-                self._tokenizer = from_tokenizer(own, n_vocab=rows, eos_token=self._ends)
+                try:
+                    self._tokenizer = from_tokenizer(own, n_vocab=rows, eos_token=self._ends)
+                except ValueError as error:
+                    raise OptionError(
+                        "texts of this model cannot be made to follow a schema, as its tokenizer "
+                        f"is of an unknown kind: {' '.join(str(error).split()):.200}"
+                    ) from error
             return self._tokenizer
 
 
