@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uag.cli.help import MODELS
+from uag.cli.help import DRAFTING, MODELS
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Assistant,
@@ -158,6 +158,15 @@ def serve(
     lookahead: LookaheadOption = "auto",
     lookup: LookUp = None,
     texts: Texts = None,
+    remember: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Copy drafts from earlier replies too, of at most this size for each key.",
+            metavar="MIB",
+            rich_help_panel=DRAFTING,
+        ),
+    ] = 0,
     engine: Engine = "auto",
     compile: Compile = False,
     *,
@@ -197,7 +206,13 @@ def serve(
         )
         sys.setswitchinterval(SWITCH)
         bytes = None if memory is None else memory * MIB
-        serving = ServingEngine(decoder, batch_size=batch_size, max_queued=max_queued, memory=bytes)
+        serving = ServingEngine(
+            decoder,
+            batch_size=batch_size,
+            max_queued=max_queued,
+            memory=bytes,
+            remember=remember * MIB,
+        )
         settings = Settings(
             name=name or _name(target),
             keys=keys,
