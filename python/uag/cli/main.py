@@ -8,7 +8,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from uag.cli.commands import chat, check_tokenizers, compare, demo, generate, inspect, plot
+from uag.cli.commands import (
+    chat,
+    check_tokenizers,
+    compare,
+    demo,
+    generate,
+    inspect,
+    plot,
+    serve,
+)
 from uag.cli.help import Command, Commands
 from uag.cli.terminal import drop, fail, settle
 from uag.errors import UagError
@@ -76,6 +85,7 @@ for command, examples in (
     (chat.chat, chat.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
+    (serve.serve, serve.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
     (plot.plot, plot.EXAMPLES),
     (check_tokenizers.check_tokenizers, check_tokenizers.EXAMPLES),

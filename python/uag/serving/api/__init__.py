@@ -1,0 +1,1 @@
+"""Endpoints: what is read from a connection and written to it."""

@@ -1,0 +1,1 @@
+"""What a request says, and what is answered: JSON to prompts and options, texts to JSON."""
