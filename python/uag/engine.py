@@ -213,7 +213,7 @@ class Engine:
         seed: int | None,
         index: int,
         session: Session,
-        owner: Owner,
+        owner: Owner = NOBODY,
     ) -> TextStream:
         plan, stats = request.plan, Stats(prompt_hints=[*request.hints])
         for hint in request.hints:

@@ -3,6 +3,9 @@
 Each generation is a task: it runs in a greenlet until it needs a pass. When all tasks wait, those
 that wait for the same model share one pass, and then continue. So one loop, written for a single
 generation, serves batches too. Tasks may begin, and be dropped, while others are under way.
+
+What an error passes through forgets it (`del`): else the error, by its traceback, and a variable
+would hold each other, and the models, until the garbage collector runs.
 """
 
 from collections import deque
@@ -11,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -121,6 +125,7 @@ class Task(greenlet):
             return self.switch(*answer)
         finally:
             self.clock.pause()
+            del answer
 
 
 def wait_for_pass(request: PassRequest) -> Tensor:
@@ -223,15 +228,18 @@ class Hub:
         answers = self._answers(batch, pieces)
         share = (now() - start) / len(pieces)
         asking = {request.cache: task for task, request in self._waiting.items()}
-        for piece, answer in zip(pieces, answers, strict=True):
-            task = asking[piece.cache]
-            request = self._waiting[task]
-            task.clock.spend(share)
-            if isinstance(answer, Tensor) and len(piece.ids) < len(request.ids):
-                request.ids = request.ids[len(piece.ids) :]
-                continue
-            del self._waiting[task]
-            self._resume(task, answer)
+        try:
+            for piece, answer in zip(pieces, answers, strict=True):
+                task = asking[piece.cache]
+                request = self._waiting[task]
+                task.clock.spend(share)
+                if isinstance(answer, Tensor) and len(piece.ids) < len(request.ids):
+                    request.ids = request.ids[len(piece.ids) :]
+                    continue
+                del self._waiting[task]
+                self._resume(task, answer)
+        finally:
+            answers = answer = None
 
     def _answers(
         self, batch: BatchReader, pieces: Sequence[PassRequest]
@@ -259,7 +267,10 @@ class Hub:
                 return
             outcome.set_result(result)
         self._forget(task)
-        task.ended(outcome)
+        try:
+            task.ended(outcome)
+        finally:
+            del outcome, answer
 
     def _forget(self, task: Task) -> None:
         self._tasks.discard(task)
@@ -296,13 +307,17 @@ def run_together(calls: Sequence[Callable[[], T]], hub: Hub, size: int | None = 
     results: dict[int, T] = {}
     pending = deque(enumerate(calls))
 
-    def begin(number: int, call: Callable[[], T]) -> None:
-        hub.begin(call, lambda outcome: results.update({number: outcome.result()}))
+    def ended(number: int, outcome: Future[T]) -> None:
+        try:
+            results[number] = outcome.result()
+        finally:
+            del outcome
 
     try:
         while pending or len(hub):
             while pending and (size is None or len(hub) < size):
-                begin(*pending.popleft())
+                number, call = pending.popleft()
+                hub.begin(call, partial(ended, number))
             hub.step()
     finally:
         hub.drop_all()
