@@ -159,3 +159,11 @@ def test_a_file_or_folder_that_is_read_only_is_refused(tmp_path: Path) -> None:
         with pytest.raises(FileError, match="Permission denied"):
             write(path)
     assert path.read_bytes() == b"first"
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("link")
+    for refused in (lambda: check_writable(link), lambda: write_bytes(link, b"", "the page")):
+        with pytest.raises(FileError, match="cannot write"):
+            refused()

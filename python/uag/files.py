@@ -17,6 +17,24 @@ from uag.errors import FileError
 COMPRESSED = (".gz", ".xz")
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; a name that is too long for one is none."""
+    with suppress(OSError):
+        return Path(path).is_file()
+    return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; a name that is too long for one is none.
+
+    >>> is_folder("."), is_folder("x" * 5000)
+    (True, False)
+    """
+    with suppress(OSError):
+        return Path(path).is_dir()
+    return False
+
+
 def read_bytes(path: Path, what: str) -> bytes:
     """The content of a file, decompressed if its name ends in `.gz` or `.xz`.
 
@@ -38,6 +56,8 @@ def read_bytes(path: Path, what: str) -> bytes:
                 return data
     except OSError as error:
         raise FileError(f"cannot read {what} from {path}: {error.strerror or error}") from error
+    except MemoryError as error:  # such as /dev/zero
+        raise FileError(f"cannot read {what} from {path}: it does not fit the memory") from error
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise FileError(f"cannot read {what} from {path}: {error}") from error
 

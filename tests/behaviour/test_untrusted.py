@@ -108,6 +108,13 @@ def test_pickles_are_read_only_if_asked_for(
         assert run(*generate, "--no-use-safetensors") == 0
 
 
+def test_pickles_are_allowed_and_not_asked_for(pickled: Path, tmp_path: Path) -> None:
+    """A pair may have a model of each kind."""
+    other = str(folder(tmp_path / "safe"))
+    decoder = SpeculativeDecoder.from_pretrained(str(pickled), other, use_safetensors=False)
+    assert decoder.generate("Once", max_new_tokens=2).stats.tokens == 2
+
+
 def test_a_folder_without_weights_is_not_told_of_pickles(pickled: Path) -> None:
     (pickled / "pytorch_model.bin").unlink()
     with pytest.raises(LoadError, match=r"no file named model\.safetensors found in .*") as error:

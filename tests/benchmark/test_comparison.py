@@ -51,7 +51,7 @@ def test_a_method_without_a_run_is_shown_as_such() -> None:
     assert comparison.identical and "not run" in shown(comparison)
     assert comparison.as_dict()["methods"][1] == {"name": "uag", "error": "no run was completed"}
     nothing = Comparison(["a"], [Method("plain", []), Method("uag", [])], interrupted=(1, 6))
-    assert shown(nothing).count("not run") == 2
+    assert shown(nothing).count("not run") == 2 and "output: not compared" in shown(nothing)
     assert "uag not run" in repr(nothing)
 
 

@@ -35,7 +35,7 @@ from tests.support.commands import COMMANDS, options_of
 from tests.support.files import printed
 
 LONG, STUCK = 6.0, 30.0  # seconds
-MEMORY = 8 * 2**30  # of addresses, beyond what a process has when it begins
+MEMORY = 2 * 2**30  # of addresses, beyond what a process has when it begins
 DEMO = Path(uag.__file__).parent / "demo_pair"
 
 # What makes a command short, by its options; required options of others are "x".
@@ -326,7 +326,7 @@ def names(trial: Trial, said: str) -> bool:
     bare = re.sub(r"[^\w]", "", said)
     for option in options_of(COMMANDS[trial.command]):
         for value in trial.given.get(option.name, ()):
-            words = (option.name, *option.opts, value)
+            words = (option.name, *option.opts, value, repr(value))
             if any(re.sub(r"[^\w]", "", word)[:40] in bare for word in words):
                 return True
     return not trial.given

@@ -46,7 +46,7 @@ class Commands(TyperGroup):
 def _begin(command: Any, ctx: Any, console: Console) -> None:
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     for part in (f"Usage: {usage}", command.help or ""):
-        console.print(*_lines(part, console, _width(console)), sep="\n", end="\n\n")
+        console.print(Text("\n".join(_lines(part, console, _width(console)))), end="\n\n")
 
 
 def _end(command: Any, console: Console) -> None:

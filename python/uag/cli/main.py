@@ -8,7 +8,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from uag.cli.commands import check_tokenizers, compare, demo, generate, inspect, plot, serve
+from uag.cli.commands import (
+    chat,
+    check_tokenizers,
+    compare,
+    demo,
+    generate,
+    inspect,
+    plot,
+    serve,
+)
 from uag.cli.help import Command, Commands
 from uag.cli.terminal import drop, fail, settle
 from uag.errors import UagError
@@ -73,6 +82,7 @@ def _options(
 
 for command, examples in (
     (generate.generate, generate.EXAMPLES),
+    (chat.chat, chat.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
     (serve.serve, serve.EXAMPLES),

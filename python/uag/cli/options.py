@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uag.cli.help import DRAFTING, MODELS, OUTPUT, RUNNING, TEXT
+from uag.cli.help import DRAFTING, MODELS, OUTPUT, RUNNING, SAMPLING, TEXT
 from uag.cli.terminal import tell
 
 if TYPE_CHECKING:
@@ -96,6 +96,69 @@ Texts = Annotated[
     ),
 ]
 
+DoSample = Annotated[
+    bool | None,
+    typer.Option(
+        "--do-sample/--no-do-sample",
+        " /--greedy",
+        help="Whether to sample tokens, or to always take the likeliest. By default as the "
+        "target's generation config says. --temperature, --top-k, --top-p, --min-p and --seed "
+        "imply --do-sample.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        help="Above 0. Below 1, likely tokens are chosen more often; above 1, less often.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        help="Choose from this many of the likeliest tokens.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="Choose from the likeliest tokens whose probabilities add up to this, from 0 to 1.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        help="Choose from tokens with at least this share of the likeliest one's "
+        "probability, from 0 to 1.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of the random choices. The same seed gives the same text, with any assistant.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(
+        help="Above 1, tokens that are in the text already become less likely, also with --greedy.",
+        metavar="NUMBER",
+        rich_help_panel=SAMPLING,
+    ),
+]
+# Options that only sampling reads.
+SHAPE = ("temperature", "top_k", "top_p", "min_p", "seed")
+
 
 class Conflict(typer.BadParameter):
     """Options that do not go together; the message names them, so nothing stands before it."""
@@ -103,6 +166,25 @@ class Conflict(typer.BadParameter):
     def format_message(self) -> str:
         """What the user reads."""
         return self.message
+
+
+def generation_options(*, do_sample: bool | None, **given: Any) -> dict[str, Any]:
+    """The options of `generate` that a command line gives; those that only sampling reads imply it.
+
+    Raises:
+        Conflict: for one of those beside `--greedy`.
+        OptionError: for a value that is out of range.
+    """
+    from uag.limits import check_limits
+
+    shape = {name: given[name] for name in SHAPE}
+    check_greedy(do_sample, shape)
+    if any(value is not None for value in shape.values()):
+        do_sample = True
+    wanted = given | {"do_sample": do_sample}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    check_limits(wanted)
+    return wanted
 
 
 def check_greedy(do_sample: bool | None, sampled_by: dict[str, Any]) -> None:

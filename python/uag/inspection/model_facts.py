@@ -10,6 +10,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from uag._core import Tokenizer
 from uag.errors import LoadError
+from uag.files import is_file
 from uag.inspection.model_size import Size, size_of
 from uag.models.adapters.files import base_of
 from uag.models.loading.by_name import load_tokenizer
@@ -123,7 +124,7 @@ def read_facts(
     if isinstance(source, str | Path):
         name = str(source)
         tokenizer = _tokenizer(source, options)
-        if not Path(name).is_file():
+        if not is_file(name):
             base = base_of(name, options)
             config = config or _config(base, options)
             defaults = _generation_defaults(base, options)
@@ -154,7 +155,7 @@ def read_facts(
 
 
 def _tokenizer(source: str | Path, options: dict[str, Any]) -> AnyTokenizer:
-    if not Path(source).is_file():
+    if not is_file(source):
         return load_tokenizer(source, **options)
     try:
         return tokenizers.Tokenizer.from_file(str(source))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,11 +12,20 @@ from uag.inspection.model_facts import ModelFacts
 from uag.inspection.pair import Expectation, Pair
 
 Clean = Callable[[str], str]
+# How wide the titles of rows may be.
+TITLES = 12
+SPELLING = (
+    "bytes per\ntarget\ntoken",
+    "bytes per\nassistant\ntoken",
+    "assistant\ntokens per\ntarget\ntoken",
+    "shared\nends",
+)
+SHARED = Text("shared ends: target tokens that end where an assistant token ends", style="dim")
 # The columns of a ranking, and what each means.
 RANKING = {
     "speed-up": "if 70% of drafted tokens of 4 bytes were right; how many really are, only a run "
     "can show (uag compare)",
-    "step costs": "of a drafted id, in passes of the target: by bytes read and by layers",
+    "step cost": "of a drafted id, in passes of the target: by bytes read and by layers",
     "pays from": "the acceptance rate above which drafting pays",
     "tokens": "assistant tokens for each target token",
     "ends": "target tokens that end where an assistant token ends",
@@ -27,7 +37,13 @@ THOUSAND = 1000
 
 def pair_table(pair: Pair, clean: Clean) -> Group:
     """All facts and advice about one pair; `clean` makes names from files printable."""
-    parts: list[RenderableType] = [_sides(pair, clean), Text(), _spelling(pair, clean)]
+    # Outside of the table, where a long name would be broken anywhere.
+    names = [
+        Text(f"{role:<11}{clean(side.name)}")
+        for role, side in (("target", pair.target), ("assistant", pair.assistant))
+    ]
+    parts: list[RenderableType] = [*names, Text(), _sides(pair, clean), Text()]
+    parts.append(_spelling(pair, clean))
     if pair.costs:
         parts += [Text(), _expected(pair, pair.costs)]
     parts += [Text(), *_remarks(pair, clean)]
@@ -36,15 +52,13 @@ def pair_table(pair: Pair, clean: Clean) -> Group:
 
 def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
     """Several assistants for one target, the most promising first."""
-    table = Table("", title=Text(f"assistants for {clean(pairs[0].target.name)}"))
-    table.add_column("assistant", min_width=18)
+    table = Table("assistant", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for title in RANKING:
         table.add_column(title, justify="right", no_wrap=True)
     for place, pair in enumerate(pairs, start=1):
         table.add_row(
-            str(place),
             # The whole name is in the notes below the table.
-            Text(clean(PurePath(pair.assistant.name).name), overflow="fold"),
+            Text(f"{place} {clean(PurePath(pair.assistant.name).name)}", overflow="fold"),
             "-" if pair.obstacles or not pair.costs else f"{pair.score:.2f}",
             "-" if not pair.costs else _range(pair.costs, "{:.2f}"),
             "-" if not pair.break_even else _range(pair.break_even, "{:.0%}"),
@@ -55,7 +69,8 @@ def ranking_table(pairs: list[Pair], clean: Clean) -> Group:
         Text.assemble((f"{place} {clean(pair.assistant.name)}: ", "bold"), clean(pair.verdict))
         for place, pair in enumerate(pairs, start=1)
     ]
-    return Group(table, _legend(), Text(), *notes)
+    title = Text(f"assistants for {clean(pairs[0].target.name)}:")
+    return Group(title, table, _legend(), Text(), *notes)
 
 
 def _legend() -> Table:
@@ -66,7 +81,10 @@ def _legend() -> Table:
 
 
 def _sides(pair: Pair, clean: Clean) -> Table:
-    table = Table("", "target", "assistant")
+    table = Table()
+    table.add_column(max_width=TITLES)
+    for role in ("target", "assistant"):
+        table.add_column(role)
     for title, value in ROWS.items():
         cells = [
             Text(clean(value(side)), overflow="fold") for side in (pair.target, pair.assistant)
@@ -78,12 +96,7 @@ def _sides(pair: Pair, clean: Clean) -> Table:
 
 def _spelling(pair: Pair, clean: Clean) -> Group:
     table = Table("on text", title_justify="left")
-    for title in (
-        "bytes per\ntarget token",
-        "bytes per\nassistant token",
-        "assistant tokens\nper target token",
-        "target ends that\nthe assistant shares",
-    ):
+    for title in SPELLING:
         table.add_column(title, justify="right")
     for one in pair.samples:
         table.add_row(
@@ -110,13 +123,13 @@ def _spelling(pair: Pair, clean: Clean) -> Group:
     )
     unspelled = any(not all(one.spelled) for one in pair.samples)
     notes = [Text("* not spelled byte for byte by one of the vocabularies")] if unspelled else []
-    return Group(table, *notes, Text(strings))
+    return Group(table, SHARED, *notes, Text(strings))
 
 
 def _expected(pair: Pair, costs: tuple[float, float]) -> Group:
     table = Table("drafted ids\naccepted")
     for name, cost in zip(("at least", "at most"), costs, strict=True):
-        table.add_column(f"speed-up if a draft step\ncosts {name} {cost:.3f}", justify="right")
+        table.add_column(f"speed-up if\na draft step costs\n{name} {cost:.3f}", justify="right")
     for cheap, dear in zip(*map(pair.expected, costs), strict=True):
         table.add_row(f"{cheap.acceptance:.0%}", _promise(cheap), _promise(dear))
     note = Text(
@@ -182,7 +195,6 @@ def _others(side: ModelFacts) -> str:
 
 
 ROWS: dict[str, Callable[[ModelFacts], str]] = {
-    "name": lambda side: side.name,
     "tokenizer": lambda side: side.core.family,
     "path": _path,
     "vocabulary": lambda side: f"{side.core.vocab_size:,}",

@@ -76,7 +76,9 @@ def _identical(comparison: Comparison, method: Method) -> str:
 
 def _verdict(comparison: Comparison, clean: Callable[[str], str]) -> list[str]:
     """Whether outputs are identical, where they are not and why, and whether all was run."""
-    lines = [f"identical output: {'yes' if comparison.identical else 'NO'}"]
+    compared = any(method.runs for method in comparison.methods[1:])
+    same = ("yes" if comparison.identical else "NO") if compared else "not compared yet"
+    lines = [f"identical output: {same}"]
     lines += [_difference(comparison, each, clean) for each in comparison.differences]
     for why in dict.fromkeys(each.why for each in comparison.differences):
         methods = [each.method for each in comparison.differences if each.why == why]

@@ -87,6 +87,8 @@ MISTAKES = [
     ("{}", "not what uag compare --json prints"),
     ("[1]", "not what uag compare --json prints"),
     ("no json", "line 1: this is not what"),
+    ("[" * 100_000, "this is not what"),
+    ('{"methods": []}', "prints: StopIteration"),
     ("", "has no results"),
     (None, "cannot read results from"),
 ]

@@ -192,34 +192,32 @@ def _insertions(tokenizer: tokenizers.Tokenizer, core: "Tokenizer") -> list[str]
 
 
 def _print(rows: list[Row], size: int, seed: int) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    title = f"the core and tokenizers {tokenizers.__version__}, {size:,} bytes each, seed {seed}"
-    table = Table("tokenizer", "family", "path", title=title)
-    for column in (
-        "texts",
-        "MB",
-        "tokens",
-        "changed",
-        "unclaimed",
-        "special",
-        "different",
-        "seconds",
-    ):
-        table.add_column(column, justify="right")
+    title = f"the core and tokenizers {tokenizers.__version__}, {size:,} bytes each, seed {seed}:"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("tokenizer", overflow="fold")
+    table.add_column("path", no_wrap=True)
+    for column in ("tokens", "different", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         found = row.tally
         counts = () if found is None else (
-            f"{found.texts:,}", f"{found.bytes / 1e6:.2f}", f"{found.tokens:,}",
-            f"{found.changed:,}", f"{found.unclaimed:,}", f"{found.special:,}",
-            f"{found.different:,}", f"{row.seconds:.0f}",
+            f"{found.tokens:,}", f"{found.different:,}", f"{row.seconds:.0f}",
         )  # fmt: skip
-        table.add_row(Text(printable(row.tokenizer)), row.family, row.path, *counts)
-    console.print(table)
+        table.add_row(Text(printable(row.tokenizer)), row.path, *counts)
+    console.print(Text(title), table)
     for row in rows:
+        if found := row.tally:
+            line = (
+                f"{row.tokenizer}: {row.family}; {found.texts:,} texts, {found.changed:,} changed, "
+                f"{found.unclaimed:,} unclaimed, {found.special:,} special"
+            )
+            console.print(printable(line), markup=False)
         if row.tally and row.tally.failed:
             line = f"{row.tokenizer}: tokenizers itself fails on {row.tally.failed:,} other texts"
             console.print(printable(line), markup=False)

@@ -3,23 +3,30 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uag.cli.help import MODELS, OUTPUT, SAMPLING, TEXT
+from uag.cli.help import MODELS, OUTPUT, TEXT
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Assistant,
     Compile,
+    DoSample,
     Engine,
     Length,
     LookaheadOption,
     LookUp,
+    MinP,
+    RepetitionPenalty,
     Report,
+    Seed,
+    Temperature,
     Texts,
-    check_greedy,
+    TopK,
+    TopP,
     check_report,
+    generation_options,
     lookup_option,
     write_report,
 )
@@ -101,69 +108,13 @@ def generate(
     lookahead: LookaheadOption = "auto",
     lookup: LookUp = None,
     texts: Texts = None,
-    do_sample: Annotated[
-        bool | None,
-        typer.Option(
-            "--do-sample/--no-do-sample",
-            " /--greedy",
-            help="Whether to sample tokens, or to always take the likeliest. By default as the "
-            "target's generation config says. --temperature, --top-k, --top-p, --min-p and --seed "
-            "imply --do-sample.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            help="Above 0. Below 1, likely tokens are chosen more often; above 1, less often.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            help="Choose from this many of the likeliest tokens.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            help="Choose from the likeliest tokens whose probabilities add up to this, from 0 "
-            "to 1.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    min_p: Annotated[
-        float | None,
-        typer.Option(
-            help="Choose from tokens with at least this share of the likeliest one's "
-            "probability, from 0 to 1.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Seed of the random choices. The same seed gives the same text, with any "
-            "assistant.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
-    repetition_penalty: Annotated[
-        float | None,
-        typer.Option(
-            help="Above 1, tokens that are in the text already become less likely, also with "
-            "--greedy.",
-            metavar="NUMBER",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
+    do_sample: DoSample = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: Seed = None,
+    repetition_penalty: RepetitionPenalty = None,
     engine: Engine = "auto",
     compile: Compile = False,
     as_json: Annotated[
@@ -186,25 +137,23 @@ def generate(
     loading: Loading,
 ) -> None:
     """Continue a prompt, and print the text as it is decoded."""
-    shape = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    check_greedy(do_sample, shape | {"seed": seed})
+    options = generation_options(
+        do_sample=do_sample,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        repetition_penalty=repetition_penalty,
+        stop_strings=stop or None,
+    )
     loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
-    from uag.limits import check_limits
     from uag.lookahead.schedules import parse_lookahead
     from uag.models.conditions import conditions
 
-    if any(value is not None for value in (*shape.values(), seed)):
-        do_sample = True
-    options: dict[str, Any] = shape | {
-        "do_sample": do_sample,
-        "max_new_tokens": max_new_tokens,
-        "repetition_penalty": repetition_penalty,
-        "stop_strings": stop or None,
-    }
-    options = {name: value for name, value in options.items() if value is not None}
-    check_limits(options | {"seed": seed})
     text = read_text(prompt, prompt_file)
     where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
@@ -218,7 +167,7 @@ def generate(
     said = as_prompt(decoder, text, system, chat=chat)
     if said is text:
         tell_hints([chat_hint(decoder, target)])
-    stream = decoder.stream(said, seed=seed, trace=report is not None, **options)
+    stream = decoder.stream(said, trace=report is not None, **options)
     if as_json:
         out = stream.finish()
         names = {"target": target, "assistant": assistant}

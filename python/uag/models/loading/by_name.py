@@ -24,6 +24,7 @@ from uag.errors import (
     LoadError,
     UagWarning,
 )
+from uag.files import is_folder
 from uag.models.adapters.files import adapter_at
 from uag.models.loading.diagnosis import AGAIN, damage, located
 from uag.models.loading.options import check_dtype
@@ -217,7 +218,7 @@ def _reason(error: Exception, need: str = "") -> str:
 
 def _only_pickled(name: str, error: Exception) -> bool:
     """Whether the model seems to exist, but without safetensors."""
-    if Path(name).is_dir():
+    if is_folder(name):
         return any(Path(name).glob("*.bin")) and not any(Path(name).glob("*.safetensors"))
     return "cannot be loaded with `safetensors`" in str(error)
 

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
 
 from uag.errors import LoadError
+from uag.files import is_file, is_folder
 
 AGAIN = "copy or download it again"
 
@@ -24,9 +25,9 @@ def located(name: str | Path) -> str:
     'google/gemma-2-9b'
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         return str(path)
-    if path.is_file():
+    if is_file(path):
         remedy = f"; pass gguf_file={path.name!r} too" if path.suffix == ".gguf" else ""
         raise LoadError(f"{str(path)!r} is a file: give the folder that it is in{remedy}")
     if isinstance(name, Path) or _is_path(name):
@@ -51,7 +52,7 @@ def damage(name: str, options: dict[str, Any], pattern: str = "*") -> str:
     ''
     """
     folder = _folder(name, options)
-    for file in sorted(folder.glob(pattern)) if folder else ():
+    for file in sorted(folder.glob(pattern)) if folder and is_folder(folder) else ():
         if fault := _fault(file):
             return f"{file.name} is damaged ({fault}): {AGAIN}"
     return ""
@@ -59,7 +60,7 @@ def damage(name: str, options: dict[str, Any], pattern: str = "*") -> str:
 
 def _folder(name: str, options: dict[str, Any]) -> Path | None:
     """Where the files of a model are; `None` if it was never downloaded."""
-    if Path(name).is_dir():
+    if is_folder(name):
         return Path(name) / (options.get("subfolder") or "")
     inner = f"{options['subfolder']}/" if options.get("subfolder") else ""
     try:
