@@ -111,7 +111,7 @@ def sizes(wheel: ZipFile) -> list[str]:
         if not kind:
             of_pair = each.filename.startswith("uag/demo_pair/")
             about = ".dist-info/" in each.filename
-            kind = "about the package, with the SBOM" if about else "the report's page"
+            kind = "about the package, with the SBOM" if about else "the pages"
             kind = "the demo pair's tokenizers and configurations" if of_pair else kind
         for one in (kind, "all"):
             packed[one] += each.compress_size

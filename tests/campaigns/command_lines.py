@@ -46,6 +46,7 @@ SHORT: dict[str, dict[str, list[str]]] = {
         "assistant": [str(DEMO / "assistant")],
         "max_new_tokens": ["2"],
     },
+    "chat": {"target": ["chatty"], "assistant": ["lookup"], "max_new_tokens": ["2"]},
     "demo": {"max_new_tokens": ["2"], "runs": ["1"]},
     "compare": {"max_new_tokens": ["2"], "runs": ["1"], "limit": ["1"]},
     "inspect": {
@@ -88,6 +89,11 @@ def fill(root: Path) -> None:
     (root / "gone.txt").symlink_to("nowhere")
     (root / "link.txt").symlink_to("text.txt")
     (root / os.fsdecode(b"caf\xe9.txt")).write_text("Once")
+    chatty = root / "chatty"
+    chatty.mkdir()
+    for file in (DEMO / "target").iterdir():
+        (chatty / file.name).symlink_to(file)
+    (chatty / "chat_template.jinja").write_text("{{ messages[-1].content }}")
     model = root / "model"
     model.mkdir()
     for name in ("config.json", "tokenizer.json", "model.safetensors"):

@@ -1,6 +1,9 @@
 """Whatever a command line says, it runs or a line says why not; see the campaign for all of it."""
 
 import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -21,18 +24,18 @@ from tests.support.commands import COMMANDS, options_of
 # About one trial in a hundred.
 SAMPLE, MIXTURES = 40, 10
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+@pytest.fixture(scope="module")
+def ran() -> Iterator[Callable[[Trial], Outcome]]:
+    """Runs trials in a process that has not computed: torch's threads do not live on in a fork."""
+    with ProcessPoolExecutor(1, get_context("spawn"), ready) as fresh:
+        yield lambda trial: fresh.submit(outcome, trial).result()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def imported() -> None:
-    ready()
-
-
-def test_a_command_line_runs_or_says_why_not() -> None:
+def test_a_command_line_runs_or_says_why_not(ran: Callable[[Trial], Outcome]) -> None:
     chance = random.Random(0)
     chosen = [*chance.sample([*trials()], SAMPLE), *(mixed(chance) for _ in range(MIXTURES))]
-    found = {str(trial): (outcome(trial), trial) for trial in chosen}
+    found = {str(trial): (ran(trial), trial) for trial in chosen}
     wrong = {
         line: (said, out.err[-600:])
         for line, (out, trial) in found.items()
@@ -48,8 +51,8 @@ def test_every_option_is_tried() -> None:
         assert {(name, option.name) for option in options_of(command)} <= tried
 
 
-def test_a_full_standard_error_does_not_stop_the_work() -> None:
-    plain, full = (outcome(Trial("generate", {}, streams)) for streams in ({}, {2: FULL}))
+def test_a_full_standard_error_does_not_stop_the_work(ran: Callable[[Trial], Outcome]) -> None:
+    plain, full = (ran(Trial("generate", {}, streams)) for streams in ({}, {2: FULL}))
     assert plain.err and (full.status, full.out) == (plain.status, plain.out) == (0, plain.out)
 
 
@@ -64,9 +67,12 @@ def test_a_full_standard_error_does_not_stop_the_work() -> None:
     ],
 )
 def test_streams_that_are_closed_or_full_are_a_line(
-    given: dict[str, list[str]], streams: dict[int, str], said: str
+    ran: Callable[[Trial], Outcome],
+    given: dict[str, list[str]],
+    streams: dict[int, str],
+    said: str,
 ) -> None:
-    found = outcome(Trial("generate", given, streams))
+    found = ran(Trial("generate", given, streams))
     *before, last = found.err.splitlines()
     assert found.status == 1
     assert last.startswith("uag: ") and said in last

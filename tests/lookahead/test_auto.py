@@ -1,6 +1,6 @@
 """The adaptive lookahead in simulated worlds: near the best fixed length, or near plain."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -124,6 +124,43 @@ def test_without_early_stops_a_length_is_chosen_beforehand() -> None:
     best = max(world.speed(k, 4000) for k in range(1, LONGEST + 1))
     assert auto.goes_on() is None
     assert world.speed(auto, 4000) > 0.85 * best
+
+
+def together(world: World, lookahead: "Auto | int", rows: int, rounds: int) -> float:
+    """Tokens a second of rows that share passes: a pass takes as long for one row as for all."""
+    emitted, seconds = 0, 0.0
+    auto = lookahead if isinstance(lookahead, Auto) else None
+    if auto:
+        auto.start()
+    for _ in range(rounds):
+        if auto:
+            auto.share(rows)
+        k = auto.next_k() if auto else int(lookahead)  # type: ignore[call-overload]
+        each = [world.round(k, auto.goes_on() if auto else None)[0] for _ in range(rows)]
+        longest = max(done.drafted for done in each)
+        # How many rows take part in each draft pass, and so share its time.
+        sharing = [sum(done.drafted > step for done in each) for step in range(longest)]
+        verify = 1 + world.wider * longest
+        for done in each:
+            steps = [world.step / sharing[step] for step in range(done.drafted)]
+            spent = {"draft": sum(steps), "verify": verify / rows}
+            told = replace(done, draft_seconds=steps, seconds=spent, width=longest + 1)
+            if auto:
+                auto.update(told)
+        emitted += sum(len(done.tokens) for done in each)
+        seconds += world.step * longest + verify
+    return emitted / seconds
+
+
+@pytest.mark.parametrize("rows", [2, 8, 16])
+@pytest.mark.parametrize("world", [World(step=0.2), World(step=0.15, sure=0.6)], ids=repr)
+def test_rows_that_share_passes_do_not_wait_for_the_one_that_drafts_longest(
+    world: World, rows: int
+) -> None:
+    best = max(together(world, k, rows, 600) for k in range(LONGEST + 1))
+    auto = Auto()
+    together(world, auto, rows, 100)
+    assert together(world, auto, rows, 600) > 0.93 * best
 
 
 def test_it_comes_back_when_drafts_become_right() -> None:

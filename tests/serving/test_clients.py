@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Generator
 from typing import Any
@@ -12,6 +13,7 @@ import openai
 import pytest
 
 from tests.support.asgi import serving, until
+from tests.support.serving import running
 from uag import SpeculativeDecoder
 from uag.serving.api.settings import Settings
 from uag.serving.app import build
@@ -81,6 +83,35 @@ def test_hugging_face_s_client(
 
 
 HEADERS = {"authorization": "Bearer secret"}
+
+
+def test_of_200_at_once_as_many_as_there_are_places_are_answered(
+    decoder: SpeculativeDecoder,
+) -> None:
+    async def ask(url: str) -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=200)
+        body = {"prompt": "Once", "max_tokens": 20}
+        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
+            return await asyncio.gather(
+                *(client.post("/v1/completions", json=body) for _ in range(200))
+            )
+
+    answers: list[httpx.Response] = []
+    asked = threading.Event()
+    with running(decoder, batch_size=16, max_queued=16) as engine:
+        engine._inbox.put(asked.wait)  # no text ends before the last client asks
+        with serving(build(engine, Settings(name="demo"))) as url:
+            clients = threading.Thread(target=lambda: answers.extend(asyncio.run(ask(url))))
+            clients.start()
+            until(lambda: metric(url, "uag_requests_rejected_total") == 168)
+            asked.set()
+            clients.join()
+    until(lambda: engine.running + engine.queued == 0)
+    texts = [answer.json()["choices"][0]["text"] for answer in answers if answer.is_success]
+    assert texts == [decoder.generate("Once", max_new_tokens=20).text] * 32
+    refused = [answer for answer in answers if not answer.is_success]
+    assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
+    assert {answer.status_code for answer in refused} == {429} and len(refused) == 168
 
 
 @pytest.mark.parametrize("stream", [False, True])

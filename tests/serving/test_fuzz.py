@@ -31,6 +31,22 @@ BASES: list[tuple[str, dict[str, Any]]] = [
                               "max_completion_tokens": 3, "response_format": {
                                   "type": "json_schema", "json_schema": {"name": "x", "schema": {
                                       "type": "object", "properties": {"a": {}}}}}}),
+    ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_text",
+                                                               "text": "Hi"}]},
+                                 {"type": "function_call", "call_id": "x", "name": "f",
+                                  "arguments": "{}"},
+                                 {"type": "function_call_output", "call_id": "x", "output": "1"}],
+                       "instructions": "Be brief.", "max_output_tokens": 3, "stream": False,
+                       "tools": [{"type": "function", "name": "f", "parameters": {}}],
+                       "text": {"format": {"type": "text"}}}),
+    ("/v1/messages", {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant",
+                          "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {}}]},
+                          {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x",
+                                                        "content": "1"}]}],
+                      "system": "Be brief.", "max_tokens": 3, "stop_sequences": ["x"],
+                      "tools": [{"name": "f", "input_schema": {}}], "tool_choice": {
+                          "type": "auto"}}),
+    ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "Hi"}]}),
     ("/tokenize", {"prompt": "Once", "add_special_tokens": True, "messages": None}),
     ("/detokenize", {"tokens": [5, 6, 7]}),
 ]  # fmt: skip

@@ -78,7 +78,9 @@ def _result(line: str, place: str) -> Result:
         methods = {str(method["name"]): method for method in found["methods"]}
         run = {name: method for name, method in methods.items() if "error" not in method}
         missing = _missing(found)
-        plain: dict[str, Any] = run[PLAIN] if run or missing is None else {}
+        if PLAIN not in run and (run or missing is None):
+            raise ValueError("there are no results of plain decoding")
+        plain: dict[str, Any] = run.get(PLAIN, {})
         return Result(
             pair=_pair(found["target"], found["assistant"]),
             lookahead=parse_lookahead(found["lookahead"]),

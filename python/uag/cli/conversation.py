@@ -183,6 +183,7 @@ def typed_lines() -> Iterator[str]:
     if typing:
         with suppress(ImportError):  # Windows has none
             import_module("readline")  # lines can be edited, and called back
+        tell("/help lists commands, Ctrl-D ends")
     while True:
         try:
             yield input("> " if typing else "")

@@ -5,8 +5,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from uag.cli.terminal import printable
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -63,7 +61,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from uag.report.tables import methods_table
+    from uag.report.tables import MethodsTable
 
     bar = Progress(
         TextColumn("timing"),
@@ -73,7 +71,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
         console=console,
     )
     task = bar.add_task("", total=timing.total)
-    table = methods_table(timing.comparison(), printable)
+    table = MethodsTable(timing.comparison())
     # Without a thread that draws in the middle of a timed run.
     with Live(Group(table, bar), console=console, auto_refresh=False, transient=True) as live:
 
@@ -83,7 +81,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
             told = "" if left is None else f", {time_left(left)} left"
             bar.update(task, completed=timing.done, description=told)
             if timing.at_a_prompts_end:
-                table = methods_table(timing.comparison(), printable)
+                table = MethodsTable(timing.comparison())
             live.update(Group(table, bar), refresh=True)
 
         yield show

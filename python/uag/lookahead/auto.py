@@ -42,11 +42,13 @@ class Auto:
         Args:
             estimates: what is known of the models.
             stops_early: whether to decide after each drafted id if the draft continues. That waits
-                for the device. If `False`, the number of ids is chosen before the draft.
+                for the device. If `False`, the number of ids is chosen before the draft. So it is
+                where rows share passes: one that went on alone would hold up all others.
         """
         self.estimates = estimates if estimates is not None else Estimates()
         self.costs: Costs = self.estimates.costs(rows=1)
         self._stops_early = stops_early
+        self._rows = 1
         # How many rounds of the pause are left.
         self._wait = 0
         # What the assistant's last draft cost beyond the tokens that it gave, in plain rounds.
@@ -59,6 +61,7 @@ class Auto:
     def share(self, rows: int) -> None:
         """See `Sharing`. From now on, seconds are one row's share of a pass."""
         self.costs = self.estimates.costs(rows)
+        self._rows = rows
 
     def start(self) -> None:
         """Begin a generation: drafting is tried again even if it did not pay in the last one."""
@@ -82,7 +85,7 @@ class Auto:
     def goes_on(self) -> GoesOn | None:
         return (
             _Draft(self.estimates, self.costs).goes_on
-            if self._stops_early and self._drafts
+            if self._decides_early and self._drafts
             else None
         )
 
@@ -90,6 +93,7 @@ class Auto:
         self._learn_costs(done)
         self._previous_was_single = done.width == 1
         usual = self.estimates.learn_rate(done, self.costs)
+        self.estimates.lookups.drafted(looked_up=bool(done.looked_up))
         if done.looked_up or not done.drafted:
             # The assistant did not draft in this round, so there is nothing to judge it by. The
             # next time it first has to read what was emitted, so its first step takes longer.
@@ -113,7 +117,7 @@ class Auto:
         rate = self.estimates.overall_rate(self.costs)
         if self.estimates.rounds_since_single >= STALE and rate < CLEAR_WIN / plain:
             return []
-        chosen, _ = self.estimates.lookups.best(chances, rate, self.costs)
+        chosen, _ = self.estimates.lookups.best(chances, rate * self._burden, self.costs)
         if not chosen:
             self.estimates.lookups.forget()
         return chosen
@@ -122,8 +126,16 @@ class Auto:
         """Whether to draft looked-up ids of these chances; see `LookupJudge.prefers`."""
         rate = self.estimates.overall_rate(self.costs)
         tokens, seconds = self.estimates.usual_draft(self.costs)
-        gain = self.estimates.lookups.best(chances, rate, self.costs)[1]
+        gain = self.estimates.lookups.best(chances, rate * self._burden, self.costs)[1]
         return 1 + gain - rate * self.costs.verification(1) > tokens - rate * seconds
+
+    @property
+    def _burden(self) -> float:
+        """By how much a wider pass costs more than one row's share of it.
+
+        It is wider for all rows, but only those gain that look up as well.
+        """
+        return self._rows / (1 + (self._rows - 1) * self.estimates.lookups.share)
 
     def _choose(self) -> int:
         if (
@@ -132,7 +144,11 @@ class Auto:
             or not (self.estimates.pays or self.estimates.could_pay(self.costs))
         ):
             return 0
-        return LONGEST if self._stops_early else self.estimates.best(self.costs)[0]
+        return LONGEST if self._decides_early else self.estimates.best(self.costs)[0]
+
+    @property
+    def _decides_early(self) -> bool:
+        return self._stops_early and self._rows == 1
 
     def _plain_is_due(self) -> bool:
         plain = self.costs.plain

@@ -30,6 +30,7 @@ class LookupPolicy:
     def __init__(self) -> None:
         self._first, self._later = AcceptanceEstimator(), AcceptanceEstimator()
         self._mean_tokens = PRIOR_TOKENS
+        self.share = 1.0  # of recent rounds, those with a looked-up draft
         # Rounds until the next lookup.
         self._wait = 0
 
@@ -90,6 +91,10 @@ class LookupPolicy:
             if gain - REQUIRED_GAIN * rate * wider > most:
                 best, most = len(known), gain - REQUIRED_GAIN * rate * wider
         return known[:best], most
+
+    def drafted(self, *, looked_up: bool) -> None:
+        """Count a round of any kind."""
+        self.share = DECAY * self.share + (1 - DECAY) * looked_up
 
     def learn(self, done: Round) -> None:
         """Count a round whose draft was looked up."""

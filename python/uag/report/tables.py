@@ -1,8 +1,10 @@
 """Tables for a terminal: a comparison, and a text with its accepted drafts marked."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from rich.console import Group
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -15,9 +17,10 @@ from uag.translation.detokenizer import TextDecoder
 
 DRAFTED, OWN = "underline green", ""
 WITHOUT_DECIMALS = 100
-COLUMNS = (
-    "tokens/s", "range", "x\nplain", "first\ntext", "tokens/\npass", "identical\nprompts",
-)  # fmt: skip
+SPEED, RANGE, GAIN, FIRST = "tokens/s", "range", "x\nplain", "first\ntext"
+EACH_PASS, SAME = "tokens/\npass", "identical\nprompts"
+COLUMNS = (SPEED, RANGE, GAIN, FIRST, EACH_PASS, SAME)
+NARROW = 72
 
 
 def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
@@ -30,7 +33,7 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
         if method.error or method.phases
     ]
     return Group(
-        methods_table(comparison, clean),
+        MethodsTable(comparison),
         Text(f"decoding: {comparison.decoding}"),
         *notes,
         *map(Text, _verdict(comparison, clean)),
@@ -38,27 +41,37 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
     )
 
 
-def methods_table(comparison: Comparison, clean: Callable[[str], str]) -> Table:
-    """A row for each method, with its numbers so far."""
-    table = Table("")
-    for title in COLUMNS:
-        table.add_column(title, justify="right", no_wrap=True)
-    for method in comparison.methods:
+@dataclass(frozen=True, slots=True)
+class MethodsTable:
+    """A row for each method, with its numbers so far; a narrow terminal does without the range."""
+
+    comparison: Comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What rich draws."""
+        del console
+        left_out = () if options.max_width >= NARROW else (RANGE,)
+        columns = [title for title in COLUMNS if title not in left_out]
+        table = Table("", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for title in columns:
+            table.add_column(title, justify="right", no_wrap=True)
+        for method in self.comparison.methods:
+            cells = self._cells(method)
+            table.add_row(method.name, *(cells.get(title, "-") for title in columns))
+        yield table
+
+    def _cells(self, method: Method) -> dict[str, str]:
         if method.error is not None or not method.runs:
-            instead = clean(method.error[0]) if method.error else "not run"
-            table.add_row(method.name, Text(instead), *["-"] * (len(COLUMNS) - 1))
-            continue
-        first = comparison.first_speedup(method)
-        table.add_row(
-            method.name,
-            _speed(method.speed),
-            f"{_speed(min(method.speeds))}-{_speed(max(method.speeds))}",
-            f"{comparison.speedup(method):.2f}",
-            "-" if first is None else f"{first:.2f}",
-            f"{method.tokens_per_forward:.2f}",
-            _identical(comparison, method),
-        )
-    return table
+            return {SPEED: "failed" if method.error else "not run"}
+        first = self.comparison.first_speedup(method)
+        return {
+            SPEED: _speed(method.speed),
+            RANGE: f"{_speed(min(method.speeds))}-{_speed(max(method.speeds))}",
+            GAIN: f"{self.comparison.speedup(method):.2f}",
+            FIRST: "-" if first is None else f"{first:.2f}",
+            EACH_PASS: f"{method.tokens_per_forward:.2f}",
+            SAME: _identical(self.comparison, method),
+        }
 
 
 def _speed(speed: float) -> str:

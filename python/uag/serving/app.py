@@ -13,6 +13,8 @@ from uag.serving.api.metrics import Metrics
 from uag.serving.api.probes import Probes
 from uag.serving.api.settings import Settings
 from uag.serving.api.words import Words
+from uag.serving.dialects.messages import Message, read_message
+from uag.serving.dialects.responses import Answered, read_response
 from uag.serving.page import page
 from uag.serving.protocol.requests import read_chat, read_completion
 from uag.serving.protocol.served import Served
@@ -34,6 +36,9 @@ def build(engine: Any, settings: Settings) -> Starlette:
     endpoints: dict[str, tuple[Any, str]] = {
         "/v1/chat/completions": (Generation(*common, read_chat).answer, "POST"),
         "/v1/completions": (Generation(*common, read_completion).answer, "POST"),
+        "/v1/responses": (Generation(*common, read_response, Answered).answer, "POST"),
+        "/v1/messages": (Generation(*common, read_message, Message).answer, "POST"),
+        "/v1/messages/count_tokens": (words.count, "POST"),
         "/v1/models": (probes.models, "GET"),
         "/v1/models/{name:path}": (probes.model, "GET"),
         "/": (page.index, "GET"),

@@ -88,7 +88,7 @@ MISTAKES = [
     ("[1]", "not what uag compare --json prints"),
     ("no json", "line 1: this is not what"),
     ("[" * 100_000, "this is not what"),
-    ('{"methods": []}', "prints: StopIteration"),
+    ('{"methods": []}', "no results of plain decoding"),
     ("", "has no results"),
     (None, "cannot read results from"),
 ]

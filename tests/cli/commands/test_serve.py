@@ -38,6 +38,12 @@ def test_without_the_extra_it_says_what_to_install(
     assert "no_such_package" in err and "pip install 'uag-decoding[serve]'" in err
 
 
+@pytest.mark.parametrize("key", ["two words", "clé", "\udcff"])
+def test_a_key_that_no_header_can_carry(capsys: pytest.CaptureFixture[str], key: str) -> None:
+    status, _, err = run(capsys, "serve", "--api-key", key)
+    assert status == 2 and "--api-key" in err and key not in err
+
+
 async def read(client: httpx.AsyncClient, begun: asyncio.Event) -> list[str]:
     """The data of a stream."""
     data: list[str] = []

@@ -23,7 +23,7 @@ from uag.cli.options import (
     generation_options,
     lookup_option,
 )
-from uag.cli.terminal import be_quiet, tell
+from uag.cli.terminal import be_quiet
 from uag.errors import PromptError
 
 EXAMPLES = """Examples:
@@ -117,5 +117,4 @@ def chat(
             f"{target} has no chat template, so it cannot chat: name a model that was trained for "
             "chats, or continue a text with uag generate"
         )
-    tell("/help lists commands, Ctrl-D ends")
     Conversation(decoder, system, options, marks=drafts).run(typed_lines())

@@ -1,8 +1,10 @@
 """`uag serve`: answers OpenAI's clients over HTTP."""
 
 import os
+import re
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uag.cli.help import MODELS
+from uag.cli.help import DRAFTING, MODELS
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
     Assistant,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 # What the extra `serve` installs and this command cannot do without.
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "llguidance")
+VISIBLE = re.compile(r"[\x21-\x7e]+")
 OWN_MACHINE = ("127.0.0.1", "::1", "localhost")
 # Seconds for which a thread keeps the interpreter: texts and answers share it.
 SWITCH = 0.0005
@@ -158,6 +161,15 @@ def serve(
     lookahead: LookaheadOption = "auto",
     lookup: LookUp = None,
     texts: Texts = None,
+    remember: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Copy drafts from earlier replies too, of at most this size for each key.",
+            metavar="MIB",
+            rich_help_panel=DRAFTING,
+        ),
+    ] = 0,
     engine: Engine = "auto",
     compile: Compile = False,
     *,
@@ -166,6 +178,8 @@ def serve(
     """Serve a model to OpenAI's clients over HTTP, and a page to chat with it."""
     if target is None and assistant is not None:
         raise Conflict("--assistant, but no target: give both, or neither")
+    keys = tuple(key for key in api_key or () if key)
+    _check_keys(keys)
     _check_extra()
     be_quiet()
     warnings.filterwarnings("ignore", message="the target's window is")  # 400, or a shorter text
@@ -178,7 +192,6 @@ def serve(
     # The port first: loading takes a while.
     with bound(host, port) as listening:
         address = address_of(listening)
-        keys = tuple(key for key in api_key or () if key)
         if host not in OWN_MACHINE and not keys:
             warnings.warn(
                 f"anybody who reaches {address} may use the model: give --api-key, or keep "
@@ -197,7 +210,13 @@ def serve(
         )
         sys.setswitchinterval(SWITCH)
         bytes = None if memory is None else memory * MIB
-        serving = ServingEngine(decoder, batch_size=batch_size, max_queued=max_queued, memory=bytes)
+        serving = ServingEngine(
+            decoder,
+            batch_size=batch_size,
+            max_queued=max_queued,
+            memory=bytes,
+            remember=remember * MIB,
+        )
         settings = Settings(
             name=name or _name(target),
             keys=keys,
@@ -212,6 +231,15 @@ def serve(
         status = run(serving, settings, listening, grace=grace, ready=said)
     if status:
         raise typer.Exit(status)
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    """Refuse keys that no header of HTTP can carry; they are not shown."""
+    if not all(VISIBLE.fullmatch(key) for key in keys):
+        raise Conflict(
+            "--api-key (UAG_API_KEY) has spaces or characters beyond ASCII: take letters, digits "
+            "and punctuation"
+        )
 
 
 def _check_extra() -> None:

@@ -16,6 +16,7 @@ from uag.serving.api.metrics import Metrics
 from uag.serving.failures import Failure, failure_of
 
 LOG = logging.getLogger("uag.serving")
+ANTHROPIC = "/v1/messages"  # its clients expect the type of an error outside too
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -68,6 +69,8 @@ class Front:
             if status:  # the answer has begun, so it can only end early
                 LOG.warning("an answer ended early: %s", error)
                 raise
+            if scope["path"].startswith(ANTHROPIC):
+                failure.body["type"] = "error"
             await answer_of(failure)(scope, receive, send_named)
         finally:
             if status:  # else the client has left

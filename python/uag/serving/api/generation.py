@@ -1,7 +1,6 @@
 """The endpoints that generate: /v1/completions and /v1/chat/completions."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from uag.serving.api.metrics import Metrics
 from uag.serving.api.pieces import ClientLeft, Pieces
 from uag.serving.api.settings import Settings
 from uag.serving.failures import Failure, failure_of, too_long
-from uag.serving.protocol.answers import Answer, Part, Text
+from uag.serving.protocol.answers import Answer, Form, Part, Text
 from uag.serving.protocol.asked import Asked
 from uag.serving.protocol.served import Served
 from uag.serving.protocol.usage import Usage
@@ -34,7 +33,6 @@ STREAM_HEADERS = {
 # Seconds for a client to read an error.
 LAST_WORDS = 1.0
 PING = b": ping\n\n"
-DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Generation:
         engine: decodes.
         served, settings, metrics: of the server.
         reader: reads a body.
+        form: makes the form of the answer.
     """
 
     engine: Any
@@ -52,6 +51,7 @@ class Generation:
     settings: Settings
     metrics: Metrics
     reader: Reader
+    form: Callable[[Served, Asked, Usage], Form] = Answer
 
     async def answer(self, request: Request) -> Response:
         """Answer a request: at once in JSON, or as a stream of events."""
@@ -69,7 +69,9 @@ class Generation:
             run = self._started(asked, options, submitted, pieces, watch)
             if asked.stream:
                 events = run.events(self.settings.ping)
-                return EventStream(await anext(events), events, pieces, self.metrics.cancelled.inc)
+                return EventStream(
+                    await anext(events), events, pieces, run.form, self.metrics.cancelled.inc
+                )
             whole = await run.whole()
         except ClientLeft:
             pieces.close()
@@ -154,7 +156,7 @@ class Generation:
                 Text(self.served, asked, reply.prompt_ids, own.record)
                 for _ in range(asked.sampling.count)
             ]
-        return _Run(Answer(self.served, asked, usage), texts, pieces, watch)
+        return _Run(self.form(self.served, asked, usage), texts, pieces, watch)
 
     def _check_window(self, asked: Asked, ids: int) -> None:
         window = self.served.window
@@ -175,7 +177,7 @@ class _Options:
 class _Run:
     """A request whose texts are being decoded."""
 
-    answer: Answer
+    form: Form
     texts: list[Text]
     pieces: Pieces
     watch: "_Watch"
@@ -187,31 +189,31 @@ class _Run:
             async for number, part in coming:
                 if part is not None:
                     parts[number] += part
-        return self.answer.whole(parts)
+        return self.form.whole(parts)
 
     async def events(self, ping: float) -> AsyncGenerator[bytes]:
         """The answer as server-sent events."""
         waiting = [Part() for _ in self.texts]
-        openings = [*filter(None, map(self.answer.opening, range(len(self.texts))))]
+        opening = self.form.began()
         async with aclosing(self._parts(seconds=ping)) as coming:
             async for number, part in coming:
-                while openings:  # with the first news: what fails before is no stream
-                    yield _event(openings.pop(0))
+                for event in opening:  # with the first news: what fails before is no stream
+                    yield event
                 if part is None:
                     yield PING
                     continue
                 # What says nothing yet is sent with what comes next.
                 waiting[number] += part
                 if waiting[number].tells:
-                    yield _event(self.answer.chunk(number, waiting[number]))
+                    for event in self.form.news(number, waiting[number]):
+                        yield event
                     waiting[number] = Part()
-        if self.answer.asked.usage:
-            yield _event(self.answer.closing())
-        yield DONE
+        for event in self.form.ended():
+            yield event
 
     async def _parts(self, seconds: float) -> AsyncGenerator[tuple[int, Part | None]]:
         """What is new, with the number of the text; `None` after `seconds` without news."""
-        count = self.answer.asked.sampling.count
+        count = self.form.asked.sampling.count
         try:
             while True:
                 try:
@@ -223,14 +225,14 @@ class _Run:
                     continue
                 reply, piece = taken
                 number = reply * count + piece.index
-                self.answer.usage.add(piece.rounds)
+                self.form.usage.add(piece.rounds)
                 self.watch.saw(sum(len(done.tokens) for done in piece.rounds))
                 text = self.texts[number]
                 if isinstance(piece, Ended) and piece.index == 0:  # the prompt's first reader
-                    self.answer.usage.cached += piece.output.stats.cached_tokens
+                    self.form.usage.cached += piece.output.stats.cached_tokens
                 yield number, text.end(piece) if isinstance(piece, Ended) else text.add(piece)
         finally:
-            self.watch.ended(self.answer.usage)
+            self.watch.ended(self.form.usage)
 
 
 def _field(asked: Asked, error: Exception) -> str:
@@ -270,12 +272,14 @@ class EventStream(Response):
         first: bytes,
         events: AsyncGenerator[bytes],
         pieces: Pieces,
+        form: Form,
         left: Callable[[], None],
     ) -> None:
         super().__init__(headers=STREAM_HEADERS)
         self._first = first
         self._events = events
         self._pieces = pieces
+        self._form = form
         self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -297,13 +301,9 @@ class EventStream(Response):
         except ClientLeft:
             self._left()
         except Exception as error:  # noqa: BLE001 # the answer has begun: it is an event
-            await self._send(send, _event(failure_of(error).body))
+            await self._send(send, self._form.failed(failure_of(error)))
 
     async def _send(self, send: Send, event: bytes) -> None:
         """Send an event; a client that reads nothing is waited for as long as for its texts."""
         async with asyncio.timeout(max(LAST_WORDS, self._pieces.rest())):
             await send({"type": "http.response.body", "body": event, "more_body": True})
-
-
-def _event(told: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(told, ensure_ascii=False, allow_nan=False).encode() + b"\n\n"

@@ -12,6 +12,7 @@ from uag.errors import PromptError
 from uag.limits import Limit
 from uag.serving.api.bodies import read_body
 from uag.serving.api.settings import Settings
+from uag.serving.dialects.messages import as_chat
 from uag.serving.failures import Failure, failure_of
 from uag.serving.protocol.fields import BOOL, CHAT, TEXT, check_fields, check_known_id
 from uag.serving.protocol.requests import check_model, read_messages
@@ -77,6 +78,14 @@ class Words:
         backend = backend_of(self.served.decoder.tokenizer)
         text = await asyncio.to_thread(backend.decode, ids, skip_special_tokens=False)
         return JSONResponse({"prompt": text})
+
+    async def count(self, request: Request) -> Response:
+        """How many ids a request of /v1/messages has."""
+        body = as_chat(await read_body(request, self.settings.most_bytes))
+        check_fields(body, CHAT)
+        check_model(body, self.served)
+        ids = await asyncio.to_thread(self._ids, body)
+        return JSONResponse({"input_tokens": len(ids)})
 
     def _ids(self, body: Mapping[str, Any]) -> list[int]:
         if body.get("messages") is not None:

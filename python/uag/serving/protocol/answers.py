@@ -1,12 +1,15 @@
 """Texts as they are decoded, and what is answered of them in JSON."""
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import time
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from uag.decoding.output import Output
+from uag.serving.failures import Failure
 from uag.serving.processors.logprobs import Likelihood, Record, extended
 from uag.serving.protocol.asked import Asked
 from uag.serving.protocol.served import Served
@@ -19,6 +22,7 @@ from uag.stats import Round
 # JSON has no infinity: the log-probability of a token that was not allowed, as vLLM gives it.
 IMPOSSIBLE = -9999.0
 REASONS = {"length": "length"}
+DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Text:
         self._record = record
         self._path = 0
         self._stop = StopText(asked.sampling.stops, keep=asked.sampling.keep_stop)
-        parser = served.new_parser(prompt, asked.tools) if asked.field == "messages" else None
+        parser = served.new_parser(prompt, asked.tools) if asked.is_chat else None
         self._speech: Speech = Plain() if parser is None else Parsed(parser)
         self._literal = None if parser is None else _Literal(served, prompt)
         self._drafted = served.text_after(prompt) if asked.parts else None
@@ -155,9 +159,46 @@ class _Literal:
         return self._text.end()
 
 
-@dataclass(frozen=True, slots=True)
+def event(told: dict[str, Any], name: str = "") -> bytes:
+    r"""Something as a server-sent event.
+
+    >>> event({"n": 1}), event({}, "ping")
+    (b'data: {"n": 1}\n\n', b'event: ping\ndata: {}\n\n')
+    """
+    kind = f"event: {name}\n" if name else ""
+    return f"{kind}data: {json.dumps(told, ensure_ascii=False, allow_nan=False)}\n\n".encode()
+
+
+class Form(Protocol):
+    """The form of an answer."""
+
+    asked: Asked
+    usage: Usage
+
+    def whole(self, texts: list[Part]) -> dict[str, Any]:
+        """All texts at once."""
+        ...
+
+    def began(self) -> Iterator[bytes]:
+        """The events with which a stream begins."""
+        ...
+
+    def news(self, number: int, part: Part) -> Iterator[bytes]:
+        """The events for what is new of one text."""
+        ...
+
+    def ended(self) -> Iterator[bytes]:
+        """The events after all texts."""
+        ...
+
+    def failed(self, failure: Failure) -> bytes:
+        """The event in place of the rest."""
+        ...
+
+
+@dataclass(slots=True)
 class Answer:
-    """The form of an answer: of a chat, or of a completion.
+    """OpenAI's form of an answer: of a chat, or of a completion.
 
     Attributes:
         served: the model.
@@ -175,7 +216,7 @@ class Answer:
     @property
     def is_chat(self) -> bool:
         """Whether the request was a chat."""
-        return self.asked.field == "messages"
+        return self.asked.is_chat
 
     def whole(self, texts: list[Part]) -> dict[str, Any]:
         """All texts at once."""
@@ -183,21 +224,26 @@ class Answer:
         told = {"choices": choices, "usage": self.usage.as_dict()}
         return self._head(chunk=False) | told | self.usage.extras()
 
-    def opening(self, number: int) -> dict[str, Any] | None:
-        """What the stream of one text begins with; `None` for nothing."""
-        if not self.is_chat:
-            return None
+    def began(self) -> Iterator[bytes]:
+        """The events with which a stream begins."""
         delta = {"role": "assistant", "content": ""}
-        return self._chunk([{"index": number, "delta": delta, "finish_reason": None}])
+        for number in range(self.asked.sampling.count if self.is_chat else 0):
+            yield event(self._chunk([{"index": number, "delta": delta, "finish_reason": None}]))
 
-    def chunk(self, number: int, part: Part) -> dict[str, Any]:
-        """What is new of one text."""
-        return self._chunk([self._new(number, part)])
+    def news(self, number: int, part: Part) -> Iterator[bytes]:
+        """The events for what is new of one text."""
+        yield event(self._chunk([self._new(number, part)]))
 
-    def closing(self) -> dict[str, Any]:
-        """The usage, after all texts."""
-        told: dict[str, Any] = {"choices": [], "usage": self.usage.as_dict()}
-        return self._head(chunk=True) | told | self.usage.extras()
+    def ended(self) -> Iterator[bytes]:
+        """The events after all texts."""
+        if self.asked.usage:
+            told: dict[str, Any] = {"choices": [], "usage": self.usage.as_dict()}
+            yield event(self._head(chunk=True) | told | self.usage.extras())
+        yield DONE
+
+    def failed(self, failure: Failure) -> bytes:
+        """The event in place of the rest."""
+        return event(failure.body)
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         told: dict[str, Any] = {"choices": choices}

@@ -83,3 +83,8 @@ class Asked:
     tools: list[dict[str, Any]] | None = None
     parts: bool = False
     salt: str = ""
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is a chat that is continued."""
+        return isinstance(self.prompts[0], Chat)

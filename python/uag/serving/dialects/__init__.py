@@ -1,0 +1,1 @@
+"""Other forms of the same requests and answers, which coding agents speak."""
