@@ -2,26 +2,19 @@
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from tests.support.asgi import free_port
 from tests.support.models import random_model
-from tests.support.server_process import PYTHON, SERVING
-from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.tokenizers import tokenizer
+from tests.support.torchrun import torchrun
 from uag import OptionError, SpeculativeDecoder
 from uag.serving.engine import ServingEngine
 from uag.serving.inbox import Asked, Cancelled, Inbox, Job, Mute, Stop, Wake
 from uag.serving.reply import Reply
 
-ROOT = Path(__file__).parents[2]
 JOB = Job("Once", {}, 1, None, "")
 
 
@@ -81,19 +74,24 @@ REQUESTS = [
     ("One day", {"max_new_tokens": 40}, 1, None),
     (PROMPT, {"max_new_tokens": 12, **drawn, "logits_processor": []}, 1, 7),
 ]
-alone = [
-    [out.token_ids for out in decoder.generate(prompt, num_return_sequences=n, seed=seed, **options)]
-    if n > 1 else [decoder.generate(prompt, seed=seed, **options).token_ids]
-    for prompt, options, n, seed in REQUESTS
-]
+
+
+def by_generate(prompt, options, n, seed):
+    if n == 1:
+        return [decoder.generate(prompt, seed=seed, **options).token_ids]
+    outs = decoder.generate(prompt, num_return_sequences=n, seed=seed, **options)
+    return [out.token_ids for out in outs]
+
+
+alone = [by_generate(*request) for request in REQUESTS]
 engine = ServingEngine(decoder, batch_size=3, memory=1 << (24 + rank))
 
 
 async def texts(prompt, options, n, seed, wait):
     await asyncio.sleep(wait)
     reply = engine.submit(prompt, options, count=n, seed=seed)
-    ended = {event.index: event.output.token_ids async for event in reply if isinstance(event, Ended)}
-    return [ended[index] for index in range(n)]
+    ended = [event async for event in reply if isinstance(event, Ended)]
+    return [event.output.token_ids for event in sorted(ended, key=lambda event: event.index)]
 
 
 async def first_process():
@@ -137,13 +135,6 @@ with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
 dist.barrier()
 dist.destroy_process_group()
 """
-
-
-def torchrun(*arguments: str) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    path = os.pathsep.join([str(ROOT), PYTHON, os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return [*command, f"--master-port={free_port()}", *arguments], environment
 
 
 def test_processes_that_share_a_model(tmp_path: Path) -> None:
