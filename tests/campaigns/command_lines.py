@@ -35,6 +35,8 @@ from tests.support.commands import COMMANDS, options_of
 from tests.support.files import printed
 
 LONG, STUCK = 6.0, 30.0  # seconds
+# A server runs until it is interrupted.
+LONG_OF = {"serve": 1.5}
 MEMORY = 2 * 2**30  # of addresses, beyond what a process has when it begins
 DEMO = Path(uag.__file__).parent / "demo_pair"
 
@@ -218,7 +220,7 @@ def _wait(child: int, trial: Trial) -> tuple[int, bool]:
         if not sent and spent > trial.after:
             os.kill(child, trial.signal)
             sent = True
-        elif spent > LONG and not interrupted:
+        elif spent > LONG_OF.get(trial.command, LONG) and not interrupted:
             os.kill(child, signal.SIGINT)
             interrupted = True
         elif spent > STUCK:

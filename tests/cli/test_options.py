@@ -1,4 +1,4 @@
-"""Options that several commands share: `--report`."""
+"""Options that several commands share."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import uag
 from tests.support.command_line import run
 from tests.support.pages import data_of, text_of
+from uag.cli.options import Conflict, check_text
 
 
 def test_the_commands_write_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -43,3 +44,10 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
 ) -> None:
     status, shown, err = run(capsys, "demo", "--report", str(tmp_path / "no" / "page.html"))
     assert (status, shown, err.count("\n")) == (1, "", 1) and "cannot write to" in err
+
+
+def test_bytes_that_are_no_text_are_named() -> None:
+    check_text("--system", "Grüße")
+    check_text("--system", None)
+    with pytest.raises(Conflict, match=r"--system 'caf.udce9' is no UTF-8 text"):
+        check_text("--system", "caf\udce9")

@@ -38,6 +38,15 @@ def test_a_request_keeps_its_id(local: Local) -> None:
     assert len({*made}) == 3 and all(len(id) == 32 for id in made)
 
 
+def test_a_page_whose_name_leads_here_is_kept_out(engine: Any) -> None:
+    local = Local(build(engine, Settings(name="demo", hosts=("127.0.0.1", "::1", "localhost"))))
+    for name in ("127.0.0.1:8000", "[::1]:8000", "LocalHost", "127.0.0.1"):
+        assert local.get("/v1/models", headers={"host": name}).status_code == 200
+    for name in ("attacker.example:8000", "", "127.0.0.1.attacker.example"):
+        answer = local.get("/v1/models", headers={"host": name})
+        assert answer.status_code == 421 and "is not called" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [

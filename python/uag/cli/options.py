@@ -195,6 +195,14 @@ def check_greedy(do_sample: bool | None, sampled_by: dict[str, Any]) -> None:
         raise Conflict(f"--greedy, but --{option} samples: leave one out")
 
 
+def check_text(option: str, text: str | None) -> None:
+    """Refuse a text whose bytes were no UTF-8: Python has half characters in their place."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise Conflict(f"{option} {text!a} is no UTF-8 text: {error.reason}") from error
+
+
 def check_report(path: Path | None) -> None:
     """Check before the work begins that the report can be written."""
     if path is not None:

@@ -55,7 +55,14 @@ def build(engine: Any, settings: Settings) -> Starlette:
             for path, (endpoint, method) in endpoints.items()
         ],
         middleware=[
-            Middleware(Front, keys=settings.keys, public=PUBLIC, paths=endpoints, metrics=metrics)
+            Middleware(
+                Front,
+                keys=settings.keys,
+                hosts=settings.hosts,
+                public=PUBLIC,
+                paths=endpoints,
+                metrics=metrics,
+            )
         ],
         exception_handlers={HTTPException: not_found},
     )

@@ -116,7 +116,9 @@ def test_an_encoder_made_a_decoder_is_none(folder: Path) -> None:
     assert len(decoder.generate(PROMPT, max_new_tokens=4).token_ids) == 4
 
 
-@pytest.mark.parametrize("name", ["/no/such", "./such", "a/b/c", "~/no/such", Path("such")])
+@pytest.mark.parametrize(
+    "name", ["/no/such", "./such", "a/b/c", "~/no/such", "~nobody/such", Path("such")]
+)
 def test_a_folder_that_is_none_is_called_that(name: str | Path) -> None:
     with pytest.raises(LoadError, match=r"^there is no folder '.*such'|'a/b/c'"):
         SpeculativeDecoder.from_pretrained(name)

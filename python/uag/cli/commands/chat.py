@@ -20,6 +20,7 @@ from uag.cli.options import (
     Texts,
     TopK,
     TopP,
+    check_text,
     generation_options,
     lookup_option,
 )
@@ -98,6 +99,7 @@ def chat(
         max_new_tokens=max_new_tokens,
         repetition_penalty=repetition_penalty,
     )
+    check_text("--system", system)
     loading.check_assistant(assistant)
     be_quiet()
     from uag.cli.conversation import Conversation, typed_lines

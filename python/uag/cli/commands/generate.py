@@ -26,6 +26,7 @@ from uag.cli.options import (
     TopK,
     TopP,
     check_report,
+    check_text,
     generation_options,
     lookup_option,
     write_report,
@@ -148,6 +149,7 @@ def generate(
         repetition_penalty=repetition_penalty,
         stop_strings=stop or None,
     )
+    check_text("--system", system)
     loading.check_assistant(assistant)
     be_quiet()
     check_report(report)

@@ -226,6 +226,7 @@ def serve(
         settings = Settings(
             name=name or _name(target),
             keys=keys,
+            hosts=OWN_MACHINE if host in OWN_MACHINE and not keys else (),
             most_bytes=max_body,
             most_texts=batch_size + max_queued,
             most_tokens=max_tokens,

@@ -24,7 +24,7 @@ def located(name: str | Path) -> str:
     >>> located("google/gemma-2-9b")
     'google/gemma-2-9b'
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves an unknown user's as it is
     if is_folder(path):
         return str(path)
     if is_file(path):

@@ -17,6 +17,7 @@ from uag.serving.failures import Failure, failure_of
 
 LOG = logging.getLogger("uag.serving")
 ANTHROPIC = "/v1/messages"  # its clients expect the type of an error outside too
+PORT = re.compile(r":\d+$")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -25,7 +26,7 @@ class Front:
 
     Args:
         app: the endpoints.
-        keys: one of them must be given; none for everybody.
+        keys, hosts: see `Settings`.
         public: paths that need no key.
         paths: those that are counted by name.
         metrics: of the server.
@@ -35,12 +36,14 @@ class Front:
         self,
         app: ASGIApp,
         keys: Iterable[str],
+        hosts: Iterable[str],
         public: Iterable[str],
         paths: Iterable[str],
         metrics: Metrics,
     ) -> None:
         self._app = app
         self._keys = [key.encode() for key in keys]
+        self._hosts = {*hosts}
         self._public = {*public}
         self._paths = {*paths}
         self._metrics = metrics
@@ -62,6 +65,7 @@ class Front:
             await send(message)
 
         try:
+            self._check_host(headers)
             self._check_key(scope, headers)
             await self._app(scope, receive, send_named)
         except Exception as error:
@@ -76,6 +80,12 @@ class Front:
             if status:  # else the client has left
                 path = scope["path"] if scope["path"] in self._paths else "other"
                 self._metrics.answered(path, status)
+
+    def _check_host(self, headers: Headers) -> None:
+        name = PORT.sub("", headers.get("host", "")).strip("[]").lower()
+        if self._hosts and name not in self._hosts:
+            names = " or ".join(sorted(self._hosts))
+            raise Failure(f"this server is not called {name!r}; call it by {names}", status=421)
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
         scope["uag.key"] = ""

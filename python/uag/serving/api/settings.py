@@ -13,6 +13,8 @@ class Settings:
     Attributes:
         name: of the model.
         keys: one of them must be given; with none, everybody may ask.
+        hosts: names by which requests may call the server; with none, any name. Where there is no
+            key, it keeps web pages out whose name was made to lead to this machine.
         most_bytes: of a request's body.
         most_texts: that may ever run or wait at the same time; `None` if that is not known.
         most_tokens: new ones, of one text; `None` for as many as the window holds.
@@ -22,6 +24,7 @@ class Settings:
 
     name: str
     keys: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     most_bytes: int = 2**20
     most_texts: int | None = None
     most_tokens: int | None = None
