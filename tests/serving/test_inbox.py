@@ -55,6 +55,7 @@ from uag import OptionError, SpeculativeDecoder
 from uag.clock import set_clock
 from uag.serving.engine import ServingEngine
 from uag.serving.errors import ClosedError
+from uag.serving.processors.logprobs import Record, Recorder
 from uag.serving.reply import Ended, Piece
 
 torch.set_num_threads(1)
@@ -72,7 +73,7 @@ REQUESTS = [
     (PROMPT + " there", {"max_new_tokens": 9}, 1, None),
     (PROMPT, {"max_new_tokens": 25, **drawn}, 3, 6),
     ("One day", {"max_new_tokens": 40}, 1, None),
-    (PROMPT, {"max_new_tokens": 12, **drawn, "logits_processor": []}, 1, 7),
+    (PROMPT, {"max_new_tokens": 12, **drawn, "logits_processor": [Recorder(Record(2))]}, 1, 7),
 ]
 
 

@@ -27,6 +27,7 @@ from uag import SpeculativeDecoder
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 MODELS = str(files("uag") / "demo_pair")
 PROMPTS = ["Once upon a time", "One day, a boy", "The cat was", "Tom had a big red ball."] * 4
+KEY = {"authorization": "Bearer secret"}
 RAY = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -111,7 +112,8 @@ def answers(client: httpx.Client) -> bool:
 def test_servers_behind_nginx(tmp_path: Path, decoder: SpeculativeDecoder) -> None:
     config, port = tmp_path / "nginx.conf", free_port()
     nginx = ["nginx", "-p", str(tmp_path), "-e", "stderr", "-c", str(config)]
-    with server_process() as one, server_process() as two:
+    key = ("--api-key", "secret")
+    with server_process(*key) as one, server_process(*key) as two:
         text = printed("nginx.conf").replace("listen 8000", f"listen 127.0.0.1:{port}")
         for own, server in (("8001", one), ("8002", two)):
             text = text.replace(f":{own} ", f":{server.url.rpartition(':')[2]} ")
@@ -121,7 +123,7 @@ def test_servers_behind_nginx(tmp_path: Path, decoder: SpeculativeDecoder) -> No
         assert subprocess.run([*nginx, "-t"], check=False).returncode == 0
         with (
             started(tmp_path, *nginx),
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, timeout=60) as client,
         ):
             until(lambda: answers(client))
             expected = decoder.generate(PROMPTS[0], max_new_tokens=40, do_sample=False).text
