@@ -12,7 +12,8 @@ turns and replies as one text; servers too, with `--completions`.
 
 Numbers are pooled over a category: accepted ids of all its replies by all their drafts.
 "mean_acceptance_length" is 1 + accepted ids a draft, "draft_acceptance_rate" accepted ids by
-drafted ones, counted in ids of the target; rounds without a draft count in neither. "tokens/s" is
+drafted ones, counted in ids of the target; rounds without a draft count in neither. Questions that
+a server refuses, such as those that outgrow its window, are left out, and counted. "tokens/s" is
 what one conversation gets, from sending a turn to its end.
 """
 
@@ -41,6 +42,7 @@ from benches.common import (
     Threads,
     Trust,
     begin,
+    console,
     load_pair,
     timed,
 )
@@ -79,7 +81,7 @@ class Tally:
         """The numbers of a row."""
         return [
             str(self.tokens),
-            f"{self.tokens / self.seconds:.1f}",
+            f"{self.tokens / self.seconds:.1f}" if self.seconds else "-",
             f"{1 + self.accepted / self.drafts:.3f}" if self.drafts else "1.000",
             f"{self.accepted / self.drafted:.3f}" if self.drafted else "-",
         ]
@@ -171,16 +173,23 @@ def main(
     json_file: JsonFile = None,
 ) -> None:
     """Decode all questions, and count by category."""
+    from uag.errors import UagError
     from uag.lookahead.schedules import parse_lookahead
 
     asked = questions(file, limit, category)
     tallies: dict[str, Tally] = {}
     overall = Tally()
+    failed: list[str] = []
 
     def run(reply: Reply, *, as_text: bool) -> None:
         for question in asked:
             tally = tallies.setdefault(question.category, Tally())
-            for heard in converse(question, reply, as_text=as_text):
+            try:
+                replies = converse(question, reply, as_text=as_text)
+            except (RuntimeError, UagError) as error:
+                failed.append(str(error))
+                continue
+            for heard in replies:
                 tally.add(heard)
                 overall.add(heard)
 
@@ -208,6 +217,8 @@ def main(
     results.end_section()
     results.add("overall", *overall.cells())
     results.show(json_file)
+    if failed:
+        console.print(f"{len(failed)} questions left out; the first: {failed[0]}")
 
 
 if __name__ == "__main__":

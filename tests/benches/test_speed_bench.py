@@ -81,6 +81,13 @@ def test_categories_and_limits(file: Path) -> None:
     assert int(one["tokens"]) < int(all_of_them["tokens"])
 
 
+def test_a_question_that_fails_is_left_out(file: Path, url: str) -> None:
+    with file.open("a") as added:
+        added.write(json.dumps({"category": "long", "turns": ["a b " * 600]}))
+    rows = table(file, "--url", url, "--completions")
+    assert rows["long"]["tokens"] == "0" and rows["overall"]["tokens"] != "0"
+
+
 @pytest.mark.parametrize("line", ["{", "[]", '{"turns": ["a"]}', '{"category": "qa", "turns": 3}'])
 def test_lines_that_are_no_questions(file: Path, line: str) -> None:
     file.write_text(json.dumps(QUESTIONS[0]) + "\n" + line)
