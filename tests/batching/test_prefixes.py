@@ -27,15 +27,16 @@ def test_the_common_length_is_that_of_counting(one: list[int], other: list[int],
 @given(
     st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b"]), IDS), max_size=20),
     st.integers(0, 100),
+    st.integers(1, 3),
 )
 def test_it_keeps_what_a_list_in_the_order_of_use_keeps(
-    steps: list[tuple[bool, str, list[int]]], budget: int
+    steps: list[tuple[bool, str, list[int]]], budget: int, least: int
 ) -> None:
-    prefixes, kept = Prefixes(budget), list[tuple[str, list[int]]]()
+    prefixes, kept = Prefixes(budget, least), list[tuple[str, list[int]]]()
     for adds, owner, ids in steps:
         if adds:
             prefixes.add(owner, ids, states(ids))
-            if 8 * len(ids) <= budget:
+            if least <= len(ids) and 8 * len(ids) <= budget:
                 kept = [each for each in kept if (each[0], each[1]) != (owner, ids[: len(each[1])])]
                 kept.append((owner, ids))
             while sum(8 * len(each) for _, each in kept) > budget:
@@ -43,7 +44,8 @@ def test_it_keeps_what_a_list_in_the_order_of_use_keeps(
             continue
         lengths = [common_length(ids, each, 5) if of == owner else 0 for of, each in kept]
         length, found = prefixes.longest(owner, ids, 5)
-        assert length == max(lengths, default=0)
+        longest = max(lengths, default=0)
+        assert length == (longest if longest >= least else 0)
         if length:
             kept.append(kept.pop(lengths.index(length)))
             assert found[0][0].flatten().tolist() == ids[:length]

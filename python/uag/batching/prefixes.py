@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from uag.models.caches.kept import common_length
+from uag.models.caches.kept import LEAST_SHARED, common_length
 
 # For each layer its keys and values, each `[ids, heads, head size]`; empty for a layer without.
 States = list[tuple[Tensor, ...]]
@@ -24,7 +24,7 @@ class Prefixes:
     """States of ended texts within a budget of bytes; the least recently used go first.
 
     >>> import torch
-    >>> prefixes = Prefixes(budget=1000)
+    >>> prefixes = Prefixes(budget=1000, least=2)
     >>> prefixes.add("", [5, 6, 7], [(torch.ones(3, 1, 2), torch.ones(3, 1, 2))])
     >>> length, states = prefixes.longest("", [5, 6, 8], most=3)
     >>> length, states[0][0].shape, prefixes.bytes
@@ -32,18 +32,25 @@ class Prefixes:
 
     Attributes:
         budget: most bytes of states; 0 keeps nothing.
+        least: how many ids a text must have in common with another one to take over its states.
         bytes: those in use.
     """
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, least: int = LEAST_SHARED) -> None:
         """Keep nothing yet."""
         self.budget = budget
+        self.least = least
         self.bytes = 0
         self._kept: OrderedDict[int, _Kept] = OrderedDict()  # the least recently used first
         self._number = 0
 
     def add(self, owner: Hashable, ids: list[int], states: States) -> None:
-        """Keep the states of `ids`; those of shorter beginnings of the same ids are forgotten."""
+        """Keep the states of `ids`; those of shorter beginnings of the same ids are forgotten.
+
+        Nothing is kept of fewer ids than `least`.
+        """
+        if len(ids) < self.least:
+            return
         size = sum(each.nbytes for layer in states for each in layer)
         if size > self.budget:
             return
@@ -56,14 +63,18 @@ class Prefixes:
         self.shrink(self.budget)
 
     def longest(self, owner: Hashable, ids: Sequence[int], most: int) -> tuple[int, States]:
-        """The longest beginning of `ids` that is kept for an owner: its length, and its states."""
+        """The longest beginning of `ids` that is kept for an owner: its length, and its states.
+
+        0 if fewer than `least` of the ids, or of the first `most` of them, are kept.
+        """
+        first = ids[: self.least]
         lengths = {
             number: common_length(ids, kept.ids, most)
             for number, kept in self._kept.items()
-            if kept.owner == owner
+            if kept.owner == owner and kept.ids[: self.least] == first
         }
         number = max(lengths, key=lambda each: lengths[each], default=0)
-        if not (length := lengths.get(number, 0)):
+        if (length := lengths.get(number, 0)) < self.least:
             return 0, []
         self._kept.move_to_end(number)
         return length, [tuple(each[:length] for each in of) for of in self._kept[number].states]

@@ -24,6 +24,8 @@ T = TypeVar("T")
 PIECE = 512
 # A request with more ids than this beside those whose logits are needed reads a prompt.
 NARROW = 32
+Errors = tuple[type[Exception], ...]
+OUT_OF_MEMORY: Errors = (torch.OutOfMemoryError,)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,8 +134,8 @@ class Hub:
 
     A pass of one of the `batches` runs only if no task waits for one before it in the list: with
     the assistant's first, all drafts are completed before any is verified. Prompts come before
-    both. An error in a pass is raised in each task that waited for it, unless it succeeds for some
-    of them: a failed pass is tried again in halves.
+    both. An error in a pass is raised in each task that waited for it. After an error of `halved`
+    the pass is tried again in halves, so that only those tasks fail whose ids cannot be read.
 
     >>> hub, found = Hub([]), list[str]()
     >>> task = hub.begin(lambda: "one", lambda outcome: found.append(outcome.result()))
@@ -146,7 +148,7 @@ class Hub:
         batches: Sequence[BatchReader],
         *,
         prompt_ids: int | None = None,
-        halves: bool = True,
+        halved: Errors = OUT_OF_MEMORY,
     ) -> None:
         """Begin without tasks.
 
@@ -156,11 +158,12 @@ class Hub:
                 model first serves those that read no prompt, so that newcomers, first come first
                 served, hold the others back by no more than this in a round. `None`: the whole of
                 all prompts is read first.
-            halves: whether to try a failed pass again. Not where other processes take part in it.
+            halved: the errors after which a pass is tried again; none where other processes take
+                part in it.
         """
         self._batches = list(batches)
         self._prompt_ids = prompt_ids
-        self._halves = halves
+        self._halved = halved
         self._tasks: set[Task] = set()
         self._waiting: dict[Task, PassRequest] = {}
         self._others_first = False  # after a pass for prompts
@@ -236,7 +239,7 @@ class Hub:
         try:
             return batch.forward(pieces)
         except Exception as error:  # noqa: BLE001 - it is raised in the waiting tasks
-            if len(pieces) == 1 or not self._halves:
+            if len(pieces) == 1 or not isinstance(error, self._halved):
                 return [error] * len(pieces)
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()

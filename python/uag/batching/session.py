@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows, rows_fault
 from uag.batching.prefixes import Prefixes
-from uag.batching.scheduler import Hub, Task, run_together
+from uag.batching.scheduler import OUT_OF_MEMORY, Hub, Task, run_together
 from uag.decoding.output import Output, TextStream
 from uag.drafting.fallback import FaultPolicy
 from uag.drafting.lookup_drafts import LookupJudge
@@ -81,7 +81,10 @@ class Session:
                 if role in runners and reads_rows(runners[role].model)
             }
         batches = [*self._batches.values()]
-        self._hub = hub = Hub(batches, prompt_ids=prompt_ids, halves=not self.faults.raised)
+        # Where texts come and go, an error is one text's, and not the whole call's.
+        halved = OUT_OF_MEMORY if prompt_ids is None else (Exception,)
+        halved = () if self.faults.raised else halved
+        self._hub = hub = Hub(batches, prompt_ids=prompt_ids, halved=halved)
         shared = None if lookahead is None else SharedLookahead(lookahead, lambda: max(1, len(hub)))
         self._shared = shared
 

@@ -285,6 +285,22 @@ def test_a_decoder_with_graphs_gives_the_same() -> None:
         assert drawn.stats.drafted == same.stats.drafted
 
 
+@pytest.mark.parametrize("engine", ["graphs", "compile"])
+def test_a_text_goes_on_in_the_buffers_of_an_earlier_one(engine: str) -> None:
+    words, model = tokenizer("qwen2"), random_model("llama", tokenizer("qwen2"))
+    options: dict[str, Any] = {"compile": "eager"} if engine == "compile" else {"engine": engine}
+    decoder = SpeculativeDecoder(model, words, "lookup", prefix_cache=10**9, **options)
+    ids: list[int] = words(PROMPT * 4)["input_ids"]
+    for turn in range(3):
+        out = decoder.generate(ids, max_new_tokens=12)
+        assert out.stats.engines["target"] == {"compile": "compiled"}.get(engine, engine)
+        assert out.token_ids == plain_ids(model, ids, max_new_tokens=12)
+        assert (out.stats.cached_tokens > len(ids) - 20) == (turn > 0)
+        ids = [*ids, *out.token_ids, 7, 8]
+    decoder.prefix_cache = 0
+    assert decoder._engine.kept.bytes == 0
+
+
 def test_captures_are_no_part_of_the_seconds_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else `auto` would believe for a while that a draft step takes as long as a capture."""
     machine = [0.0]

@@ -167,7 +167,7 @@ def serve(
         int,
         typer.Option(
             min=0,
-            help="Copy drafts from earlier replies too, of at most this size for each key.",
+            help="Copy drafts from earlier replies to the same key too, of this size in all.",
             metavar="MIB",
             rich_help_panel=DRAFTING,
         ),
