@@ -91,7 +91,7 @@ def test_a_service(tmp_path: Path, decoder: SpeculativeDecoder) -> None:
         started(tmp_path, sys.executable, "run.py"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
-        until(lambda: answers(client), seconds=120)
+        until(lambda: answers(client), seconds=300)
         expected = decoder.generate(PROMPTS[0], max_new_tokens=20, do_sample=False).text
         body = {"prompt": PROMPTS[0], "max_tokens": 20, "temperature": 0}
         whole = client.post("/v1/completions", json=body).json()
