@@ -237,8 +237,12 @@ class Results:
         """A line before the next row."""
         self._table.add_section()
 
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows, by column."""
+        return [dict(zip(self._columns, row, strict=True)) for row in self._rows]
+
     def show(self, json_file: Path | None = None) -> None:
         """Print all rows, and write them to a file if one is asked for."""
         console.print(self._table)
-        rows = [dict(zip(self._columns, row, strict=True)) for row in self._rows]
-        write_json(json_file, rows)
+        write_json(json_file, self.rows)

@@ -4,10 +4,8 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
 from statistics import fmean
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -23,10 +21,22 @@ from uag.decoding.output import TextStream
 from uag.engine import Owner
 from uag.errors import OptionError
 from uag.limits import check_positive
-from uag.models.properties import context_window, device_of
+from uag.models.properties import context_window, device_of, is_sharded
 from uag.requests.prompts.ids import Prompt
 from uag.requests.request import Request
+from uag.sampling.coupled import fresh_seed
 from uag.serving.errors import ClosedError, DoesNotFitError, OverloadedError
+from uag.serving.inbox import (
+    Asked,
+    Cancelled,
+    Inbox,
+    Job,
+    Message,
+    Mute,
+    SharedInbox,
+    Stop,
+    Wake,
+)
 from uag.serving.memory import OF_FREE, CacheMemory, free_bytes
 from uag.serving.replies import Replies
 from uag.serving.reply import Ended, Piece, Reply
@@ -48,7 +58,7 @@ LOADING, READY, DRAINING, CLOSED, DEAD = "loading", "ready", "draining", "closed
 class _Waiting:
     """One text that has been read, and waits for a place among those under way."""
 
-    reply: Reply
+    reply: Reply | Mute
     text: TextStream
     index: int
     length: int  # most ids of it
@@ -119,7 +129,13 @@ class ServingEngine:
         self._replies = Replies(decoder.lookup, remember)
         self._memory: CacheMemory | None = None
         self._device = device_of(model)
-        self._inbox: SimpleQueue[Any] = SimpleQueue()
+        sharded = any(is_sharded(each.model) for each in self._engine.runners.values())
+        self._inbox = SharedInbox() if sharded else Inbox()
+        if sharded and self.batch_size == 1:
+            raise OptionError(
+                f"batch_size={batch_size}: processes that share a model serve texts that share "
+                "passes; give at least 2, and a model that reads several texts in one pass"
+            )
         self._waiting: deque[_Waiting] = deque()
         self._under_way: dict[_Waiting, Task | None] = {}
         self._seconds: deque[float] = deque(maxlen=LOOK_BACK)  # that texts took
@@ -199,6 +215,19 @@ class ServingEngine:
         if self.state == READY:
             self.state = DRAINING
 
+    def follow(self) -> None:
+        """Compute what the first of the processes that share a model serves; in the other ones.
+
+        >>> ServingEngine(decoder).follow()
+        Traceback (most recent call last):
+        uag.errors.OptionError: no other process shares the model: start the engine instead
+        """
+        if not self._inbox.shared:
+            raise OptionError("no other process shares the model: start the engine instead")
+        self.state = READY
+        self._run()
+        self._end_state()
+
     def close(self, grace: float = 30.0) -> None:
         """End the thread, after up to `grace` seconds for the texts that are left to end.
 
@@ -206,11 +235,14 @@ class ServingEngine:
         """
         self.drain()
         if self._thread.is_alive():
-            self._inbox.put(self._check_empty)
+            self._inbox.put(Wake())
             self._empty.wait(grace)
             self._stopping.set()
-            self._inbox.put(self._stop)
+            self._inbox.put(Stop())
             self._thread.join()
+        self._end_state()
+
+    def _end_state(self) -> None:
         self._readers.shutdown()
         self.state = DEAD if self.state == DEAD else CLOSED
 
@@ -226,16 +258,17 @@ class ServingEngine:
     ) -> None:
         ids: Future[list[int]] = Future()
         try:
-            several = reply.count if reply.count > 1 else None
-            requests = self._requests.read([prompt], options, count=several, seed=seed)
+            requests = self._requests_of(prompt, options, reply.count, seed)
             length = max(request.plan.stop.max_length for request in requests)
             self._check_length(length)
+            if seed is None and requests[0].plan.sampling is not None:
+                seed = fresh_seed()
+            job = Job(prompt, options, reply.count, seed, owner)
+            self._inbox.put(Asked(reply, job, requests))
             ids.set_result(requests[0].target_ids)
         except BaseException as error:  # noqa: BLE001 - whoever asked is told
             ids.set_exception(error)
             self._places.give(reply.count)
-        else:
-            self._inbox.put(partial(self._queue, reply, requests, seed, owner))
         reply.has_read(ids)
         if self._ended.is_set():
             self._refuse_late()
@@ -276,37 +309,54 @@ class ServingEngine:
 
     def _prepare(self) -> None:
         if id_bytes := self._session.id_bytes():
-            budget = self._memory_wanted or round(OF_FREE * free_bytes(self._device))
+            free = self._memory_wanted or round(OF_FREE * free_bytes(self._device))
+            budget = self._inbox.agreed(free)
             self._memory = CacheMemory(budget, id_bytes)
             for role, bytes in self._memory.for_ended().items():
                 self._session.prefixes[role].budget = bytes
 
     def _receive(self) -> None:
-        """Do what other threads have asked for; if no text is left, wait for that."""
-        idle = not self._under_way and not self._waiting
-        with suppress(Empty):
-            while True:
-                self._inbox.get(block=idle)()
-                idle = False
+        """Do what was asked for; if no text is left, wait for that."""
+        for message in self._inbox.take(wait=not self._under_way and not self._waiting):
+            self._do(message)
 
-    def _queue(
-        self, reply: Reply, requests: Sequence[Request], seed: int | None, owner: str
-    ) -> None:
-        if reply.cancelled or self._ended.is_set():
+    def _do(self, message: Message) -> None:
+        match message:
+            case Asked():
+                self._queue(message)
+            case Cancelled():
+                self._end(message.reply)
+            case Stop():
+                self._stop()
+            case Wake():
+                self._check_empty()
+
+    def _queue(self, asked: Asked) -> None:
+        reply, job = asked.reply, asked.job
+        if not asked.wanted or self._ended.is_set():
             self._places.give(reply.count)
             reply.fail(ClosedError(TOO_LATE))
             return
-        session = self._session_for(requests)
         try:
-            whose = Owner(owner, self._replies.of(owner))
-            texts = self._engine.texts(requests, seed, session, whose)
+            requests = asked.requests or self._requests_of(
+                job.prompt, job.options, job.count, job.seed
+            )
+            session = self._session_for(requests)
+            whose = Owner(job.owner, self._replies.of(job.owner))
+            texts = self._engine.texts(requests, job.seed, session, whose)
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             self._places.give(reply.count)
             reply.fail(error)
             return
         for index, (text, request) in enumerate(zip(texts, requests, strict=True)):
             length = request.plan.stop.max_length
-            self._waiting.append(_Waiting(reply, text, index, length, owner))
+            self._waiting.append(_Waiting(reply, text, index, length, job.owner))
+
+    def _requests_of(
+        self, prompt: Prompt, options: dict[str, Any], count: int, seed: int | None
+    ) -> Sequence[Request]:
+        several = count if count > 1 else None
+        return self._requests.read([prompt], options, count=several, seed=seed)
 
     def _session_for(self, requests: Sequence[Request]) -> Session:
         """The session of all texts, or where texts cannot share passes one of the request's own."""
@@ -336,8 +386,8 @@ class ServingEngine:
                 return
             waiting.reply.fail(error)
             self._end(waiting.reply)
-            if _is_final(error):
-                raise error
+            if _is_final(error) or (self._inbox.shared and isinstance(error, RuntimeError)):
+                raise error  # the other processes may not have had it: none can go on
 
         self._under_way[waiting] = None
         task = self._session.begin(partial(self._tell, waiting), ended)
@@ -359,6 +409,8 @@ class ServingEngine:
         for piece in waiting.text:
             reply.put(Piece(waiting.index, piece, stats.history[told:]))
             told = len(stats.history)
+            if self.batch_size > 1:
+                continue
             if reply.cancelled:
                 raise GreenletExit
             if self._stopping.is_set():
@@ -367,9 +419,9 @@ class ServingEngine:
 
     def _drop(self, reply: Reply) -> None:
         """Called in any thread: end what is left of a reply."""
-        self._inbox.put(partial(self._end, reply))
+        self._inbox.put(Cancelled(reply))
 
-    def _end(self, reply: Reply) -> None:
+    def _end(self, reply: Reply | Mute) -> None:
         for each, task in [*self._under_way.items()]:
             if each.reply is reply and task is not None:
                 del self._under_way[each]
@@ -392,9 +444,8 @@ class ServingEngine:
 
     def _refuse_late(self) -> None:
         """Refuse what was read too late for the thread to see it."""
-        with suppress(Empty):
-            while True:
-                self._inbox.get(block=False)()
+        for message in self._inbox.rest():
+            self._do(message)
 
     def _retry_after(self) -> float:
         """Seconds until a place is free, by what texts took lately."""

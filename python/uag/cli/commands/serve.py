@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uag.cli import torchrun
 from uag.cli.help import DRAFTING, MODELS
 from uag.cli.loading import Loading, loads_weights
 from uag.cli.options import (
@@ -189,10 +191,12 @@ def serve(
     from uag.serving.server import address_of, bound
     from uag.serving.server import serve as run
 
+    if torchrun.is_shared():
+        loading = torchrun.shared(loading, target)
     # The port first: loading takes a while.
-    with bound(host, port) as listening:
-        address = address_of(listening)
-        if host not in OWN_MACHINE and not keys:
+    with bound(host, port) if torchrun.leads() else nullcontext() as listening:
+        address = address_of(listening) if listening else ""
+        if listening and host not in OWN_MACHINE and not keys:
             warnings.warn(
                 f"anybody who reaches {address} may use the model: give --api-key, or keep "
                 "--host 127.0.0.1",
@@ -208,6 +212,8 @@ def serve(
             engine=engine,
             compile=compile,
         )
+        if torchrun.is_shared():
+            torchrun.check_shared(decoder)
         sys.setswitchinterval(SWITCH)
         bytes = None if memory is None else memory * MIB
         serving = ServingEngine(
@@ -226,10 +232,12 @@ def serve(
             most_tokens=max_tokens,
             timeout=timeout,
         )
-        serving.start()
-
-        said = partial(tell, f"serving {settings.name} at {address}")
-        status = run(serving, settings, listening, grace=grace, ready=said)
+        if listening:
+            serving.start()
+            said = partial(tell, f"serving {settings.name} at {address}")
+            status = run(serving, settings, listening, grace=grace, ready=said)
+        else:
+            status = torchrun.follow(serving)
     if status:
         raise typer.Exit(status)
 

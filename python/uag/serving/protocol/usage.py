@@ -67,9 +67,9 @@ class Usage:
     def speculative(self) -> dict[str, Any]:
         """As vLLM's `metrics.speculative_decoding`; drafted tokens are counted in target ids."""
         return {
-            "num_drafts": self.drafts,
+            "num_spec_steps": self.drafts,
             "num_draft_tokens": self.drafted,
-            "num_accepted_tokens": self.accepted,
+            "num_accepted_draft_tokens": self.accepted,
             "mean_acceptance_length": 1 + self.accepted / self.drafts if self.drafts else 1.0,
             "draft_acceptance_rate": self.accepted / self.drafted if self.drafted else 0.0,
             "acceptance_histogram": {
