@@ -12,6 +12,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 from statistics import median
 from typing import Annotated, Any
@@ -111,7 +112,7 @@ async def until_free(client: httpx.AsyncClient) -> float:
     """Begin streams of long texts, leave them, and wait until nothing runs; seconds of that."""
     body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "temperature": 0}
     streams = [asyncio.create_task(ask(client, body, leaves=None)) for _ in range(LEAVERS)]
-    await until_running(client, LEAVERS)
+    await until_running(client, LEAVERS, streams)
     began = time.perf_counter()
     for stream in streams:
         stream.cancel()
@@ -120,9 +121,14 @@ async def until_free(client: httpx.AsyncClient) -> float:
     return time.perf_counter() - began
 
 
-async def until_running(client: httpx.AsyncClient, count: int) -> None:
-    """Wait until the server decodes so many texts, as its metrics say."""
-    while await running(client) != count:  # noqa: ASYNC110 - of another process
+async def until_running(
+    client: httpx.AsyncClient, count: int, streams: Sequence[asyncio.Task[str | None]] = ()
+) -> None:
+    """Wait until the server decodes so many texts, as its metrics say, or a stream has ended."""
+    while await running(client) != count:
+        for stream in streams:
+            if stream.done():
+                raise AssertionError(f"a stream ended before all had begun: {stream!r}")
         await asyncio.sleep(0.002)
 
 
