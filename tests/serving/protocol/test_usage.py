@@ -15,7 +15,9 @@ def test_the_names_that_tools_read(decoder: SpeculativeDecoder) -> None:
     assert told["prompt_tokens_details"]["cached_tokens"] == times["cache_n"] == 2
     assert times["prompt_n"] == 3
     accepted = sum(out.stats.accepted for out in outs)
-    assert drafts["num_accepted_tokens"] == times["draft_n_accepted"] == accepted
+    assert drafts["num_accepted_draft_tokens"] == times["draft_n_accepted"] == accepted
+    assert drafts["num_spec_steps"] == len(rounds)
+    assert usage.looked_up == sum(out.stats.looked_up_accepted for out in outs)
     assert drafts["num_draft_tokens"] == sum(done.candidates for done in rounds)
     assert drafts["mean_acceptance_length"] == 1 + accepted / len(rounds)
     assert drafts["draft_acceptance_rate"] == accepted / drafts["num_draft_tokens"]

@@ -57,6 +57,10 @@ class Metrics:
             "uag_accepted_tokens", "Drafted ids that were right.", registry=own
         )
 
+        self._looked_up = Counter(
+            "uag_looked_up_tokens", "Those of them that were copied from texts.", registry=own
+        )
+
     def answered(self, path: str, status: int) -> None:
         """A request was answered."""
         self.requests.labels(path, status).inc()
@@ -70,6 +74,7 @@ class Metrics:
         self._drafts.inc(usage.drafts)
         self._drafted.inc(usage.drafted)
         self._accepted.inc(usage.accepted)
+        self._looked_up.inc(usage.looked_up)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

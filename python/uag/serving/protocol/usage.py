@@ -24,6 +24,7 @@ class Usage:
         new: ids of the texts.
         drafts: rounds with a draft.
         drafted, accepted: target ids that were drafted in them, and how many were right.
+        looked_up: how many that were right were copied from texts, such as earlier replies.
         prefill, decoding: seconds.
         lengths: how often how many ids of a draft were right.
     """
@@ -34,6 +35,7 @@ class Usage:
     drafts: int = 0
     drafted: int = 0
     accepted: int = 0
+    looked_up: int = 0
     prefill: float = 0.0
     decoding: float = 0.0
     lengths: Counter[int] = field(default_factory=Counter[int])
@@ -49,6 +51,7 @@ class Usage:
                 self.drafts += 1
                 self.drafted += done.candidates
                 self.accepted += done.accepted
+                self.looked_up += done.looked_up_accepted
                 self.lengths[done.accepted] += 1
 
     def as_dict(self) -> dict[str, Any]:
