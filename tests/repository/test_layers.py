@@ -14,7 +14,7 @@ ORDER = [
     "_core", "errors", "values", "limits", "files", "clock", "draft", "stats",
     # a token's way
     "translation", "models", "lookahead", "sampling", "drafting", "decoding", "batching",
-    "requests", "engine", "decoder",
+    "proposing", "requests", "engine", "decoder",
     # around the decoder
     "serving", "inspection", "conformance", "benchmark", "report", "integrations", "demo", "cli",
 ]  # fmt: skip
