@@ -157,11 +157,11 @@ def test_a_long_prompt_is_read_in_pieces_and_holds_up_nobody() -> None:
 
 def test_the_memory_stays_in_its_budget() -> None:
     budget = 1 << 20
-    one = proposer(cache_bytes=budget)
+    one: Any = proposer(cache_bytes=budget)
     with pytest.warns(UagWarning, match="cache_bytes=1048576"):
         found = one.propose([LONG] * 40, 5)
     assert found[0] and not found[-1]
-    caches: Any = one._setting.caches
+    caches = one._setting.caches
     assert 0 < caches.batches[0].bytes + caches._released.bytes <= budget
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +160,7 @@ class Proposer:
         Args:
             rows: for each text all of its target ids, prompt included; as lists, or as arrays of
                 whole numbers of shape `[length]`.
-            limits: the most candidates, for each text or for all; with 0 nothing is done for a text.
+            limits: the most candidates, for each text or for all. A text with 0 is left alone.
 
         Returns:
             For each text up to so many target ids.
@@ -198,7 +199,7 @@ class Proposer:
         try:
             for row, limit in rows:
                 if limit and row.waits and row not in left_out:
-                    hub.begin(partial(row.propose, limit), Future.result)
+                    hub.begin(partial(row.propose, limit), _checked)
             while hub.step():
                 if caches.read_ids >= last:
                     for task in hub.reading:
@@ -222,6 +223,10 @@ class Proposer:
         return set(left_out)
 
 
+def _checked(outcome: Future[None]) -> None:
+    outcome.result()
+
+
 def _ids(index: int, row: object) -> Ids:
     """A row's ids, copied: an engine may change its own."""
     ids = np.asarray(row)
@@ -234,7 +239,7 @@ def _ids(index: int, row: object) -> Ids:
 
 
 def _limits(given: int | Sequence[int], rows: int) -> list[int]:
-    limits = [given] * rows if is_whole(given) else listed(given)
+    limits: list[Any] = [given] * rows if is_whole(given) else listed(given)
     if len(limits) != rows or not all(map(is_whole, limits)):
         raise OptionError(
             f"limits is {shown(given)}; give a number of candidates, at least 0, or one for each "
