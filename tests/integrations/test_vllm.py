@@ -128,7 +128,8 @@ def test_only_the_worker_that_is_read_loads_an_assistant(
 def test_options_that_there_are_not(folders: dict[str, str]) -> None:
     with pytest.raises(OptionError, match="'lookahed' in --additional-config is unknown"):
         uag.vllm.Proposer(config(folders, lookahed=5))
-    for additional in ({}, {"uag": {}}, {"uag": "name"}, None):
+    nothing: list[Any] = [{}, {"uag": {}}, {"uag": "name"}, None]
+    for additional in nothing:
         wrong = config(folders)
         wrong.additional_config = additional
         with pytest.raises(OptionError, match="there is no assistant"):

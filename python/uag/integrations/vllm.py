@@ -116,7 +116,8 @@ class Proposer:
 
 def _options(additional: object) -> Mapping[str, Any]:
     """The options of `--additional-config`."""
-    given: Any = additional.get("uag") if isinstance(additional, Mapping) else None
+    all_of_them: Any = additional if isinstance(additional, Mapping) else {}
+    given: Any = all_of_them.get("uag")
     if not isinstance(given, Mapping) or "assistant" not in given:
         raise OptionError(
             'there is no assistant; give one: --additional-config \'{"uag": {"assistant": NAME}}\''
