@@ -90,7 +90,7 @@ def _decode(model: Any, proposer: Proposer, rows: list[list[int]], ends: list[in
             chosen = cast("list[int]", logits.argmax(-1).tolist())
             pairs = zip(proposed, chosen, strict=False)
             wrong = (at for at, (one, other) in enumerate(pairs) if one != other)
-            row += chosen[: next(wrong, len(proposed)) + 1]
+            row.extend(chosen[: next(wrong, len(proposed)) + 1])
             passes += 1
     return passes
 
