@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 
 import uag.vllm
@@ -50,7 +51,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def loaded(config: Any) -> uag.vllm.Proposer:
     proposer = uag.vllm.Proposer(config)
-    proposer.load_model(demo("target")[0])
+    proposer.load_model(torch.nn.Linear(1, 1))  # vLLM's model is none of transformers
     return proposer
 
 

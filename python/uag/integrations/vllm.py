@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
 from numpy.typing import NDArray
 
 from uag.drafting.lookup import LOOKUP
 from uag.errors import OptionError
 from uag.models.loading.by_name import load_model, load_tokenizer
 from uag.models.loading.options import of_files
-from uag.models.properties import device_of
 from uag.models.wrappers import language_model
 from uag.proposing.proposer import Proposer as EngineProposer
 from uag.values import shown
@@ -53,7 +53,7 @@ class Proposer:
         self._most: int = vllm_config.speculative_config.num_speculative_tokens
         self._options = _options(vllm_config.additional_config)
 
-    def load_model(self, target: Any) -> None:
+    def load_model(self, target: torch.nn.Module) -> None:
         """Load tokenizers and assistant, before vLLM measures what memory is left.
 
         Raises:
@@ -75,8 +75,8 @@ class Proposer:
             words = given.get("assistant_tokenizer", name)
             other = load_tokenizer(words, **(of_files(options) if words == name else {}))
             assistant = load_model(name, **options)
-            model = language_model(assistant, "assistant")
-            cast("Any", model).to(given.get("device") or device_of(target))
+            model: Any = language_model(assistant, "assistant")
+            model.to(given.get("device") or next(target.parameters()).device)
         self.proposer = EngineProposer(
             tokenizer,
             assistant,
