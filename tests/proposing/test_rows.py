@@ -32,7 +32,7 @@ def arrays(texts: list[list[int]]) -> list[Any]:
 @given(texts, texts)
 def test_each_row_begins_its_text_and_is_given_once(known: Any, asked: Any) -> None:
     rows = Rows()
-    [*rows.keep([row(each) for each in known])]
+    rows.keep([row(each) for each in known])
     found: list[Any] = rows.found(arrays(asked))
     given_out = [each for each in found if each is not None]
     assert len({id(each) for each in given_out}) == len(given_out)
@@ -48,7 +48,7 @@ def test_each_row_begins_its_text_and_is_given_once(known: Any, asked: Any) -> N
 def test_what_has_not_moved_stays_where_it_is(known: Any) -> None:
     rows = Rows()
     ones = [row(each) for each in known]
-    [*rows.keep(ones)]
+    rows.keep(ones)
     found = rows.found(arrays([[*each, 1] for each in known]))
     assert all(one is other for one, other in zip(ones, found, strict=True))
 
@@ -56,6 +56,6 @@ def test_what_has_not_moved_stays_where_it_is(known: Any) -> None:
 def test_those_that_are_away_longest_are_forgotten_first() -> None:
     rows = Rows()
     for number in range(MOST_IDLE + 3):
-        [*rows.keep([row([number])])]
+        rows.keep([row([number])])
     first, last = rows.found(arrays([[0], [MOST_IDLE + 1]]))
     assert first is None and last is not None

@@ -1,6 +1,6 @@
 """The rows of an engine, found again by what they say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from uag.proposing.row import Ids, Row
 
@@ -32,9 +32,9 @@ class Rows:
                 free.pop(row, None) if row else None
         return found
 
-    def keep(self, rows: Sequence[Row]) -> Iterator[Row]:
-        """Remember these as the last call's; yields the others."""
+    def keep(self, rows: Sequence[Row]) -> list[Row]:
+        """Remember these as the last call's; returns the others."""
         given = set(rows)
         idle = [row for row in self._known if row not in given]
         self._known = [*rows, *idle[:MOST_IDLE]]
-        yield from idle
+        return idle
