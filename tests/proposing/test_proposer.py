@@ -24,15 +24,16 @@ from tests.support.engine_runner import (
     prompt,
     requests,
 )
+from tests.support.models import random_model
+from tests.support.tokenizers import tokenizer
 from uag import Lookup, OptionError, Proposer, UagWarning
 
 LONG = prompt(len(TEXTS) - 1, 0)
 
 
 def proposer(**options: Any) -> Proposer:
-    (assistant, assistant_tokenizer), (_, tokenizer) = demo("assistant"), demo("target")
     options = {"lookahead": 5, "lookup": False} | options
-    return Proposer(tokenizer, assistant, assistant_tokenizer, **options)
+    return Proposer(demo("target")[1], *demo("assistant"), **options)
 
 
 @cache
@@ -109,9 +110,8 @@ def test_any_lookahead(
 @given(requests, moments)
 @settings(max_examples=10)
 def test_lookups_alone(prompts: Any, moments: list[Moment]) -> None:
-    tokenizer = demo("target")[1]
     runner = Runner(prompts)
-    runner.run(Proposer(tokenizer, Lookup(TEXTS)).propose, moments)
+    runner.run(Proposer(demo("target")[1], Lookup(TEXTS)).propose, moments)
     check_equal(runner)
 
 
@@ -220,6 +220,24 @@ def test_ids_in_arrays() -> None:
     grown = [*LONG, *found, 9]
     assert one.propose([torch.tensor(grown)], [5])[0] == fresh(grown, 5)  # type: ignore[list-item]
     assert one.accepted == len(found)
+
+
+def test_an_assistant_that_reads_one_text_at_a_time() -> None:
+    """Its states are rolled back and given back like those of others."""
+    words, others = tokenizer("llama2"), tokenizer("gpt2")
+    model = random_model("lfm2", others)
+
+    def one() -> Proposer:
+        return Proposer(words, model, others, lookahead=4, lookup=False)
+
+    kept = one()
+    texts: list[list[int]] = [words(text)["input_ids"] for text in ("Once upon", "One 漢字")]
+    for number in range(6):
+        given = texts if number % 3 else texts[:1]
+        found = kept.propose(given, 3)
+        assert found == [one().propose([text], 3)[0] for text in given]
+        for text, candidates in zip(texts, found, strict=False):
+            text += [*candidates[: number % 3], 9 + number]
 
 
 def test_only_ids_that_the_target_has() -> None:

@@ -93,16 +93,18 @@ class Row:
     def begins(self, ids: Ids) -> bool:
         """Whether `ids` are those of this sequence, with or without more after them."""
         known = len(self.ids)
-        return known <= len(ids) and np.array_equal(self.ids, ids[:known])
+        if not known or known > len(ids) or self.ids[-1] != ids[known - 1]:
+            return not known
+        return np.array_equal(self.ids, ids[:known])
 
     def follow(self, ids: Ids, room: int) -> int:
         """Go on to `ids`, which begin with those so far; how many of the candidates were right.
 
-        Where nothing was emitted, candidates stay, unless there is `room` for more of them.
+        Where nothing was emitted, candidates stay, unless another number is wanted: `room`.
         """
         emitted: list[int] = ids[len(self.ids) :].tolist()
         self.ids = ids
-        if not emitted and room <= self._room:
+        if not emitted and room == self._room:
             return 0
         return self._guarded("translation", lambda: self._commit(emitted), 0)
 

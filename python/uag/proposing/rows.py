@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uag.proposing.row import Ids, Row
 
 # How many rows are remembered that were not given in the last call.
-MOST_IDLE = 1024
+MOST_IDLE = 128
 
 
 class Rows:
