@@ -116,8 +116,9 @@ class Proposer:
 
 def _options(additional: object) -> Mapping[str, Any]:
     """The options of `--additional-config`."""
-    all_of_them: Any = additional if isinstance(additional, Mapping) else {}
-    given: Any = all_of_them.get("uag")
+    given: Any = None
+    if isinstance(additional, Mapping):
+        given = cast("Mapping[str, Any]", additional).get("uag")
     if not isinstance(given, Mapping) or "assistant" not in given:
         raise OptionError(
             'there is no assistant; give one: --additional-config \'{"uag": {"assistant": NAME}}\''
