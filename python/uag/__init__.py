@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from uag.lookahead.protocol import Lookahead as Lookahead
     from uag.lookahead.schedules import Fixed as Fixed
     from uag.lookahead.schedules import Heuristic as Heuristic
+    from uag.proposing.proposer import Proposer as Proposer
     from uag.report.page import write_page as write_page
     from uag.requests.padded_rows import AssistedOutput as AssistedOutput
     from uag.requests.prompts.chat import Chat as Chat
@@ -74,6 +75,7 @@ _HOMES = {
     "Heuristic": "lookahead.schedules",
     "Lookahead": "lookahead.protocol",
     "Lookup": "drafting.lookup",
+    "Proposer": "proposing.proposer",
     "Round": "stats",
     "Stats": "stats",
     "Step": "decoding.trace",

@@ -28,6 +28,7 @@ from uag.lookahead.schedules import Schedule
 from uag.models.check.way import way_of
 from uag.models.engines.choice import AUTO, EngineChoice
 from uag.models.prefill import Prefill, held_by, media_in
+from uag.models.properties import end_ids
 from uag.models.suitable import check_belongs, check_model
 from uag.models.wrappers import AnyModel, check_defaults, language_model
 from uag.requests.asked import warn_idle
@@ -185,7 +186,7 @@ class SpeculativeDecoder:
         self.lookup = side.lookup
         self.engine = choice.name
         self.compile = compile
-        pairs = [*as_pairs(special_pairs), *side.end_pairs(inner, own)]
+        pairs = [*as_pairs(special_pairs), *side.end_pairs(end_ids(inner, own), own)]
         self.bridge = Bridge(own, other, pairs)
         check_belongs(inner, self.bridge.target, TARGET)
         side.check(inner, self.bridge)

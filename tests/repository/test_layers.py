@@ -14,13 +14,13 @@ ORDER = [
     "_core", "errors", "values", "limits", "files", "clock", "draft", "stats",
     # a token's way
     "translation", "models", "lookahead", "sampling", "drafting", "decoding", "batching",
-    "requests", "engine", "decoder",
+    "proposing", "requests", "engine", "decoder",
     # around the decoder
     "serving", "inspection", "conformance", "benchmark", "report", "integrations", "demo", "cli",
 ]  # fmt: skip
 
 # Doors into the house, which only point at what is inside.
-DOORS = {"__init__", "__main__", "lm_eval"}
+DOORS = {"__init__", "__main__", "lm_eval", "vllm", "llama_cpp"}
 
 MOST_FILES = 9
 

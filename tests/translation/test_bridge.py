@@ -105,3 +105,19 @@ def test_a_special_token_that_there_is_not(token: Any) -> None:
     for pair in ((token, 5), (5, token)):
         with pytest.raises(UnsupportedTokenizerError, match="the tokenizer has no token"):
             Bridge(tokenizer("gpt2"), tokenizer("llama2"), [pair])
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_text_may_begin_inside_a_character(pair: tuple[str, str]) -> None:
+    """Wherever it is cut, it is the text that grew to there id by id."""
+    target, assistant = (tokenizer(name) for name in pair)
+    bridge = Bridge(target, assistant)
+    ids: list[int] = target("Once 漢字 🎉🎉 naïve")["input_ids"]
+    grown = bridge.begin([])
+    for end, id in enumerate(ids, 1):
+        grown.commit([id])
+        begun = bridge.begin(ids[:end])
+        if end > len(target("")["input_ids"]):  # a prefix alone is the assistant's own
+            assert (begun.assistant_ids, begun.held) == (grown.assistant_ids, grown.held)
+    draft = bridge.assistant.encode(b" fox")
+    assert bridge.begin(ids).propose(draft).ids == grown.propose(draft).ids

@@ -200,6 +200,11 @@ class Hub:
         for task in [*self._tasks]:
             self.drop(task)
 
+    @property
+    def reading(self) -> list[Task]:
+        """The tasks that wait for a prompt to be read."""
+        return [task for task, request in self._waiting.items() if request.reads_prompt]
+
     def step(self) -> bool:
         """Run one pass, and continue the tasks that it answers; `False` if no task waits."""
         if not self._waiting:

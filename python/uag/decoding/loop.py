@@ -79,7 +79,7 @@ def rounds(
             tokens=tokens,
             accepted=accepted,
             drafted=drafted,
-            drafted_accepted=_drafted_accepted(accepted, proposal, drafted),
+            drafted_accepted=drafted_accepted(accepted, proposal, drafted),
             looked_up=drafted - len(draft.ids),
             candidates=len(candidates),
             seconds=clock.seconds(),
@@ -96,8 +96,12 @@ def rounds(
         drafting, verifying = ("draft" if drafted else drafting), "verify"
 
 
-def _drafted_accepted(accepted: int, proposal: Proposal, drafted: int) -> int:
-    """How many drafted ids the first `accepted` candidates spell."""
+def drafted_accepted(accepted: int, proposal: Proposal, drafted: int) -> int:
+    """How many drafted ids the first `accepted` candidates spell.
+
+    >>> drafted_accepted(1, Proposal([7, 8], draft_ends=[2, 3]), drafted=3)
+    2
+    """
     if accepted == len(proposal.ids) and not proposal.cut:
         return drafted
     return proposal.draft_ends[accepted - 1] if accepted else 0

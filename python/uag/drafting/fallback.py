@@ -120,7 +120,7 @@ class GuardedDrafting:
         except Exception as error:
             if self._faults.raised:
                 raise
-            fault = f"{part} failed: {_described(error)}"
+            fault = f"{part} failed: {described(error)}"
             # Free the assistant's states now: the error may be a lack of memory.
             self._source = NoDrafts()
             self._stats.assistant_error = fault
@@ -128,8 +128,12 @@ class GuardedDrafting:
             return otherwise
 
 
-def _described(error: Exception) -> str:
-    """The error's type and the first line of its message."""
+def described(error: Exception) -> str:
+    """The error's type and the first line of its message.
+
+    >>> described(ValueError("no such id"))
+    'ValueError: no such id'
+    """
     first = next(iter(str(error).strip().splitlines()), "")
     kind = type(error).__name__
     return f"{kind}: {first}" if first else kind

@@ -76,10 +76,13 @@ class DraftSide:
     stops_early = True
 
     def end_pairs(
-        self, target: PreTrainedModel, tokenizer: AnyTokenizer
+        self, target_ends: list[int], tokenizer: AnyTokenizer
     ) -> Sequence[tuple[int, int]]:
-        """Pairs (target id, assistant id) of ids that end a text or a turn."""
-        del target, tokenizer
+        """Pairs (target id, assistant id) of ids that end a text or a turn.
+
+        `target_ends`: those of the target, whose `tokenizer` knows the end of a turn.
+        """
+        del target_ends, tokenizer
         return ()
 
     def check(self, target: PreTrainedModel, bridge: Bridge) -> None:
@@ -153,10 +156,10 @@ class ModelSide(DraftSide):
         self._turn_end = turn_end(tokenizer)
 
     def end_pairs(
-        self, target: PreTrainedModel, tokenizer: AnyTokenizer
+        self, target_ends: list[int], tokenizer: AnyTokenizer
     ) -> Sequence[tuple[int, int]]:
         turns = turn_end(tokenizer), self._turn_end
-        return end_pairs(end_ids(target, tokenizer), self._end_ids, *turns)
+        return end_pairs(target_ends, self._end_ids, *turns)
 
     def check(self, target: PreTrainedModel, bridge: Bridge) -> None:
         check_belongs(self._model, bridge.assistant, "assistant")

@@ -1,1 +1,1 @@
-"""uag in transformers' pipelines and in lm-evaluation-harness."""
+"""uag in transformers' pipelines, lm-evaluation-harness, vLLM and llama-cpp-python."""

@@ -96,6 +96,17 @@ class Bridge:
         """
         return self._core.start(target_ids, assistant_ids)
 
+    def begin(self, target_ids: list[int]) -> Translation:
+        """Begin a generation from target ids alone, which may end inside a character.
+
+        The assistant's ids are those of the same text, after the assistant's own prefix.
+        """
+        prefix = self._prefixes[0]
+        known = len(prefix) if target_ids[: len(prefix)] == prefix else 0
+        text = self.start(target_ids[:known], list(self._prefixes[1]))
+        text.commit(target_ids[known:])
+        return text
+
     def assistant_prompt(self, target_ids: list[int]) -> list[int]:
         """Translate a prompt of target ids to assistant ids, with the assistant's own prefix."""
         start = (

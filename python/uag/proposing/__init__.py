@@ -1,0 +1,1 @@
+"""Candidates for the texts of another engine, which runs the target itself."""
