@@ -59,7 +59,9 @@ def test_where_the_assistant_fails_the_target_continues_alone(
     outs = result if isinstance(result, list) else [result]
     failed = [out.stats.assistant_error for out in outs if out.stats.assistant_error]
     assert ids_of(outs) == want
-    assert bool(failed) == (countdown.left <= 0)
+    # A pass of several texts for which memory was short is tried again in halves.
+    again = isinstance(error, torch.OutOfMemoryError) and not lasting and prompt is PROMPTS
+    assert again or bool(failed) == (countdown.left <= 0)
     assert len(heard) == bool(failed)  # one for all texts
     for said in failed:
         # A generator makes a StopIteration that passes through it a RuntimeError.
