@@ -34,6 +34,7 @@ from benches.common import (
     load_pair,
 )
 from uag import SpeculativeDecoder
+from uag.models.caches.kept import common_length
 
 SENTENCE = " The next day they went to the park again, and they were happy."
 ENOUGH = 1 << 40
@@ -48,14 +49,7 @@ class Generate:
 
     def __call__(self, ids: list[int], new: int) -> list[int]:
         if self._keeps:
-            same = next(
-                (
-                    at
-                    for at, (one, two) in enumerate(zip(ids, self._held, strict=False))
-                    if one != two
-                ),
-                min(len(self._held), len(ids) - 1),
-            )
+            same = common_length(ids, self._held, len(ids) - 1)
             if (more := self._past.get_seq_length() - same) > 0:
                 self._past.crop(-more)
         prompt = torch.tensor([ids], device=self._model.device)

@@ -267,7 +267,7 @@ class Engine:
         window = context_window(self._target.model)
         counted = _counted(generation, target, stats, session, request.claim, window)
         if not request.prefill:
-            counted = _kept(counted, caches, partial(session.keep, owner=owner.name))
+            counted = _kept(counted, caches, session.keep)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
     def _side_for(self, way: Way) -> DraftSide:

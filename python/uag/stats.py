@@ -92,6 +92,17 @@ class Round:
         return min(self.drafted_accepted + rejected, self.drafted)
 
     @property
+    def by_writer(self) -> tuple[tuple[list[int], bool], tuple[list[int], bool]]:
+        """`tokens` in two parts, each with whether it was drafted: the accepted ones, the others.
+
+        >>> Round(
+        ...     [7, 8], accepted=1, drafted=5, drafted_accepted=1, candidates=4, seconds={}
+        ... ).by_writer
+        (([7], True), ([8], False))
+        """
+        return (self.tokens[: self.accepted], True), (self.tokens[self.accepted :], False)
+
+    @property
     def looked_up_accepted(self) -> int:
         """How many of `looked_up` agreed with the target."""
         return max(0, self.drafted_accepted - (self.drafted - self.looked_up))

@@ -220,8 +220,9 @@ class Hub:
                 pieces = _first_pieces(chosen, self._prompt_ids)
                 self._others_first = True
         else:
-            batch = next(each for each in self._batches if _asking(each, others))
-            pieces = [request.piece(PIECE) for request in batch.choose(_asking(batch, others))]
+            each_asking = ((each, _asking(each, others)) for each in self._batches)
+            batch, asking = next(found for found in each_asking if found[1])
+            pieces = [request.piece(PIECE) for request in batch.choose(asking)]
             if batch is self._batches[-1]:
                 self._others_first = False
         self._read(batch, pieces)

@@ -101,10 +101,13 @@ class Session:
             return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
             return RowCache(self._batches[role], self._key(role, owner))
-        kept = self._kept.take(self._key(role, owner), prompt)
-        return kept or self._runners[role].new_cache(self._longest)
+        key = self._key(role, owner)
+        cache = self._kept.take(key, prompt) or self._runners[role].new_cache(self._longest)
+        if isinstance(cache, Keepable):
+            cache.owner = key
+        return cache
 
-    def keep(self, role: str, cache: ModelCache, owner: str) -> None:
+    def keep(self, role: str, cache: ModelCache) -> None:
         """Keep the cache of a generation that has ended, for later ones of the same owner.
 
         Rows of a batch keep theirs themselves.
@@ -112,7 +115,7 @@ class Session:
         if self._kept.budget and isinstance(cache, Keepable) and not isinstance(cache, RowCache):
             alike = cache.way.together and not reading_of(self._runners[role].model).regimes
             if alike:
-                self._kept.put(self._key(role, owner), cache)
+                self._kept.put(cache)
 
     def _key(self, role: str, owner: str) -> Hashable:
         """Whose a cache is: states are those of a model with its present weights and adapters."""

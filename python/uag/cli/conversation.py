@@ -161,10 +161,7 @@ def _parts(decoder: SpeculativeDecoder, stream: TextStream) -> Iterator[tuple[st
         rounds = stream.stats.history[told:]
         told += len(rounds)
         for done in rounds:
-            for ids, drafted in (
-                (done.tokens[: done.accepted], True),
-                (done.tokens[done.accepted :], False),
-            ):
+            for ids, drafted in done.by_writer:
                 if text := decode.add(ids):
                     yield text, drafted
     if text := decode.end():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uag.cli.help import LOADING, OF_ASSISTANT
-from uag.cli.options import Conflict
+from uag.cli.options import Conflict, lookup_option
 from uag.cli.terminal import show_progress, tell
 
 if TYPE_CHECKING:
@@ -93,16 +93,38 @@ class Loading:
             option = next(iter(self.assistant_options)).replace("_", "-")
             raise Conflict(f"--assistant-{option}, but no assistant is loaded: leave it out")
 
-    def decoder(self, target: str, assistant: str | None, **options: Any) -> "SpeculativeDecoder":
-        """The decoder of two models; `options` are those of `SpeculativeDecoder`."""
+    def decoder(
+        self,
+        target: str | None,
+        assistant: str | None,
+        *,
+        lookahead: str,
+        lookup: bool | None,
+        texts: list[Path] | None,
+        engine: str,
+        compile: bool,
+    ) -> "SpeculativeDecoder":
+        """The decoder of two models, as a command line names them; without a target, the demo pair.
+
+        `texts`: files to copy drafts from. The others are as in `SpeculativeDecoder`.
+        """
         from uag.decoder import SpeculativeDecoder
-        from uag.lookahead.schedules import Schedule
+        from uag.demo import demo_decoder
+        from uag.lookahead.schedules import Schedule, parse_lookahead
         from uag.models.engines.choice import EngineChoice
         from uag.requests.named_models import load_pair
 
+        options: dict[str, Any] = {
+            "lookahead": parse_lookahead(lookahead),
+            "lookup": lookup_option(assistant, lookup, texts),
+            "engine": engine,
+            "compile": compile,
+        }
+        if target is None:
+            return demo_decoder(**options, **self.options)
         # Both raise for a wrong value before gigabytes are loaded.
         Schedule(options["lookahead"])
-        EngineChoice.of(options["engine"], options["compile"])
+        EngineChoice.of(engine, compile)
         show_progress()
         return SpeculativeDecoder(
             *load_pair(

@@ -55,7 +55,7 @@ def rounds(
         # 2. Translate: the draft's bytes as ids of the target, the candidates.
         with clock.phase("translate"):
             proposal = translator.propose(draft.ids, draft.text)
-            drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
+            drafted = drafted_ids(draft, proposal)
             candidates = proposal.ids[: round_width(min(len(proposal.ids) + 1, room)) - 1]
 
         # 3. Verify: one forward pass of the target over all candidates. Those before the first that
@@ -94,6 +94,15 @@ def rounds(
         if ending is not None:
             return
         drafting, verifying = ("draft" if drafted else drafting), "verify"
+
+
+def drafted_ids(draft: Draft, proposal: Proposal) -> int:
+    """How many ids a draft has, looked-up ones among them.
+
+    >>> drafted_ids(Draft([5, 6]), Proposal([7, 8], draft_ends=[1, 3]))
+    3
+    """
+    return max([len(draft.ids), *proposal.draft_ends[-1:]])
 
 
 def drafted_accepted(accepted: int, proposal: Proposal, drafted: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uag._core import Proposal
-from uag.decoding.loop import drafted_accepted
+from uag.decoding.loop import drafted_accepted, drafted_ids
 from uag.decoding.verify import agreement
 from uag.draft import Draft
 from uag.drafting.fallback import FaultPolicy, described
@@ -165,7 +165,7 @@ class Row:
             return 0
         accepted = agreement(emitted, self.candidates)
         draft, proposal = self._draft, self._proposal
-        drafted = max([len(draft.ids), *proposal.draft_ends[-1:]])
+        drafted = drafted_ids(draft, proposal)
         self._lookahead.update(
             Round(
                 tokens=emitted,

@@ -131,11 +131,8 @@ def story(prompt: str, out: Output, tokenizer: Tokenizer, clean: Callable[[str],
     decode = TextDecoder(tokenizer)
     decode.add(tokenizer.encode(prompt.encode()))
     for done in out.stats.history:
-        for part, style in (
-            (done.tokens[: done.accepted], DRAFTED),
-            (done.tokens[done.accepted :], OWN),
-        ):
-            text.append(clean(decode.add(part)), style=style)
+        for ids, drafted in done.by_writer:
+            text.append(clean(decode.add(ids)), style=DRAFTED if drafted else OWN)
     text.append(clean(decode.end()))
     legend = Text.assemble(
         (_sources(out.stats), DRAFTED), f" ({out.stats.accepted} tokens), the target's own ",

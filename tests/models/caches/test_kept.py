@@ -136,7 +136,7 @@ def test_a_text_that_shares_little_leaves_the_cache_to_others() -> None:
     lm = CachedLM(model, cache=RollbackCache(model))
     lm.append(list(range(1, 121)))
     lm.logits(1)
-    kept.put("", lm.cache)  # type: ignore[arg-type]
+    kept.put(lm.cache)  # type: ignore[arg-type]
     assert kept.take("", [*range(1, 41), 0]) is None  # 40 of 120
     assert kept.take("other", list(range(1, 121))) is None
     cache = kept.take("", [*range(1, 101), 0])

@@ -1,7 +1,5 @@
 """The page in a browser: it streams, shows who wrote what, stops, asks for a key."""
 
-import shutil
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -12,19 +10,7 @@ from uag.demo import demo_decoder
 from uag.serving.api.settings import Settings
 from uag.serving.app import build
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LIMIT = 40
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Opened:

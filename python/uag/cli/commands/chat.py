@@ -22,7 +22,6 @@ from uag.cli.options import (
     TopP,
     check_text,
     generation_options,
-    lookup_option,
 )
 from uag.cli.terminal import be_quiet
 from uag.errors import PromptError
@@ -103,14 +102,14 @@ def chat(
     loading.check_assistant(assistant)
     be_quiet()
     from uag.cli.conversation import Conversation, typed_lines
-    from uag.lookahead.schedules import parse_lookahead
     from uag.translation.chat_template import template_of
 
     decoder = loading.decoder(
         target,
         assistant,
-        lookahead=parse_lookahead(lookahead),
-        lookup=lookup_option(assistant, lookup, texts),
+        lookahead=lookahead,
+        lookup=lookup,
+        texts=texts,
         engine=engine,
         compile=compile,
     )

@@ -22,7 +22,6 @@ from uag.cli.options import (
     Texts,
     check_greedy,
     check_report,
-    lookup_option,
     write_report,
 )
 from uag.cli.terminal import be_quiet, printable
@@ -148,23 +147,22 @@ def compare(
     from uag.benchmark.prompts import read_prompts
     from uag.benchmark.timing import Timing
     from uag.limits import check_limits
-    from uag.lookahead.schedules import parse_lookahead
     from uag.models.conditions import conditions
     from uag.report.tables import comparison_table
 
     check_limits({"temperature": temperature, "seed": seed})
     beginnings = PROMPTS[:limit] if prompts is None else read_prompts(prompts, limit)
-    where = lookup_option(assistant, lookup, texts)
     if threads is not None:
         torch.set_num_threads(threads)
-    options: dict[str, Any] = {"lookahead": parse_lookahead(lookahead), "lookup": where}
-    options |= {"engine": engine, "compile": compile}
-    if target is None:
-        from uag.demo import demo_decoder
-
-        decoder = demo_decoder(**options, **loading.options)
-    else:
-        decoder = loading.decoder(target, assistant, **options)
+    decoder = loading.decoder(
+        target,
+        assistant,
+        lookahead=lookahead,
+        lookup=lookup,
+        texts=texts,
+        engine=engine,
+        compile=compile,
+    )
     timing = Timing(
         decoder,
         beginnings,

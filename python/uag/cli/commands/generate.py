@@ -28,7 +28,6 @@ from uag.cli.options import (
     check_report,
     check_text,
     generation_options,
-    lookup_option,
     write_report,
 )
 from uag.cli.reading import as_prompt, chat_hint, read_text
@@ -153,16 +152,15 @@ def generate(
     loading.check_assistant(assistant)
     be_quiet()
     check_report(report)
-    from uag.lookahead.schedules import parse_lookahead
     from uag.models.conditions import conditions
 
     text = read_text(prompt, prompt_file)
-    where = lookup_option(assistant, lookup, texts)
     decoder = loading.decoder(
         target,
         assistant,
-        lookahead=parse_lookahead(lookahead),
-        lookup=where,
+        lookahead=lookahead,
+        lookup=lookup,
+        texts=texts,
         engine=engine,
         compile=compile,
     )

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,13 +24,9 @@ from uag.cli.options import (
     LookaheadOption,
     LookUp,
     Texts,
-    lookup_option,
 )
 from uag.cli.terminal import be_quiet, tell
 from uag.errors import LoadError, UagWarning
-
-if TYPE_CHECKING:
-    from uag.decoder import SpeculativeDecoder
 
 # What the extra `serve` installs and this command cannot do without.
 NEEDED = ("starlette", "uvicorn", "prometheus_client", "llguidance")
@@ -185,7 +181,6 @@ def serve(
     _check_extra()
     be_quiet()
     warnings.filterwarnings("ignore", message="the target's window is")  # 400, or a shorter text
-    from uag.lookahead.schedules import parse_lookahead
     from uag.serving.api.settings import Settings
     from uag.serving.engine import ServingEngine
     from uag.serving.server import address_of, bound
@@ -203,12 +198,12 @@ def serve(
                 UagWarning,
                 stacklevel=1,
             )
-        decoder = _decoder(
+        decoder = loading.decoder(
             target,
             assistant,
-            loading,
-            lookahead=parse_lookahead(lookahead),
-            lookup=lookup_option(assistant, lookup, texts),
+            lookahead=lookahead,
+            lookup=lookup,
+            texts=texts,
             engine=engine,
             compile=compile,
         )
@@ -255,16 +250,6 @@ def _check_extra() -> None:
     missing = [each for each in NEEDED if find_spec(each) is None]
     if missing:
         raise LoadError(f"uag serve needs {', '.join(missing)}: pip install 'uag-decoding[serve]'")
-
-
-def _decoder(
-    target: str | None, assistant: str | None, loading: Loading, **options: Any
-) -> "SpeculativeDecoder":
-    if target is not None:
-        return loading.decoder(target, assistant, **options)
-    from uag.demo import demo_decoder
-
-    return demo_decoder(**options, **loading.options)
 
 
 def _name(target: str | None) -> str:

@@ -30,7 +30,6 @@ def common_length(one: Sequence[int], other: Sequence[int], most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    owner: Hashable
     ids: list[int]
     cache: Keepable
 
@@ -59,13 +58,13 @@ class KeptCaches:
     def take(self, owner: Hashable, ids: Sequence[int]) -> Keepable | None:
         """The cache with the longest beginning of `ids`, without its last one, rolled back to that.
 
-        `None` if none has enough of it. Only those are looked at that were put in by this owner.
+        `None` if none has enough of it, or only those of other owners.
         """
         with self._lock:
             found = [
                 (common_length(ids, kept.ids, len(ids) - 1), kept)
                 for kept in self._kept
-                if kept.owner == owner
+                if kept.cache.owner == owner
             ]
             length, kept = max(found, key=lambda each: each[0], default=(0, None))
             if kept is None or length < max(LEAST_SHARED, len(kept.ids) / 2):
@@ -75,14 +74,14 @@ class KeptCaches:
         kept.cache.taken_over = kept.cache.length
         return kept.cache
 
-    def put(self, owner: Hashable, cache: Keepable) -> None:
-        """Keep the cache of a text that has ended."""
+    def put(self, cache: Keepable) -> None:
+        """Keep the cache of a text that has ended, for its owner's later ones."""
         length = min(cache.length, len(cache.text))
         if length < LEAST_SHARED or cache.held_bytes() > self.budget:
             return
         cache.roll_back(length)
         with self._lock:
-            self._kept.append(_Kept(owner, cache.text[:length], cache))
+            self._kept.append(_Kept(cache.text[:length], cache))
         self.shrink(self.budget)
 
     def shrink(self, most: int) -> None:

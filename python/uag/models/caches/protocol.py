@@ -121,8 +121,10 @@ class Keepable(ModelCache, Protocol):
         text: the ids whose beginning the cache holds, as far as they are known. The `CachedLM` that
             uses the cache keeps them.
         taken_over: how many ids of the text did not have to be read.
+        owner: whose it is: only a text of the same owner goes on from it.
     """
 
+    owner: Hashable
     text: list[int]
     taken_over: int
 
@@ -139,6 +141,7 @@ class PreallocatedCache(ModelCache):
     def __init__(self) -> None:
         """An empty cache."""
         self.length = self.width = self.taken_over = 0
+        self.owner: Hashable = ""
         self.text: list[int] = []
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ then: a copy is restored, and the cache's owner reads the ids after it again.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from uag.models.caches.layers import (
 from uag.models.caches.protocol import TOGETHER, Way
 from uag.models.properties import device_of, text_config
 from uag.models.reading import ModuleState, reading_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 # Copies of recurrent states: one for each of the last rounds, as an assistant's last ids change.
 CHECKPOINTS = 3
@@ -71,6 +74,7 @@ class RollbackCache:
         self._device = device_of(model)
         self._recurrent: list[LinearAttentionCacheLayerMixin] = []
         self.width = self.taken_over = 0
+        self.owner: Hashable = ""
         self.text: list[int] = []
         self.clear()
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from uag.errors import OptionError
 from uag.models.cached_lm import id_list
+from uag.serving.processors.following import Following
 from uag.translation.tokenizers import AnyTokenizer, backend_of
 
 # White space as people lay out JSON. Without an end of it, a model may write nothing else.
@@ -85,29 +86,28 @@ def _unfollowed(reason: str) -> OptionError:
     return OptionError(f"the schema cannot be followed: {told:.300}; simplify it")
 
 
-class Grammar(LogitsProcessor):
+class Grammar(Following):
     """Allows only tokens with which a text can still follow its grammar.
 
     It keeps its place in the grammar, so each text has its own.
     """
 
-    def __init__(self, matcher: "LLMatcher", ends: list[int], read: int = -1) -> None:
+    def __init__(self, matcher: "LLMatcher", ends: list[int]) -> None:
+        super().__init__()
         self._matcher = matcher
         self._ends = ends
-        self._read = read
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """The scores `[1, vocabulary]`, minus infinity for what is not allowed."""
-        ids = input_ids[0]
-        if self._read >= 0:
-            self._matcher.consume_tokens(id_list(ids[self._read :]))
-        self._read = len(ids)
+        self._matcher.consume_tokens(id_list(self.new(input_ids)))
         allowed = self._allowed(scores.shape[-1]).to(scores.device)
         return scores.masked_fill(~allowed, -torch.inf)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Grammar":
         """Another text's grammar, at the same place."""
-        return Grammar(self._matcher.deep_copy(), self._ends, self._read)
+        copied = Grammar(self._matcher.deep_copy(), self._ends)
+        copied._seen = self._seen
+        return copied
 
     def _allowed(self, rows: int) -> Tensor:
         if self._matcher.is_stopped():

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from uag.models.cached_lm import id_list
+from uag.serving.processors.following import Following
 
 
 class Likelihood(NamedTuple):
@@ -67,7 +68,7 @@ class Record:
         return Likelihood(float(position.row[id]), position.top)
 
 
-class Recorder(LogitsProcessor):
+class Recorder(Following):
     """Writes the target's own distribution at each position into a record, and changes nothing.
 
     >>> record = Record(top=1)
@@ -79,24 +80,21 @@ class Recorder(LogitsProcessor):
     """
 
     def __init__(self, record: Record) -> None:
+        super().__init__()
         self._record = record
         self._path = 0
-        self._read = -1
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """The same scores `[1, vocabulary]`."""
-        ids = input_ids[0]
-        if self._read >= 0:
-            for id in id_list(ids[self._read :]):
-                self._path = extended(self._path, id)
-        self._read = len(ids)
+        for id in id_list(self.new(input_ids)):
+            self._path = extended(self._path, id)
         self._record.write(self._path, scores[0])
         return scores
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Recorder":
         """Another text's recorder, which writes into the same record."""
         copied = Recorder(self._record)
-        copied._path, copied._read = self._path, self._read
+        copied._path, copied._seen = self._path, self._seen
         return copied
 
     def __reduce__(self) -> "tuple[type[Unrecorded], tuple[()]]":

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+
+from uag.serving.processors.following import Following
 
 
-class Penalties(LogitsProcessor):
+class Penalties(Following):
     """Lowers the scores of tokens that the new text has already, and adds a bias to some.
 
     The prompt does not count. The counts grow with the text, so that a token costs the same at the
@@ -31,24 +32,21 @@ class Penalties(LogitsProcessor):
         frequency: float = 0.0,
         bias: Mapping[int, float] | None = None,
     ) -> None:
+        super().__init__()
         self._presence = presence
         self._frequency = frequency
         self._bias = dict(bias or {})
         self._counts: Tensor | None = None
         self._added: Tensor | None = None
-        self._read = 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """The scores `[1, vocabulary]` after `input_ids` `[1, length]`."""
-        ids = input_ids[0]
+        new = self.new(input_ids)
         if self._counts is None or self._added is None:
             self._counts = torch.zeros(scores.shape[-1], device=scores.device)
             self._added = torch.zeros(scores.shape[-1], device=scores.device)
             for id, bias in self._bias.items():
                 self._added[id] = bias
-        else:
-            new = ids[self._read :]
-            self._counts.index_add_(0, new, torch.ones(len(new), device=new.device))
-        self._read = len(ids)
+        self._counts.index_add_(0, new, torch.ones(len(new), device=new.device))
         taken = self._presence * (self._counts > 0) + self._frequency * self._counts
         return scores - taken + self._added

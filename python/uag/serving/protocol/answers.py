@@ -123,12 +123,7 @@ class Text:
         if self._drafted is None:
             return []
         both = [
-            (self._drafted.add(ids), drafted)
-            for done in rounds
-            for ids, drafted in (
-                (done.tokens[: done.accepted], True),
-                (done.tokens[done.accepted :], False),
-            )
+            (self._drafted.add(ids), drafted) for done in rounds for ids, drafted in done.by_writer
         ]
         return [(text, drafted) for text, drafted in both if text]
 
