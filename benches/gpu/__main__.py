@@ -47,12 +47,12 @@ class Part:
 
 # In the order of their worth; the last one has what the others leave.
 PARTS = (
+    Part("tests", "marked", 45),
     Part("card", "card", 50),
+    Part("timeline", "timeline", 25),
     Part("passes", "passes", 80),
     Part("texts", "texts", 130),
     Part("ids", "ids", 40),
-    Part("tests", "marked", 40),
-    Part("timeline", "timeline", 25),
     Part("first", "first", 40),
     Part("compiled", "compiled", 480),
 )
