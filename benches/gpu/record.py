@@ -25,7 +25,7 @@ class Record:
     def __init__(self, folder: Path, part: str, limit: float = inf) -> None:
         """`limit`: seconds after which `attempt` begins nothing more."""
         self._file = folder / LINES
-        self._part = part
+        self.part = part
         self._limit = limit
         self._start = perf_counter()
 
@@ -34,13 +34,13 @@ class Record:
 
         A value that is called like one of the line's own keys gets "_" after its name.
         """
-        own = {"part": self._part, "name": name, "at": self.seconds}
+        own = {"part": self.part, "name": name, "at": self.seconds}
         values = {f"{key}_" if key in own else key: _rounded(of) for key, of in values.items()}
         line = {**own, **values}
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         told = (f"{key} {_short(value)}" for key, value in values.items())
-        print(" | ".join([self._part, name, *told]), flush=True)  # noqa: T201
+        print(" | ".join([self.part, name, *told]), flush=True)  # noqa: T201
 
     @property
     def seconds(self) -> float:

@@ -101,8 +101,8 @@ def same_ids(lines: Lines) -> Iterator[Criterion]:
     """The share of texts with the ids that they should have; in bfloat16 also those of ties."""
     for name, line in lines.get("ids", {}).items():
         if "texts" in line:
-            ties = line.get("ties", 0) if "bfloat16" in name else 0
-            value = (line["same"] + ties) / line["texts"]
+            ties = line.get("ties", 0)
+            value = (line["same"] + ties * ("bfloat16" in name)) / line["texts"]
             yield Criterion(f"5: same ids, {name} ({ties} ties)", value, at_least=1)
 
 

@@ -64,6 +64,7 @@ def measure(record: Record, setting: Setting) -> None:
         setting,
         (target, setting.wide("target", target)),
         (helpers[0], setting.wide("assistant", helpers[0])),
+        learning=SEVERAL,
     )
     fixed = [f"uag graphs, {count}" for count in setting.scale.fixed]
     found = first.run(
@@ -109,12 +110,19 @@ def best_of(found: dict[str, Values]) -> str:
 
 
 class Pair:
-    """A target, an assistant and the decoders that were made of them."""
+    """A target, an assistant and the decoders that were made of them.
 
-    def __init__(self, setting: Setting, target: Named, assistant: Named) -> None:
+    Attributes:
+        learning: how many texts "auto" decodes before those that are counted.
+    """
+
+    def __init__(
+        self, setting: Setting, target: Named, assistant: Named, *, learning: int = 1
+    ) -> None:
         self.setting = setting
         self.target = target
         self.assistant = assistant
+        self.learning = learning
         self.tokenizers = setting.tokenizer("target"), setting.tokenizer("assistant")
         self.name = f"{target[0]} <- {assistant[0]}"
         self._made: dict[str, SpeculativeDecoder] = {}
@@ -152,7 +160,7 @@ class Pair:
                 plan = quick(
                     lambda: uag_way(self._decoder("graphs", drafts=True), **options),
                     texts=texts,
-                    before=texts,
+                    before=1 if sampled else self.learning,
                 )
             case fixed:
                 count = int(fixed.rpartition(" ")[2])
