@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benches.gpu.record import Record, write_results
-from benches.gpu.summary import summarise
 
 if TYPE_CHECKING:
     from benches.gpu.models import Setting
@@ -161,7 +160,9 @@ def main(
             continue
         limited(asked, left, setting)
         write_results(out)
-    summarise(out, list(setting.scale.targets), list(setting.scale.assistants))
+    import_module("benches.gpu.summary").summarise(
+        out, list(setting.scale.targets), list(setting.scale.assistants)
+    )
     Record(out, "run")("done", seconds=monotonic() - begun)
     write_results(out)
 

@@ -122,6 +122,12 @@ def test_parts_of_a_stage_run_at_the_same_time(
     assert [line["name"] for line in lines_of(tmp_path)] == ["done", "done"]
 
 
+def test_what_takes_seconds_to_import_counts_as_part_of_the_run() -> None:
+    code = "import sys, benches.gpu.__main__; assert 'torch' not in sys.modules"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
+
+
 def test_the_last_part_has_time_left() -> None:
     usual = sum(max(part.seconds for part in stage) for stage in STAGES[:-1])
     assert usual + GRACE <= 480 - 60
