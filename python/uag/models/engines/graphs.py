@@ -22,8 +22,8 @@ from transformers import PreTrainedModel
 from uag.errors import UagWarning
 from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
 from uag.models.check.comparison import TOLERANCES
-from uag.models.engines.attention import packed
 from uag.models.engines.capture import CAPTURERS, Run
+from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.engines.static_text import (
@@ -82,6 +82,8 @@ class GraphRunner(ModelRunner):
         self._masks = Masks(windows_of(model), model.dtype)
         self._state = state_of(model)
         self._graphs = CAPTURERS[model.device.type](model.device)
+        with self.setting_up():
+            self._fusion = fusion_of(model)
         try:
             fault = "" if self._reads_blocks() else "gives other logits in a block with padding"
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
@@ -203,30 +205,50 @@ class GraphRunner(ModelRunner):
 
     def _captured(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
         """Capture a pass, and run it; what cannot be captured runs eagerly from now on."""
+        fault = self._try(text, key, body, place, self._fusion)
+        if fault and self._fusion is not None:
+            first, self._fusion = fault, None
+            self._forget(text)
+            fault = self._try(text, key, body, place, None)
+            if not fault:
+                self._warn(f"is captured without uag's kernels: with them {first}")
+        if fault:
+            self._give_up(fault, text)
+        if key not in text.graphs:
+            return body.run()
+        replay, out = text.graphs[key]
+        replay()
+        return out
+
+    def _try(
+        self, text: StaticText, key: Key, body: Body, place: int, fusion: Fusion | None
+    ) -> str:
+        """Capture a pass at `place`; returns why it cannot be, or an empty text.
+
+        It is kept if it is believed: not where a text is too short to check it elsewhere.
+        """
         what, width, seen = key
         restore = body.restoring()
         try:
-            replay, out = self._capture(body.run, restore)
+            with fused(self.model, fusion, text):
+                replay, out = self._capture(body.run, restore)
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # If the device itself has failed, so does the eager pass.
             cause = str(error).strip().split("\n")[0]
             restore()
-            self._give_up(f"a pass cannot be captured: {type(error).__name__}: {cause}", text)
-            return body.run()
+            return f"a pass cannot be captured: {type(error).__name__}: {cause}"
         if what not in self._believed:
             other = place + ELSEWHERE if place + ELSEWHERE + width <= seen else place - ELSEWHERE
             if other < 0:  # nowhere to check it
-                return body.run()
+                return ""
             same = self._same(text, body, (replay, out), range(other, other + width))
             restore()
             text.slots.begin.fill_(place)
             if not same:
-                self._give_up("a captured pass gives other logits at another place", text)
-                return body.run()
+                return "a captured pass gives other logits at another place"
             self._believed.add(what)
         text.graphs[key] = replay, out
-        replay()
-        return out
+        return ""
 
     def _capture(self, body: Callable[[], Tensor], restore: Run) -> tuple[Run, Tensor]:
         out: list[Tensor] = []
@@ -234,8 +256,7 @@ class GraphRunner(ModelRunner):
         def run() -> None:
             out[:] = [body()]
 
-        with packed(self.model):
-            return self._graphs.capture(run, restore), out[0]
+        return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
     def _same(text: StaticText, body: Body, captured: tuple[Run, Tensor], at: range) -> bool:
@@ -258,19 +279,23 @@ class GraphRunner(ModelRunner):
         return same
 
     def _new_text(self, size: int = LEAST) -> StaticText:
-        return StaticText(len(self._masks.windows), size, WIDTHS[-1], self.model.device)
+        return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
 
     def _give_up(self, reason: str, text: StaticText | None = None) -> None:
         """Run the model eagerly from now on, and say why."""
         self.reason = self._always = reason
-        self._free.clear()
         if text is not None:
-            text.graphs.clear()
-        warnings.warn(
-            f"{type(self.model).__name__} runs eagerly, without graphs: {reason}",
-            UagWarning,
-            stacklevel=3,
-        )
+            self._forget(text)
+        self._warn(f"runs eagerly, without graphs: {reason}")
+
+    def _forget(self, text: StaticText) -> None:
+        """Forget all graphs: those of a text, and of those that are free."""
+        self._free.clear()
+        self._believed.clear()
+        text.graphs.clear()
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{type(self.model).__name__} {what}", UagWarning, stacklevel=4)
 
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
