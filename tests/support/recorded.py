@@ -5,7 +5,7 @@ for the device is an error. What another graph left in the shared memory is over
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -41,11 +41,11 @@ class Recording(TorchDispatchMode):
         self.calls: list[tuple[Any, Any, Any, list[Tensor]]] = []
         self._kept: list[Any] = []
 
-    def __enter__(self) -> "Recording":
+    def __enter__(self) -> Self:
         Recording.now = super().__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         Recording.now = None
         super().__exit__(*error)
 

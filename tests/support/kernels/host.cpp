@@ -89,6 +89,7 @@ static unsigned __float_as_uint(float x) {
   std::memcpy(&bits, &x, 4);
   return bits;
 }
+static float __fmul_rn(float x, float y) { return x * y; }
 static float rsqrtf(float x) { return 1 / sqrtf(x); }
 
 #include "numbers.cuh"

@@ -92,8 +92,8 @@ class GraphRunner(ModelRunner):
             self._give_up(f"it {fault}")
 
     def new_cache(self, longest: int = 0) -> ModelCache:
-        if not self._always:
-            self.reason = obstacle_now(self.model)
+        with self._lock:  # while a pass is captured, the model seems to have code of its own
+            self.reason = self._always or obstacle_now(self.model)
         return super().new_cache(longest) if self.reason else GraphCache(self, longest)
 
     def lend(self, borrower: "GraphCache", longest: int) -> StaticText:

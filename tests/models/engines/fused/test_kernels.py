@@ -73,7 +73,7 @@ def test_products(kernels: Kernels, count: int, size: int) -> None:
 def test_products_are_for_a_few_ids_and_usual_layers(kernels: Kernels) -> None:
     assert not kernels.projects(torch.zeros(1, WIDEST + 1, 8))
     layer = nn.Linear(16, 3).to(kernels.dtype)
-    others = nn.Linear(15, 3).to(kernels.dtype), nn.Linear(16, 3).to(torch.float16), nn.ReLU()
+    others = nn.Linear(15, 3).to(kernels.dtype), nn.Linear(16, 3).to(torch.float64), nn.ReLU()
     assert kernels.is_projected(layer) and not any(map(kernels.is_projected, others))
 
 

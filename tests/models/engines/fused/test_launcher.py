@@ -30,7 +30,7 @@ def code(name: str, capability: tuple[int, int], *sizes: int) -> bytes:
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.cache_clear()
-    monkeypatch.setattr(launcher, "_kept", lambda name: None)
+    monkeypatch.setattr(launcher, "_kept", lambda _: None)
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
@@ -67,6 +67,6 @@ def test_what_the_compiler_refuses_has_a_name() -> None:
 
 
 def test_without_the_library_it_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", None)
     with pytest.raises(ImportError):
         compiled("small.cu", HOPPER, ("-DNUMBER=0",))

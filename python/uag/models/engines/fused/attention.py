@@ -59,11 +59,11 @@ def packed_attention(
     if asked or attention_mask is None or attention_mask.shape[1] != 1:
         other = sdpa_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
         return cast("tuple[Tensor, None]", other)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if (found := attending.get()) and (places := found[1].places(key)):
         kernels = found[0]
         if kernels.attends(query, key, value):
-            return kernels.attend(query, key, value, places, scaling), None
+            scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+            return kernels.attend(query, key, value, places, scale), None
     if groups == 1:
         other = sdpa_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
         return cast("tuple[Tensor, None]", other)

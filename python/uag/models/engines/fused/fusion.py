@@ -93,20 +93,19 @@ def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
     """Norms, gated MLPs and linear layers; each kind of norm and MLP is tried once."""
-    makers: dict[tuple[type, int], Maker | None] = {}
+    makers: dict[tuple[str, int], Maker | None] = {}
     done: set[nn.Module] = set()
     for module in cast("Any", model).modules():
-        if size := _size_of_norm(module):
-            find = _norm
-        elif size := _size_of_gate(module):
-            find = _gate
-        if size and size % kernels.pack == 0:
-            kind = type(module), size
+        for size_of, find in ((_size_of_norm, _norm), (_size_of_gate, _gate)):
+            size = size_of(module)
+            if size == 0 or size % kernels.pack:
+                continue
+            kind = str(type(module)), size
             if kind not in makers:
                 makers[kind] = find(kernels, module)
             if maker := makers[kind]:
                 yield module, "forward", maker(module)
-        layers = [getattr(module, name, None) for name in SIBLINGS]
+        layers: list[Any] = [getattr(module, name, None) for name in SIBLINGS]
         if all(map(kernels.is_projected, layers)):
             done.update(layers)
             yield from _siblings(kernels, layers)
@@ -134,7 +133,7 @@ def _siblings(kernels: Kernels, layers: list[Any]) -> Iterator[tuple[object, str
 
 
 def _size_of_norm(module: Any) -> int:
-    weight = getattr(module, "weight", None)
+    weight: Any = getattr(module, "weight", None)
     is_norm = "RMSNorm" in type(module).__name__ and isinstance(weight, Tensor)
     return len(weight) if is_norm and weight.dim() == 1 else 0
 
@@ -146,7 +145,11 @@ def _norm(kernels: Kernels, module: Any) -> Maker | None:
 
         def maker(module: Any, *, offset: bool = offset) -> Function:
             eps = getattr(module, "variance_epsilon", getattr(module, "eps", None)) or 0.0
-            return lambda x: kernels.rms_norm(x, module.weight, eps, offset=offset)
+
+            def forward(x: Tensor) -> Tensor:
+                return kernels.rms_norm(x, module.weight, eps, offset=offset)
+
+            return forward
 
         if x.dtype == kernels.dtype and _same(maker(module)(x), module(x)):
             return maker
@@ -189,24 +192,32 @@ def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object
         own = vars(file).get(ROTARY)
         size = kernels.head
         queries, keys = (_numbers(like, 1, 3, heads, size).transpose(1, 2) for heads in (4, 2))
-        angles = _numbers(like, 2, 1, 3, size)
-        given = queries, keys, *angles
-        if own is not None and all(map(_same, _rotate(kernels, *given), own(*given))):
-            yield file, ROTARY, partial(_rotate, kernels)
+        cosines, sines = _numbers(like, 2, 1, 3, size)
+        given = queries, keys, cosines, sines
+        if own is not None and all(map(_same, _rotate(kernels, own, *given), own(*given))):
+            yield file, ROTARY, partial(_rotate, kernels, own)
 
 
 def _rotate(
-    kernels: Kernels, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
+    kernels: Kernels,
+    own: Function,
+    q: Tensor,
+    k: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    unsqueeze_dim: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """As transformers' functions of that name."""
-    assert unsqueeze_dim == 1 and q.stride(-1) == k.stride(-1) == 1
+    """As transformers' functions of that name; what is laid out in another way is for its `own`."""
+    if unsqueeze_dim != 1 or q.stride(-1) != 1 or k.stride(-1) != 1:
+        return own(q, k, cos, sin, unsqueeze_dim)
     return kernels.rotate(q, k, cos, sin)
 
 
 @contextmanager
 def _instead(owner: Any, name: str, function: Function, dtype: torch.dtype) -> Generator[None]:
     """Inside the `with` block `function` is called for an owner's own, if it is for this thread."""
-    own, held = getattr(owner, name), vars(owner).get(name)
+    own = getattr(owner, name)
+    is_its_own = name in vars(owner)
 
     def either(*args: Any, **options: Any) -> Any:
         tensors = [each for each in (*args, *options.values()) if isinstance(each, Tensor)]
@@ -217,10 +228,10 @@ def _instead(owner: Any, name: str, function: Function, dtype: torch.dtype) -> G
     try:
         yield
     finally:
-        if held is None:
-            delattr(owner, name)
+        if is_its_own:
+            setattr(owner, name, own)
         else:
-            setattr(owner, name, held)
+            delattr(owner, name)
 
 
 def _numbers(like: Tensor, *shape: int) -> Tensor:

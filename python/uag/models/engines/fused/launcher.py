@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -29,6 +29,8 @@ THREADS = 128
 QUERIES = 16
 # Memory that the blocks of an attention hold keys and values in, in bytes, of the 48 KiB they have.
 MOST_HELD = 33 << 10
+# How many keys a block holds, at most and at least.
+MOST_KEYS, LEAST_KEYS = 32, 8
 Shape = tuple[int, int, int]
 Argument = Tensor | float | None
 
@@ -59,11 +61,10 @@ class CudaLauncher:
             ImportError: without cuda-bindings.
             LaunchError: if the kernels cannot be compiled.
         """
-        from cuda.bindings import driver
-
+        driver: Any = import_module("cuda.bindings.driver")
         self._device = device
         self._sizes = sizes
-        self._driver: Any = driver
+        self._driver = driver
         self._modules: dict[tuple[str, ...], Any] = {}
         self._kernels: dict[str, Any] = {}
         self._kernel("rms_norm")  # what cannot be compiled is known at once
@@ -123,10 +124,10 @@ def sizes_of(dtype: torch.dtype, head: int, value: int) -> tuple[int, ...] | Non
     packed = 16 // dtype.itemsize
     if dtype not in NUMBERS or head % packed or value % packed:
         return None
-    keys = 32
+    keys = MOST_KEYS
     while keys * (head + value) * dtype.itemsize + QUERIES * head * 4 > MOST_HELD:
         keys //= 2
-    return (NUMBERS[dtype], head, value, keys, QUERIES, THREADS) if keys >= 8 else None
+    return (NUMBERS[dtype], head, value, keys, QUERIES, THREADS) if keys >= LEAST_KEYS else None
 
 
 def defined(sizes: tuple[int, ...]) -> list[str]:
@@ -150,8 +151,7 @@ def compiled(file: str, capability: tuple[int, int], defined: tuple[str, ...]) -
         ImportError: without cuda-bindings or NVRTC.
         LaunchError: if the compiler refuses.
     """
-    from cuda.bindings import nvrtc
-
+    nvrtc: Any = import_module("cuda.bindings.nvrtc")
     options = [f"--gpu-architecture=sm_{capability[0]}{capability[1]}", *defined]
     about = source_of(file), options, _checked(nvrtc.nvrtcVersion())
     kept = _kept(sha256(repr(about).encode()).hexdigest()[:32])

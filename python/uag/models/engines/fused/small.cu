@@ -37,6 +37,9 @@ extern "C" __global__ void gated(const Pack* gate, const Pack* up, Pack* y, int 
   y[i] = out;
 }
 
+// Rounded before it is added to another one, also in float32.
+__device__ float product(float x, Number angle) { return rounded(__fmul_rn(x, wide(angle))); }
+
 // Rotary position embedding of the first `turned` numbers of each head, half by half; a block an id
 // of a head. Queries, then keys: [rows, heads, width, size], each with strides of its own.
 extern "C" __global__ void rotate(const Number* queries, const Number* keys, const Number* cosines,
@@ -57,9 +60,8 @@ extern "C" __global__ void rotate(const Number* queries, const Number* keys, con
   const int half = turned / 2;
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
     const float one = wide(x[i]), other = wide(x[i + half]);
-    y[i] = narrow(rounded(one * wide(cosine[i])) + rounded(-other * wide(sine[i])));
-    y[i + half] =
-        narrow(rounded(other * wide(cosine[i + half])) + rounded(one * wide(sine[i + half])));
+    y[i] = narrow(product(one, cosine[i]) + product(-other, sine[i]));
+    y[i + half] = narrow(product(other, cosine[i + half]) + product(one, sine[i + half]));
   }
   for (int i = turned + threadIdx.x; i < size; i += blockDim.x) y[i] = x[i];
 }
