@@ -2,23 +2,44 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from uag.models.engines.capture import Run
+
 if TYPE_CHECKING:
     from uag.models.caches.protocol import StaticChoose
-    from uag.models.engines.capture import Run
 
 # Positions of the smallest buffers, and of the fewest that a captured pass attends to.
 LEAST = 256
 # What a captured pass does, its width, and how many positions it attends to.
 Key = tuple[Hashable, int, int]
+# What replays a captured pass, and its result.
+Graphs = dict[Key, tuple[Run, Tensor]]
 # Ids that are chosen on the device before the host sees them, at most.
 MOST_STEPS = 64
+# A capture is checked this many positions later, or earlier.
+ELSEWHERE = 5
+
+
+class Lent(Protocol):
+    """What passes are captured over: buffers that stay where they are.
+
+    Attributes:
+        graphs: those of each captured pass; the one that was used last is the last.
+        state: what the model was when they were captured (see `state_of`).
+    """
+
+    graphs: Graphs
+    state: object
+
+    def begin(self) -> None:
+        """Forget the states of whoever had it before."""
+        ...
 
 
 class Slots:
@@ -94,11 +115,14 @@ class Body:
 
     Attributes:
         run: a pass; returns its logits.
-        changes: tensors that it changes beside the states of its own ids.
+        move: has it read at another place from now on, if there is room for one; returns the states
+            that it writes there.
+        changes: tensors that `run` or `move` change beside states.
     """
 
     run: Callable[[], Tensor]
-    changes: Sequence[Tensor] = ()
+    move: Callable[[], Sequence[Tensor]]
+    changes: Sequence[Tensor]
 
     def restoring(self) -> Callable[[], None]:
         """What sets the tensors back to what they are now."""
@@ -125,7 +149,7 @@ class StaticText:
         drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
         choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
-        graphs: what replays each captured pass, and its result.
+        graphs: see `Lent`; so is `state`.
     """
 
     def __init__(self, layers: int, size: int, width: int, device: torch.device) -> None:
@@ -134,6 +158,7 @@ class StaticText:
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.choosers: dict[Hashable, StaticChoose] = {}
+        self.state: object = None
         self._layers = layers
         self._make(rounded(size))
 
@@ -141,7 +166,7 @@ class StaticText:
         self.slots = Slots(size, self.ids.device)
         self.layers = [StaticLayer(self.slots) for _ in range(self._layers)]
         self.past = Cache(layers=[*self.layers])
-        self.graphs: dict[Key, tuple[Run, Tensor]] = {}
+        self.graphs: Graphs = {}
 
     @property
     def empty(self) -> bool:
@@ -166,6 +191,15 @@ class StaticText:
                 for larger, held in zip(layer.states, small.states, strict=True):
                     larger[:, :, : held.shape[2]] = held
 
+    def move(self, place: int, width: int, seen: int) -> Sequence[Tensor]:
+        """Have the pass of a `width` at a place begin at another one; see `Body`."""
+        other = elsewhere(place, width, seen)
+        if other == place:
+            return ()
+        self.slots.begin.fill_(other)
+        slots = slice(other, other + width)
+        return [each[:, :, slots] for layer in self.layers for each in layer.states]
+
     def put(self, ids: Tensor, width: int, place: int) -> Tensor:
         """Set where the next pass begins, and what it reads: `[ids]` -> `[width]`.
 
@@ -189,3 +223,14 @@ def rounded(size: int) -> int:
     (256, 512)
     """
     return max(LEAST, 1 << (size - 1).bit_length())
+
+
+def elsewhere(place: int, count: int, seen: int) -> int:
+    """Where else `count` ids have room before `seen`; the same place if there is no other one.
+
+    >>> elsewhere(9, 2, seen=256), elsewhere(253, 2, seen=256), elsewhere(0, 254, seen=256)
+    (14, 248, 0)
+    """
+    if place + ELSEWHERE + count <= seen:
+        return place + ELSEWHERE
+    return place - ELSEWHERE if place >= ELSEWHERE else place

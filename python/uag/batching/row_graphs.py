@@ -1,0 +1,181 @@
+"""Passes over the rows of a batch that are captured once for each shape, and replayed.
+
+A captured pass reads the first 1, 2, 4 ... rows of the buffers, a few ids of each, and attends to
+the first 256, 512, 1024 ... slots. Rows that take no part have padding only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from uag.batching.rows import Place, RowBuffers, SlotMap, laid_out
+from uag.models.engines.graphs import GraphRunner
+from uag.models.engines.static_text import LEAST, Body, Graphs, elsewhere, rounded
+
+# Numbers of rows, and of ids of each, in a captured pass; one over more runs eagerly.
+ROWS = (1, 2, 4, 8, 16, 32)
+WIDTHS = (1, 2, 4, 8, 16, 32)
+# Most ids in a captured pass, padding included: each graph keeps a place for all of its logits.
+MOST_IDS = 512
+# Slots of the first buffers, at most: a call may permit more ids than it will give.
+MOST_AT_FIRST = 2048
+
+# A pass of the model: ids and positions `[rows, width]` -> logits, `[rows, width, vocabulary]`.
+Pass = Callable[[Tensor, Tensor, SlotMap], Tensor]
+
+
+class CapturedRows(RowBuffers):
+    """Rows that stay where they are, what their passes read, and their graphs.
+
+    Attributes:
+        graphs: see `Lent`; so is `state`.
+    """
+
+    def __init__(self, layers: int, device: torch.device) -> None:
+        super().__init__(layers)
+        self.graphs: Graphs = {}
+        self.state: object = None
+        self._ids = torch.zeros(MOST_IDS, dtype=torch.long, device=device)
+        # The longest length, and then what `laid_out` gives.
+        self._told = torch.zeros(1 + 3 * MOST_IDS, dtype=torch.long, device=device)
+
+    def make_room(self, rows: int, size: int) -> None:
+        if (rows, size) != (self.rows, self.size):
+            self.graphs.clear()
+        super().make_room(rows, size)
+
+    def begin(self) -> None:
+        """Forget the last batch."""
+        for layer in self.layers:
+            for buffer in layer.buffers:
+                buffer.zero_()
+
+    def tell(self, places: Sequence[Place], width: int) -> Tensor:
+        """Set where the next pass reads and writes; returns what of this may change."""
+        longest = torch.tensor([max(place.length for place in places)])
+        told = torch.cat([longest, laid_out(places, width, self.size).flatten()])
+        return self._told[: len(told)].copy_(told)
+
+    def put_ids(self, ids: Sequence[Tensor], count: int) -> None:
+        """Set what the next pass reads: the new ids of each row become those of a block."""
+        order = self._told[1 + 2 * count : 1 + 3 * count]
+        torch.index_select(torch.cat([*ids]), 0, order, out=self._ids[:count])
+
+    def read(self, read: Pass, rows: int, width: int, seen: int) -> Tensor:
+        """The pass that is captured: `[rows * width, vocabulary]`."""
+        count = rows * width
+        positions, write, _ = self._told[1 : 1 + 3 * count].view(3, count)
+        slots = SlotMap(end=seen, begin=self._told[0], read=rows, write=write)
+        block = self._ids[:count].view(rows, width)
+        return read(block, positions.view(rows, width), slots).flatten(0, 1)
+
+    def move_pass(self, places: Sequence[Place], width: int, seen: int) -> Sequence[Tensor]:
+        """Have the pass read elsewhere; see `Body.move`."""
+        moved = [
+            replace(each, length=elsewhere(each.length, each.count, seen)) if each.count else each
+            for each in places
+        ]
+        self.tell(moved, width)
+        return [
+            buffer[new.row, new.length : new.length + new.count]
+            for new, old in zip(moved, places, strict=True)
+            for layer in self.layers
+            for buffer in layer.buffers
+            if new != old
+        ]
+
+
+class Loan:
+    """Who drops it gives the rows back.
+
+    Attributes:
+        rows: the memory that is lent.
+    """
+
+    def __init__(self, runner: GraphRunner, layers: int) -> None:
+        new = partial(CapturedRows, layers, runner.model.device)
+        self.rows = runner.lend(self, "rows", new)
+
+
+class RowGraphs:
+    """Reads the rows of a batch by the graphs of a model's runner.
+
+    Attributes:
+        most_slots: while all rows together have no more slots than this, they only grow; else they
+            get as many as are needed when they must grow.
+    """
+
+    def __init__(self, runner: GraphRunner, rows: int, longest: int, first: int = 0) -> None:
+        """For up to `rows` texts of up to `longest` ids, with room for the `first` ids at once."""
+        self.most_slots = 0
+        self._runner = runner
+        self._rows = rows
+        self._longest = longest
+        self._first = min(first, longest, MOST_AT_FIRST)
+
+    @property
+    def never(self) -> str:
+        """Why no pass will be captured any more; empty if some may be."""
+        return self._runner.always
+
+    def lend(self, layers: int) -> Loan:
+        """Memory for a batch."""
+        return Loan(self._runner, layers)
+
+    def room(self, held: RowBuffers, rows: int, end: int) -> tuple[int, int]:
+        """How many rows, of how many slots, buffers must get for so many with more than `end`."""
+        needed, size = self.room_for(rows, end)
+        if needed <= held.rows and size <= held.size:
+            return held.rows, held.size
+        larger = max(needed, held.rows), max(size, held.size)
+        return larger if larger[0] * larger[1] <= self.most_slots else (needed, size)
+
+    def room_for(self, rows: int, end: int) -> tuple[int, int]:
+        """The same for new buffers."""
+        slots = rounded(max(end, self._first))
+        if end <= (most := -(-self._longest // LEAST) * LEAST):
+            slots = min(slots, most)
+        doubled = 1 << (rows - 1).bit_length()
+        return min(doubled, max(self._rows, rows)), slots + 1
+
+    def read(
+        self, buffers: CapturedRows, places: Sequence[Place], ids: Sequence[Tensor], read: Pass
+    ) -> Tensor | None:
+        """Logits for the first rows of the buffers, `[rows, width, vocabulary]`.
+
+        Args:
+            buffers: they have room for the new ids.
+            places: of the rows that take part, in any order.
+            ids: their new ids, `[count]` each.
+            read: the model's own pass.
+
+        Returns:
+            `None` if the pass must be run eagerly.
+        """
+        rows = _least(ROWS, 1 + max(place.row for place in places), buffers.rows)
+        width = _least(WIDTHS, max(place.count for place in places))
+        if self._runner.reason or buffers.empty or not rows or not width or rows * width > MOST_IDS:
+            return None
+        end = max(place.length + place.count for place in places)
+        seen = min(rounded(end), buffers.size - 1)
+        taking_part = {place.row: place for place in places}
+        all_rows = [taking_part.get(row) or Place(row, 0, 0) for row in range(rows)]
+        new = {place.row: each for place, each in zip(places, ids, strict=True)}
+        told = buffers.tell(all_rows, width)
+        buffers.put_ids([new[row] for row in sorted(new)], rows * width)
+        body = Body(
+            partial(buffers.read, read, rows, width, seen),
+            partial(buffers.move_pass, all_rows, width, seen),
+            [told],
+        )
+        logits = self._runner.run(buffers, (("rows", rows), width, seen), body)
+        return logits.view(rows, width, -1)
+
+
+def _least(numbers: Sequence[int], least: int, most: int | None = None) -> int:
+    """The first of some ascending numbers that is not less, or `most` if that is; 0 if none is."""
+    found = next((number for number in numbers if number >= least), 0)
+    return found if most is None else min(found, most)
