@@ -1,11 +1,15 @@
 """Rows by captured passes give what each text gives alone, on a stand-in for CUDA graphs."""
 
+import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from tests.support.engines import WITH_GRAPHS, check_rows, check_taking_over
@@ -17,12 +21,18 @@ from uag.batching import row_graphs
 from uag.batching.batch_cache import Batch, RowCache, reads_rows
 from uag.batching.prefixes import Prefixes
 from uag.batching.row_graphs import RowGraphs
+from uag.batching.rows import RowBuffers
 from uag.batching.scheduler import PassRequest
+from uag.clock import set_clock
+from uag.decoding.output import Output
 from uag.models.engines import static_text
 from uag.models.engines.capture import CAPTURERS
 from uag.models.engines.graphs import GraphRunner
+from uag.serving.engine import ServingEngine
+from uag.serving.reply import Ended
 
 VOCABULARY = tokenizer("qwen2")
+HALF_BUILT: Any = None  # of a runner that runs nothing
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +176,23 @@ def test_buffers_grow_and_give_up_what_is_over_the_limit() -> None:
     assert batch.slots_for(5, 4096) == 8 * 4097
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 3000)), min_size=1, max_size=12),
+    st.integers(257, 40_000),
+)
+def test_buffers_have_room_for_the_texts_and_stay_within_the_limit(
+    asked: list[tuple[int, int]], limit: int
+) -> None:
+    graphs, held = RowGraphs(HALF_BUILT, rows=9, longest=2500), RowBuffers(1)
+    graphs.most_slots = limit
+    for rows, end in asked:
+        needed = graphs.room_for(rows, end)
+        if needed[0] * needed[1] <= limit:  # else the text is not admitted
+            held.make_room(*graphs.room(held, rows, end))
+            assert held.rows >= rows and held.size > end
+            assert held.rows * held.size <= limit
+
+
 def test_the_least_recently_used_graphs_go(
     monkeypatch: pytest.MonkeyPatch, recorded: list[RecordedGraphs]
 ) -> None:
@@ -179,6 +206,19 @@ def test_the_least_recently_used_graphs_go(
         torch.testing.assert_close(logits, at_once(model, text)[-1:], atol=3e-4, rtol=2e-4)
         captured.append(recorded[0].captured)
     assert captured == [0, 1, 2, 2, 3, 3, 4]
+
+
+def test_wide_blocks_and_many_rows_run_eagerly(recorded: list[RecordedGraphs]) -> None:
+    model = random_model("llama", VOCABULARY)
+    batch = batch_of(GraphRunner(model), rows=40)
+    rows = [RowCache(batch) for _ in range(40)]
+    for width, replays in ((3, 0), (2, 1), (40, 0), (16, 1), (17, 0)):
+        before = recorded[0].replays
+        asked = [(row, [number] * width, 1) for number, row in enumerate(rows)]
+        for row, logits in zip(rows, read(batch, *asked), strict=True):
+            true = at_once(model, [rows.index(row)] * row.length)[-1:]
+            torch.testing.assert_close(logits, true, atol=3e-4, rtol=2e-4)
+        assert (recorded[0].replays > before) == replays
 
 
 def decoder_of(architecture: str = "llama") -> SpeculativeDecoder:
@@ -208,6 +248,45 @@ def test_texts_of_a_call_are_those_of_each_prompt_alone(
     assert 0 < sum(out.stats.accepted for out in outs) < sum(out.stats.candidates for out in outs)
     assert outs[0].stats.engines == {"target": "graphs", "assistant": "graphs"}
     assert outs[0].stats.compile_seconds > 0
+    assert all(each.replays > 10 for each in recorded)
+
+
+def test_captures_are_no_part_of_the_seconds_of_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = [0.0]
+
+    class Slow(RecordedGraphs):
+        def capture(
+            self, run: Callable[[], None], restore: Callable[[], None]
+        ) -> Callable[[], None]:
+            machine[0] += 100
+            return super().capture(run, restore)
+
+    def seconds() -> float:
+        set_clock(lambda: machine[0])
+        decoder = decoder_of()
+        outs = decoder.generate(prompts_of(decoder), max_new_tokens=12)
+        return sum(sum(out.stats.seconds.values()) for out in outs)
+
+    monkeypatch.setitem(CAPTURERS, "cpu", Slow)
+    assert copy_context().run(seconds) == 0 and machine[0] >= 300
+
+
+def test_a_server_reads_its_texts_by_graphs(recorded: list[RecordedGraphs]) -> None:
+    decoder = decoder_of()
+    given = prompts_of(decoder)
+
+    async def ask(engine: ServingEngine) -> list[Output]:
+        replies = [engine.submit(ids, {"max_new_tokens": 20}) for ids in given]
+        events = [[event async for event in reply] for reply in replies]
+        return [told[-1].output for told in events if isinstance(told[-1], Ended)]
+
+    with ServingEngine(decoder, batch_size=3) as engine:
+        for _ in range(2):
+            outs = asyncio.run(ask(engine))
+            assert [out.token_ids for out in outs] == [
+                plain_ids(decoder.model, ids, max_new_tokens=20) for ids in given
+            ]
+    assert outs[-1].stats.engines == {"target": "graphs", "assistant": "graphs"}
     assert all(each.replays > 10 for each in recorded)
 
 

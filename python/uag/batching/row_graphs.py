@@ -1,7 +1,7 @@
 """Passes over the rows of a batch that are captured once for each shape, and replayed.
 
-A captured pass reads the first 1, 2, 4 ... rows of the buffers, a few ids of each, and attends to
-the first 256, 512, 1024 ... slots. Rows that take no part have padding only.
+A captured pass reads 1, 2, 4 ... ids of each of the first 1, 2, 4 ... rows of the buffers, and
+attends to their first 256, 512, 1024 ... slots. Rows that take no part have padding only.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,8 @@ from uag.batching.rows import Place, RowBuffers, SlotMap, laid_out
 from uag.models.engines.graphs import GraphRunner
 from uag.models.engines.static_text import LEAST, Body, Graphs, elsewhere, rounded
 
-# Numbers of rows, and of ids of each, in a captured pass; one over more runs eagerly.
-ROWS = (1, 2, 4, 8, 16, 32)
-WIDTHS = (1, 2, 4, 8, 16, 32)
-# Most ids in a captured pass, padding included: each graph keeps a place for all of its logits.
-MOST_IDS = 512
+# Most ids of a row in a captured pass, and of all rows, padding included.
+WIDEST, MOST_IDS = 32, 1024
 # Slots of the first buffers, at most: a call may permit more ids than it will give.
 MOST_AT_FIRST = 2048
 
@@ -41,6 +38,7 @@ class CapturedRows(RowBuffers):
         self._ids = torch.zeros(MOST_IDS, dtype=torch.long, device=device)
         # The longest length, and then what `laid_out` gives.
         self._told = torch.zeros(1 + 3 * MOST_IDS, dtype=torch.long, device=device)
+        self._logits: dict[int, Tensor] = {}  # by number of ids: one place for all graphs
 
     def make_room(self, rows: int, size: int) -> None:
         if (rows, size) != (self.rows, self.size):
@@ -70,7 +68,10 @@ class CapturedRows(RowBuffers):
         positions, write, _ = self._told[1 : 1 + 3 * count].view(3, count)
         slots = SlotMap(end=seen, begin=self._told[0], read=rows, write=write)
         block = self._ids[:count].view(rows, width)
-        return read(block, positions.view(rows, width), slots).flatten(0, 1)
+        logits = read(block, positions.view(rows, width), slots).flatten(0, 1)
+        # What first runs is no capture, so this is no memory of a graph.
+        place = self._logits.setdefault(count, logits)
+        return logits if place is logits else place.copy_(logits)
 
     def move_pass(self, places: Sequence[Place], width: int, seen: int) -> Sequence[Tensor]:
         """Have the pass read elsewhere; see `Body.move`."""
@@ -138,8 +139,7 @@ class RowGraphs:
         slots = rounded(max(end, self._first))
         if end <= (most := -(-self._longest // LEAST) * LEAST):
             slots = min(slots, most)
-        doubled = 1 << (rows - 1).bit_length()
-        return min(doubled, max(self._rows, rows)), slots + 1
+        return min(_doubled(rows), max(self._rows, rows)), slots + 1
 
     def read(
         self, buffers: CapturedRows, places: Sequence[Place], ids: Sequence[Tensor], read: Pass
@@ -155,9 +155,10 @@ class RowGraphs:
         Returns:
             `None` if the pass must be run eagerly.
         """
-        rows = _least(ROWS, 1 + max(place.row for place in places), buffers.rows)
-        width = _least(WIDTHS, max(place.count for place in places))
-        if self._runner.reason or buffers.empty or not rows or not width or rows * width > MOST_IDS:
+        rows = min(_doubled(1 + max(place.row for place in places)), buffers.rows)
+        width = _doubled(max(place.count for place in places))
+        too_many = width > WIDEST or rows * width > MOST_IDS
+        if self._runner.reason or buffers.empty or too_many:
             return None
         end = max(place.length + place.count for place in places)
         seen = min(rounded(end), buffers.size - 1)
@@ -175,7 +176,6 @@ class RowGraphs:
         return logits.view(rows, width, -1)
 
 
-def _least(numbers: Sequence[int], least: int, most: int | None = None) -> int:
-    """The first of some ascending numbers that is not less, or `most` if that is; 0 if none is."""
-    found = next((number for number in numbers if number >= least), 0)
-    return found if most is None else min(found, most)
+def _doubled(least: int) -> int:
+    """The first of 1, 2, 4 ... that is not less."""
+    return 1 << (least - 1).bit_length()

@@ -144,11 +144,8 @@ class GraphRunner(ModelRunner):
                 block = text.put(ids, count, place)
                 return self._pass(text, block, place + count, logits)[-logits:], count
             block, seen = text.put(ids, width, place), self._seen(text, end)
-            run, move = (
-                partial(self._pass, text, block, seen),
-                partial(text.move, place, width, seen),
-            )
-            body = Body(run, move, [text.slots.begin])
+            run = partial(self._pass, text, block, seen)
+            body = Body(run, partial(text.move, place, width, seen), [text.slots.begin])
             out = self._run(text, ("logits", width, seen), body)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
@@ -271,13 +268,13 @@ class GraphRunner(ModelRunner):
     def _same(body: Body, captured: tuple[Run, Tensor]) -> bool:
         """Whether a captured pass gives what the model itself gives; what they change is put back.
 
-        Also in between, so that a pass which writes where it was captured does not find the states
-        of the other one.
+        Also in between, so that a captured pass finds nothing of what the other one wrote.
         """
         replay, out = captured
         restore = body.restoring()
         true = body.run().clone()
         restore()
+        out.zero_()
         replay()
         same = _close(out, true)
         restore()
