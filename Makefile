@@ -75,7 +75,7 @@ bench: $(VENV)/.built  ## alignment overhead; needs TOKENIZERS=folder CORPUS=fol
 	$(BIN)/python -m pytest benches --tokenizers $(TOKENIZERS) --corpus $(CORPUS) --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds
 
-gpu:  ## everything that is measured on a GPU, in 8 minutes; needs torch, and .gpu/ from `make gpu-pack`
+gpu:  ## everything that is measured on a GPU, in 200 s, then what compiles; needs torch, and .gpu/ from `make gpu-pack`
 	sh benches/gpu/start.sh $(OUT)
 
 gpu-pack: $(VENV)/.built  ## what a machine with a GPU and no network needs for `make gpu`, in .gpu/

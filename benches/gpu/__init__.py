@@ -1,1 +1,1 @@
-"""Everything that is measured on a GPU, in one run of eight minutes: `python -m benches.gpu`."""
+"""Everything that is measured on a GPU, in one run: `python -m benches.gpu`."""

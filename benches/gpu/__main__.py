@@ -1,11 +1,12 @@
-"""Everything that is measured on a GPU, in one run of eight minutes.
+"""Everything that is measured on a GPU, in one run of 200 seconds, and what compiles after that.
 
     python -m benches.gpu --out FOLDER [--device cuda] [--scale full] [--parts texts,passes]
 
-Each part is a process with a time limit of its own. What it measures is printed and written at
-once, a line of JSON each (`results.jsonl`); `results.json` has all lines by part. A part that is
-cut off, or whose device fails, leaves what it has, and the next one begins. Engines that this
-version does not have are skipped by name. With `--device cpu --scale tiny` all of it is rehearsed.
+Each part is a process with a time of its own, after which it begins nothing more. What it measures
+is printed and written at once, a line of JSON each (`results.jsonl`); `results.json` has all lines
+by part. A part that is cut off, or whose device fails, leaves what it has, and the next one begins.
+Engines that this version does not have are skipped by name. With `--device cpu --scale tiny` all of
+it is rehearsed.
 """
 
 import multiprocessing
@@ -13,7 +14,8 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -22,7 +24,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benches.gpu.record import Record, write_results
-from benches.gpu.summary import summarise
 
 if TYPE_CHECKING:
     from benches.gpu.models import Setting
@@ -33,35 +34,39 @@ ROOT = Path(__file__).parents[2]
 CARRIED = ROOT / ".gpu" / "models"
 SHARED = ROOT.parent / "shared" / "data" / "models"
 # Ends this long before the limit, so that results are written.
-RESERVE = 5
+RESERVE = 3
+# A part may be this much longer than its time, to end what it has begun.
+GRACE = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A module of this package, and the most seconds that it may take."""
+    """A module of this package, and the seconds after which it begins nothing more."""
 
     name: str
     module: str
-    seconds: int
+    seconds: float
 
 
-# In the order of their worth; the last one has what the others leave.
-PARTS = (
-    Part("tests", "marked", 45),
-    Part("card", "card", 50),
-    Part("timeline", "timeline", 25),
-    Part("passes", "passes", 80),
-    Part("texts", "texts", 130),
-    Part("ids", "ids", 40),
-    Part("first", "first", 40),
-    Part("compiled", "compiled", 480),
+# In the order of their worth; the last one has what the others leave. Parts of a stage run at the
+# same time: what tests and ids find does not depend on how fast they are.
+STAGES = (
+    (Part("tests", "marked", 40), Part("ids", "ids", 32)),
+    (Part("passes", "passes", 32),),
+    (Part("texts", "texts", 76),),
+    (Part("first", "first", 12),),
+    (Part("timeline", "timeline", 10),),
+    (Part("batches", "batches", 16),),
+    (Part("card", "card", 12),),
+    (Part("compiled", "compiled", 480),),
 )
+PARTS = tuple(part for stage in STAGES for part in stage)
 
 
 def measured(part: Part, setting: "Setting") -> None:
     """A part, in a process of its own; whatever fails is recorded."""
     os.setsid()  # so that processes of its own end with it
-    record = Record(setting.out, part.name)
+    record = Record(setting.out, part.name, part.seconds)
     try:
         import_module(f"benches.gpu.{part.module}").measure(record, setting)
     except BaseException as error:
@@ -71,18 +76,24 @@ def measured(part: Part, setting: "Setting") -> None:
     record("done", seconds=record.seconds)
 
 
-def limited(part: Part, seconds: float, setting: "Setting") -> None:
-    """Run a part for at most `seconds`."""
-    process = multiprocessing.Process(target=measured, args=(part, setting))
-    process.start()
-    process.join(seconds)
-    if process.is_alive():
-        Record(setting.out, part.name)("cut off", after=seconds)
-    if process.pid is not None:
-        _end(process.pid)
-    process.join()
-    if process.exitcode not in {0, 1, -signal.SIGKILL}:
-        Record(setting.out, part.name)("ended", exit=process.exitcode)
+def limited(parts: Sequence[Part], left: float, setting: "Setting") -> None:
+    """Run parts at the same time, each for its seconds and a little more, if so much is `left`."""
+    begun = monotonic()
+    running = [
+        (part, multiprocessing.Process(target=measured, args=(part, setting))) for part in parts
+    ]
+    for _, process in running:
+        process.start()
+    for part, process in running:
+        most = min(part.seconds + GRACE, left)
+        process.join(max(0.0, begun + most - monotonic()))
+        if process.is_alive():
+            Record(setting.out, part.name)("cut off", after=most)
+        if process.pid is not None:
+            _end(process.pid)
+        process.join()
+        if process.exitcode not in {0, 1, -signal.SIGKILL}:
+            Record(setting.out, part.name)("ended", exit=process.exitcode)
 
 
 def start_method(device: str) -> str:
@@ -136,16 +147,22 @@ def main(
         changed=changed(),
         importing_s=monotonic() - begun,
     )
-    for part in PARTS:
+    for stage in STAGES:
         left = seconds - RESERVE - (monotonic() - begun)
-        if part.name not in chosen:
-            continue
+        asked = [
+            replace(part, seconds=min(part.seconds * patience, left))
+            for part in stage
+            if part.name in chosen
+        ]
         if left < 1:
-            Record(out, part.name)("left out", after=seconds)
+            for part in asked:
+                Record(out, part.name)("left out", after=seconds)
             continue
-        limited(part, min(part.seconds * patience, left), setting)
+        limited(asked, left, setting)
         write_results(out)
-    summarise(out, list(setting.scale.targets), list(setting.scale.assistants))
+    import_module("benches.gpu.summary").summarise(
+        out, list(setting.scale.targets), list(setting.scale.assistants)
+    )
     Record(out, "run")("done", seconds=monotonic() - begun)
     write_results(out)
 

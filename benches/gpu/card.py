@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 
 from benches.gpu.clocks import Run, captured, device_ms, host_ms, wait, wall_ms
+from benches.gpu.engines import without_cudnn
 from benches.gpu.models import Setting
 from benches.gpu.record import Record, Values
 
@@ -31,17 +32,15 @@ def measure(record: Record, setting: Setting) -> None:
     record.attempt("launch", lambda: launches(setting))
     record.attempt("host waits", lambda: waits(setting))
     record.attempt("attention chosen", lambda: chosen(device))
-    for cudnn in (True, False):
-        name = "attention at new lengths" + ("" if cudnn else ", cuDNN off")
-        torch.backends.cuda.enable_cudnn_sdp(cudnn)
-        record.attempt(name, lambda: new_lengths(setting))
-    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
-    for width in (1, 4, 8, 16):
+    for width in (1, 8):
         for keys in setting.scale.keys:
             record.attempt(
                 f"attention, {width} ids, {keys} keys",
                 lambda width=width, keys=keys: attention(setting, width, keys),
             )
+    record.attempt("attention at new lengths", lambda: new_lengths(setting))
+    with without_cudnn():
+        record.attempt("attention at new lengths, cuDNN off", lambda: new_lengths(setting))
 
 
 def versions() -> Values:
@@ -58,7 +57,7 @@ def properties(device: torch.device) -> Values:
     found = torch.cuda.get_device_properties(device)
     free, total = torch.cuda.mem_get_info(device)
     return {
-        "name": found.name,
+        "card": found.name,
         "multiprocessors": found.multi_processor_count,
         "l2_bytes": found.L2_cache_size,
         "free_gib": free / 2**30,
@@ -174,7 +173,7 @@ def new_lengths(setting: Setting) -> Values:
     device, found = setting.device, dict[str, Any]()
     for width, masked in ((1, False), (5, True)):
         times: list[float] = []
-        for keys in range(300, 300 + 8 * (40 if device.type == "cuda" else 3), 8):
+        for keys in range(300, 300 + 8 * setting.scale.lengths, 8):
             query, key, value = states(device, width, keys + width)
             key, value = (each.repeat_interleave(HEADS // KV_HEADS, 1) for each in (key, value))
             mask = masks(device, width, keys + width)["bool"] if masked else None

@@ -1,5 +1,10 @@
-"""Are the ids those of `generate`, and is a seed's text the same with and without an assistant?"""
+"""Are the ids those of `generate`, and is a seed's text the same with and without an assistant?
 
+Nothing here is timed, so that it can run beside the tests.
+"""
+
+from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -15,23 +20,26 @@ from uag.translation.tokenizers import prompt_ids
 # A gap between the two likeliest ids that the rounding of a number type can close, as a share of
 # the largest logit: some of its steps.
 STEPS = 16
+# Texts of each comparison, at least, and seconds after which there are no more than that.
+LEAST = 2
+SECONDS = 3
 
 
 def measure(record: Record, setting: Setting) -> None:
-    """The part "ids": in float32 the smallest target, in bfloat16 the largest."""
+    """The part "ids": in float32 the smallest target, in bfloat16 the largest; graphs first."""
     names = list(setting.scale.targets)
     helper = next(iter(setting.scale.assistants))
-    for dtype, name in (("float32", names[-1]), ("bfloat16", names[0])):
+    exact, usual = ("float32", names[-1]), ("bfloat16", names[0])
+    for (dtype, name), engine in ((exact, "graphs"), (usual, "graphs"), (exact, "eager")):
         model = setting.wide("target", name, dtype)
         assistant = setting.wide("assistant", helper, dtype)
-        for engine in ("graphs", "eager"):
-            for case, check in {"greedy": greedy, "sampled": sampled}.items():
-                record.attempt(
-                    f"{name} <- {helper}, {dtype}: {engine}, {case}",
-                    lambda check=check, engine=engine, model=model, assistant=assistant: check(
-                        setting, engine, model, assistant
-                    ),
-                )
+        for case, check in {"greedy": greedy, "sampled": sampled}.items():
+            record.attempt(
+                f"{name} <- {helper}, {dtype}: {engine}, {case}",
+                lambda check=check, engine=engine, model=model, assistant=assistant: check(
+                    setting, engine, model, assistant
+                ),
+            )
         del model, assistant
 
 
@@ -44,12 +52,12 @@ def greedy(
         made = decoder(engine, model, tokenizers[0], assistant, tokenizers[1])
     except SkippedError as error:
         return {"skipped": str(error)}
-    same, ties, differences = 0, 0, list[str]()
-    texts = PROMPTS[: setting.scale.checked]
-    for text in texts:
+    texts, same, ties, differences = 0, 0, 0, list[str]()
+    for text in in_time(setting):
+        texts += 1
         ids = prompt_ids(tokenizers[0], text)
-        expected = generate_ids(model, ids, setting.scale.tokens)
-        out = made.generate(text, do_sample=False, max_new_tokens=setting.scale.tokens)
+        expected = generate_ids(model, ids, setting.scale.few)
+        out = made.generate(text, do_sample=False, max_new_tokens=setting.scale.few)
         if out.token_ids == expected:
             same += 1
             continue
@@ -61,12 +69,22 @@ def greedy(
         else:
             differences.append(f"{text[:20]!r}: id {at}, gap {gap}")
     return {
-        "texts": len(texts),
+        "texts": texts,
+        "tokens_each": setting.scale.few,
         "same": same,
         "ties": ties,
         "other": differences,
-        "engines": out.stats.engines,
+        "engines": made.engines,
     }
+
+
+def in_time(setting: Setting) -> Iterator[str]:
+    """Some texts, and more while there is time."""
+    begun = perf_counter()
+    for count, text in enumerate(PROMPTS[: setting.scale.checked]):
+        if count >= LEAST and perf_counter() - begun > SECONDS:
+            return
+        yield text
 
 
 def gap_at(model: PreTrainedModel, ids: list[int]) -> float:
@@ -87,10 +105,9 @@ def sampled(
         alone = decoder(engine, model, tokenizers[0])
     except SkippedError as error:
         return {"skipped": str(error)}
-    texts = PROMPTS[: setting.scale.checked]
-    options = SAMPLED | {"max_new_tokens": setting.scale.tokens}
-    same = sum(
+    options = SAMPLED | {"max_new_tokens": setting.scale.few}
+    same = [
         made.generate(text, **options).token_ids == alone.generate(text, **options).token_ids
-        for text in texts
-    )
-    return {"texts": len(texts), "same": same}
+        for text in in_time(setting)
+    ]
+    return {"texts": len(same), "tokens_each": setting.scale.few, "same": sum(same)}

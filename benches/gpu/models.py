@@ -30,31 +30,41 @@ class Scale:
     Attributes:
         targets, assistants: what the small models are widened to, with heads of 128 (`fitted`
             gives them heads of the small model's size).
-        prompts, tokens: how many texts, and new ids of each.
-        warm: new ids of the text that warms up.
+        tokens: new ids of a text.
+        few: new ids of a text where each takes a pass that the host launches.
+        warm, warm_few: new ids of the text that warms up, and of one of `few` ids.
+        seconds: how long each way to decode is measured, in whole texts.
+        fixed: lookaheads that are always the same.
         checked: how many texts are compared id by id.
+        batches: numbers of texts at once.
         repeats: of each measurement of a pass.
         widths: ids of a pass.
-        contexts: ids before it.
+        context, long: ids before it.
         copy: bytes of the copy that measures bandwidth.
         launches: kernels of a graph that measures launching.
-        keys: lengths for attention.
+        keys, lengths: of a buffer for attention, and how many lengths that are new.
         random: the configuration of a model with random weights.
         compile: what a decoder is given to compile.
     """
 
     targets: dict[str, Shape]
     assistants: dict[str, Shape]
-    prompts: int
     tokens: int
+    few: int
     warm: int
+    warm_few: int
+    seconds: float
+    fixed: tuple[int, ...]
     checked: int
+    batches: tuple[int, ...]
     repeats: int
     widths: tuple[int, ...]
-    contexts: tuple[int, ...]
+    context: int
+    long: int
     copy: int
     launches: int
     keys: tuple[int, ...]
+    lengths: int
     random: dict[str, Any]
     compile: bool | str = True
 
@@ -67,16 +77,22 @@ FULL = Scale(
         "1B": Shape(2048, 16, 8192, 16, 4),
     },
     assistants={"70M": Shape(768, 10, 2304, 6, 2), "500M": Shape(1024, 24, 5632, 8, 2)},
-    prompts=2,
     tokens=128,
+    few=48,
     warm=24,
+    warm_few=8,
+    seconds=1.5,
+    fixed=(5, 3, 2, 8),
     checked=5,
+    batches=(8, 4, 1),
     repeats=9,
-    widths=(1, 2, 4, 8, 16, 32, 64),
-    contexts=(150, 1900),
+    widths=(1, 2, 4, 8, 16, 32),
+    context=150,
+    long=1900,
     copy=4 << 30,
     launches=1000,
-    keys=(256, 512, 1024, 2048, 4096, 8192),
+    keys=(256, 1024, 4096),
+    lengths=20,
     random={
         "vocab_size": 128256,
         "hidden_size": 4096,
@@ -92,16 +108,22 @@ FULL = Scale(
 TINY = Scale(
     targets={"8B": Shape(256, 7, 384, 2, 1)},
     assistants={"70M": Shape(256, 5, 384, 2, 1)},
-    prompts=1,
     tokens=24,
+    few=8,
     warm=8,
+    warm_few=4,
+    seconds=0.1,
+    fixed=(5, 2),
     checked=1,
+    batches=(2,),
     repeats=1,
     widths=(1, 4),
-    contexts=(12,),
+    context=12,
+    long=40,
     copy=1 << 16,
     launches=3,
     keys=(64,),
+    lengths=3,
     random={
         "vocab_size": 4096,
         "hidden_size": 64,

@@ -3,6 +3,7 @@
 import json
 import traceback
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,32 +22,42 @@ class Record:
     texts | generate | tokens_per_second 48.1
     """
 
-    def __init__(self, folder: Path, part: str) -> None:
+    def __init__(self, folder: Path, part: str, limit: float = inf) -> None:
+        """`limit`: seconds after which `attempt` begins nothing more."""
         self._file = folder / LINES
-        self._part = part
+        self.part = part
+        self._limit = limit
         self._start = perf_counter()
 
-    def __call__(self, name: str, **values: Any) -> None:
-        """Write one line; floats with four significant digits."""
-        values = {key: _rounded(value) for key, value in values.items()}
-        line = {"part": self._part, "name": name, "at": self.seconds, **values}
+    def __call__(self, name: str, /, **values: Any) -> None:
+        """Write one line; floats with four significant digits.
+
+        A value that is called like one of the line's own keys gets "_" after its name.
+        """
+        own = {"part": self.part, "name": name, "at": self.seconds}
+        values = {f"{key}_" if key in own else key: _rounded(of) for key, of in values.items()}
+        line = {**own, **values}
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         told = (f"{key} {_short(value)}" for key, value in values.items())
-        print(" | ".join([self._part, name, *told]), flush=True)  # noqa: T201
+        print(" | ".join([self.part, name, *told]), flush=True)  # noqa: T201
 
     @property
     def seconds(self) -> float:
         """Seconds since the part began."""
         return round(perf_counter() - self._start, 1)
 
-    def attempt(self, name: str, measure: Callable[[], Values]) -> Values | None:
+    def attempt(self, name: str, measure: Callable[[], Values], /) -> Values | None:
         """Record what `measure` returns; if it fails, its error, and go on.
 
         An error of the device itself is raised: nothing after it would work in this process.
         """
+        if self.seconds > self._limit:
+            self(name, left_out=f"begun after {self._limit:g} s")
+            return None
         try:
             values = measure()
+            self(name, **values)
         except Exception as error:
             cause = (str(error).strip() or type(error).__name__).split("\n")[0]
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -58,7 +69,6 @@ class Record:
             if type(error).__name__ == "AcceleratorError":
                 raise
             return None
-        self(name, **values)
         return values
 
 

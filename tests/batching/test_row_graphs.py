@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from tests.support.engines import WITH_GRAPHS, check_rows, check_taking_over
+from tests.support.kernels import HostLauncher
 from tests.support.models import at_once, plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import PROMPT, tokenizer
@@ -27,6 +28,7 @@ from uag.clock import set_clock
 from uag.decoding.output import Output
 from uag.models.engines import static_text
 from uag.models.engines.capture import CAPTURERS
+from uag.models.engines.fused.fusion import LAUNCHERS
 from uag.models.engines.graphs import GraphRunner
 from uag.serving.engine import ServingEngine
 from uag.serving.reply import Ended
@@ -72,6 +74,23 @@ def test_any_rolling_back_and_reading_gives_what_each_text_gives_at_once(
     check_rows(model, batch)
     assert str(runner) == "graphs" and runner.seconds > 0
     assert recorded[0].replays > recorded[0].captured > 3
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mistral-window", "gemma3"])
+def test_with_kernels_too(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAUNCHERS, "cpu", HostLauncher)
+    launched: set[str] = set()
+    own = HostLauncher.launch
+
+    def launch(self: HostLauncher, name: str, *args: Any) -> None:
+        launched.add(name)
+        own(self, name, *args)
+
+    monkeypatch.setattr(HostLauncher, "launch", launch)
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    check_rows(model, batch_of(runner))
+    assert str(runner) == "graphs" and {"attend", "rotate", "rms_norm"} <= launched
 
 
 @pytest.mark.parametrize("architecture", WITH_GRAPHS)
@@ -173,7 +192,7 @@ def test_buffers_grow_and_give_up_what_is_over_the_limit() -> None:
     texts += [[8], [9]]
     assert grow(4, 1) == (4, 1025)
     assert batch.slots_for(3, 300) == 4 * 513
-    assert batch.slots_for(5, 4096) == 8 * 4097
+    assert batch.slots_for(5, 4096) == 8 * 4353
 
 
 @given(

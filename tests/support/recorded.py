@@ -27,12 +27,27 @@ class CaptureError(RuntimeError):
 
 
 class Recording(TorchDispatchMode):
-    """Operations with the very tensors that they read and made."""
+    """Operations with the very tensors that they read and made.
+
+    Attributes:
+        now: the one that records; kernels that torch does not know must tell it.
+        calls: an operation, what it is given, and the tensors that it made.
+    """
+
+    now: "Recording | None" = None
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, Any, Any, list[Tensor]]] = []
         self._kept: list[Any] = []
+
+    def __enter__(self) -> "Recording":
+        Recording.now = super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        Recording.now = None
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -7,6 +7,7 @@ row's length.
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from functools import partial
+from math import prod
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
@@ -101,8 +102,7 @@ class Batch:
         """How many slots the buffers get for so many rows of up to so many ids."""
         if self._graphs is None:
             return rows * room_for(longest)
-        rows, size = self._graphs.room_for(rows, longest)
-        return rows * size
+        return prod(self._graphs.room_for(rows, self._graphs.end_of(longest)))
 
     def permit(self, slots: int) -> None:
         """Let the buffers have up to so many slots, also where fewer would do."""
@@ -189,49 +189,51 @@ class Batch:
             Place(self._rows.index(row.ref), row.length, len(request.ids))
             for row, request in zip(rows, requests, strict=True)
         ]
-        self._make_room(max(place.length + place.count for place in places))
+        width = max(place.count for place in places)
+        self._make_room(max(place.length + place.count for place in places), width)
         ids = [request.ids for request in requests]
         with self._reading.turn(None):
             replayed = self._replayed(places, ids)
             wanted = max(request.positions for request in requests)
-            logits, width = replayed or self._read(places, ids, wanted)
+            logits, width = replayed or (self._read(places, ids, wanted, width), width)
         if logits.device.type == "cuda":
             # Each row waits for it at once; so the pass is timed, and not its launch.
             torch.cuda.current_stream(logits.device).synchronize()
         for row, request in zip(rows, requests, strict=True):
             row.length += len(request.ids)
             row.width = width
-        order = [place.row for place in places] if replayed else range(len(places))
+        if replayed is None:
+            return [logits[row, -each.positions :] for row, each in enumerate(requests)]
         return [
-            logits[row, -request.positions :] for row, request in zip(order, requests, strict=True)
+            logits[place.row, place.count - each.positions : place.count]
+            for place, each in zip(places, requests, strict=True)
         ]
 
     def _replayed(self, places: list[Place], ids: list[Tensor]) -> tuple[Tensor, int] | None:
         """Logits of the rows of the buffers, and the width of the pass, if it can be replayed."""
         if self._graphs is None or self._loan is None:
             return None
-        logits = self._graphs.read(self._loan.rows, places, ids, partial(self._pass, wanted=None))
+        lengths = [row.length if (row := each()) else 0 for each in self._rows]
+        read = partial(self._pass, wanted=None)
+        logits = self._graphs.read(self._loan.rows, lengths, places, ids, read)
         return None if logits is None else (logits, logits.shape[1])
 
-    def _read(self, places: list[Place], ids: list[Tensor], wanted: int) -> tuple[Tensor, int]:
-        """Logits of the rows of the pass, run eagerly, and its width."""
-        width = max(place.count for place in places)
+    def _read(self, places: list[Place], ids: list[Tensor], wanted: int, width: int) -> Tensor:
+        """Logits of the rows of a pass, which is run eagerly."""
         filled = max(place.length + place.count for place in places)
-        device = self._model.device
+        device, shape = self._model.device, (len(places), width)
         told = laid_out(places, width, self._buffers.size).to(device)
         positions, write, order = told
         indices = [place.row for place in places]
+        in_order = indices == list(range(len(indices)))
         slots = SlotMap(
             end=max(filled, self._least),
             begin=max(place.length for place in places),
-            read=len(indices)
-            if indices == list(range(len(indices)))
-            else torch.tensor(indices, device=device),
+            read=len(indices) if in_order else torch.tensor(indices, device=device),
+            own=positions.view(shape),
             write=write,
         )
-        shape = len(places), width
-        block = torch.cat(ids)[order].view(shape)
-        return self._pass(block, positions.view(shape), slots, wanted), width
+        return self._pass(torch.cat(ids)[order].view(shape), slots.own, slots, wanted)
 
     def _pass(self, block: Tensor, positions: Tensor, slots: SlotMap, wanted: int | None) -> Tensor:
         """The model's own pass over a block; logits at the last `wanted` ids of each row."""
@@ -239,7 +241,7 @@ class Batch:
         inputs = self._reading.inputs(block, positions=positions, logits=wanted)
         inputs |= {
             self._reading.cache_name: self._buffers.past,
-            "attention_mask": self._masks(positions, slots.end),
+            "attention_mask": self._masks(slots.own, slots.end),
         }
         return cast("Any", self._model)(**inputs).logits
 
@@ -249,17 +251,18 @@ class Batch:
     def _enter(self, rows: list["RowCache"]) -> None:
         """Give rows that have none a place in the buffers."""
         if not self._rows and self._graphs is not None and not self._graphs.never:
-            self._loan = self._graphs.lend(len(self._masks.windows))
+            self._loan = self._graphs.lend(self._masks.windows)
             self._buffers = self._loan.rows
         self._rows += [row.ref for row in rows if row.ref not in self._rows]
 
-    def _make_room(self, end: int) -> None:
-        """Let each row have more than `end` slots."""
+    def _make_room(self, end: int, width: int = 0) -> None:
+        """Let each row have more than `end` slots, for a pass of a width."""
         held, rows = self._buffers, len(self._rows)
         end = max(end, self._least)
         if self._loan is not None and self._graphs is not None:
-            lengths = (row.length for each in self._rows if (row := each()))
-            held.make_room(*self._graphs.room(held, rows, max(end, *lengths)))
+            longest = max(row.length for each in self._rows if (row := each()))
+            end = max(end, self._graphs.end_of(longest, width))
+            held.make_room(*self._graphs.room(held, rows, end))
             return
         held.make_room(max(rows, held.rows), held.size if end < held.size else room_for(end))
 

@@ -2,7 +2,7 @@
 
 Position `p` of a text is in slot `p` of its row. In a block, as wide as the widest row, the new ids
 of each row are aligned to the right. The padding to their left writes to a spare slot at the end of
-the row, which no id attends to.
+the row, which no id attends to. (Captured passes pad on the right: see `row_graphs`.)
 """
 
 from collections.abc import Sequence
@@ -64,13 +64,16 @@ class SlotMap:
         begin: slots that the longest row of the pass had filled before it.
         read: the rows of the pass, `[rows of the pass]`; or only their number, if they are the
             first ones of the buffers.
-        write: for each id of the block, its slot in the flattened buffers, `[rows of the pass *
-            width]`.
+        own: the slot of each id of the block in its row, `[rows of the pass, width]`: it sees those
+            before it and its own.
+        write: the same in the flattened buffers, `[rows of the pass * width]`; that of padding may
+            be another one.
     """
 
     end: int
     begin: int | Tensor
     read: Tensor | int
+    own: Tensor
     write: Tensor
 
 

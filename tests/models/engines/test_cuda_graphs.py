@@ -8,6 +8,7 @@ import torch
 
 from tests.support.engines import (
     WITH_GRAPHS,
+    check,
     check_drafts,
     check_giving_up,
     check_reading,
@@ -47,10 +48,24 @@ def test_where_a_capture_fails_the_text_continues() -> None:
     model = random_model("falcon", VOCABULARY).cuda()
     runner = GraphRunner(model)
     match = "a pass cannot be captured"
+    torch.manual_seed(0)
+    first = torch.rand(4, device="cuda")
     check_giving_up(reader(model, runner), model, match)
-    # The device still works, and so do graphs of other models.
+    # The device still works, its generator too, and so do graphs of other models.
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(4, device="cuda"), first)
     other = random_model("llama", VOCABULARY).cuda()
     check_reading(other, GraphRunner(other))
+
+
+def test_graphs_are_captured_again_after_all_were_dropped() -> None:
+    model = random_model("llama", VOCABULARY, max_position_embeddings=2048).cuda()
+    runner = GraphRunner(model)
+    lm = reader(model, runner)
+    for length in (40, 3, 1, 400, 3, 1):  # the buffers grow
+        lm.append([id % 300 for id in range(length)])
+        check(lm, model, 1)
+    assert str(runner) == "graphs"
 
 
 def test_memory_is_used_again() -> None:

@@ -7,6 +7,7 @@ computed. So whatever changes from one run to the next must be in tensors that s
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast
+from weakref import WeakSet
 
 import torch
 
@@ -36,12 +37,15 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        self._pool: Any = cast("Any", torch.cuda).graph_pool_handle()
+        self._alive: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+        self._pool: Any = None
 
     def capture(self, run: Run, restore: Run) -> Run:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
+        if not self._alive:  # a pool ends with the last graph that uses it
+            self._pool = cast("Any", torch.cuda).graph_pool_handle()
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 run()
@@ -49,8 +53,8 @@ class CudaGraphs:
             self._stream.synchronize()
             # As `torch.cuda.graph`, which also frees all cached memory each time. Other threads may
             # go on with what a capture must not do.
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 run()
             except BaseException:
                 self._abandon(graph)
@@ -58,6 +62,7 @@ class CudaGraphs:
             graph.capture_end()
             restore()
         current.wait_stream(self._stream)
+        self._alive.add(graph)
         return graph.replay
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
@@ -65,9 +70,12 @@ class CudaGraphs:
         try:
             graph.capture_end()
         except RuntimeError:
-            # It raised before it told the allocator, which would go on to use the graphs' pool.
+            # It raised before it told the allocator, which would go on to use the graphs' pool,
+            # and the generator, which would refuse to draw outside a capture from now on.
             with suppress(RuntimeError, AttributeError):
                 cast("Any", torch)._C._cuda_endAllocateToPool(self._device.index, self._pool)
+            generator: Any = torch.cuda.default_generators[self._device.index]
+            generator.graphsafe_set_state(generator.clone_state())
 
 
 # What captures on a type of device.

@@ -23,8 +23,8 @@ from transformers import PreTrainedModel
 from uag.errors import UagWarning
 from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
 from uag.models.check.comparison import TOLERANCES
-from uag.models.engines.attention import packed
 from uag.models.engines.capture import CAPTURERS, Run
+from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.engines.static_text import (
@@ -79,6 +79,7 @@ class GraphRunner(ModelRunner):
         self._window = context_window(model)
         self._free: dict[Hashable, list[Any]] = {}
         self._believed: set[Hashable] = set()
+        self._epoch = object()
         self._lock = RLock()
         self.always = obstacle(model)
         self.reason = self.always
@@ -87,6 +88,8 @@ class GraphRunner(ModelRunner):
         self._masks = Masks(windows_of(model), model.dtype)
         self._state = state_of(model)
         self._graphs = CAPTURERS[model.device.type](model.device)
+        with self.setting_up():
+            self._fusion = fusion_of(model)
         try:
             fault = "" if self._reads_blocks() else "gives other logits in a block with padding"
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
@@ -100,9 +103,8 @@ class GraphRunner(ModelRunner):
         with self._lock:
             self.reason = obstacle_now(self.model)
             if (state := state_of(self.model)) != self._state:
-                self._state = state  # graphs read weights which are no longer there
-                self._free = {}
-                self._believed.clear()
+                self._state = state
+                self._forget()  # graphs that read weights which are no longer there
 
     def new_cache(self, longest: int = 0) -> ModelCache:
         self.look()
@@ -215,9 +217,9 @@ class GraphRunner(ModelRunner):
 
     def _run(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """The logits of a pass: replayed, captured if it never was, or run eagerly."""
-        if memory.state is not self._state:
+        if memory.epoch is not self._epoch:
             memory.graphs.clear()
-            memory.state = self._state
+            memory.epoch = self._epoch
         if key not in memory.graphs:
             if self.reason:
                 return body.run()
@@ -229,31 +231,50 @@ class GraphRunner(ModelRunner):
 
     def _captured(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """Capture a pass, and run it; what cannot be captured runs eagerly from now on."""
+        fault = self._try(memory, key, body, self._fusion)
+        if fault and self._fusion is not None:
+            first, self._fusion = fault, None
+            self._forget(memory)
+            fault = self._try(memory, key, body, None)
+            if not fault:
+                self._warn(f"is captured without uag's kernels: with them {first}")
+        if fault:
+            self._give_up(fault, memory)
+        if key not in memory.graphs:
+            return body.run()
+        replay, out = memory.graphs[key]
+        replay()
+        return out
+
+    def _try(self, memory: Lent, key: Key, body: Body, fusion: Fusion | None) -> str:
+        """Capture a pass; returns why it cannot be, or an empty text.
+
+        It is kept if it is believed: not where a text is too short to check it elsewhere.
+        """
         what, *_ = key
         restore = body.restoring()
         try:
-            replay, out = self._capture(body.run, restore)
+            with fused(self.model, fusion, memory):
+                replay, out = self._capture(body.run, restore)
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # If the device itself has failed, so does the eager pass.
             cause = str(error).strip().split("\n")[0]
             restore()
-            self._give_up(f"a pass cannot be captured: {type(error).__name__}: {cause}", memory)
-            return body.run()
+            return f"a pass cannot be captured: {type(error).__name__}: {cause}"
         if what not in self._believed:
             states = body.move()
             there = replace(body, changes=[*body.changes, *states])
             same = bool(states) and self._same(there, (replay, out))
             restore()
-            if states and not same:
-                self._give_up("a captured pass gives other logits at another place", memory)
-            if not same:  # or nowhere to check it
-                return body.run()
+            if not states:  # nowhere to check it
+                return ""
+            if not same:
+                return "a captured pass gives other logits at another place"
             self._believed.add(what)
         if len(memory.graphs) >= MOST_GRAPHS:
             del memory.graphs[next(iter(memory.graphs))]  # the least recently used
         memory.graphs[key] = replay, out
-        replay()
-        return out
+        return ""
 
     def _capture(self, body: Callable[[], Tensor], restore: Run) -> tuple[Run, Tensor]:
         out: list[Tensor] = []
@@ -261,8 +282,7 @@ class GraphRunner(ModelRunner):
         def run() -> None:
             out[:] = [body()]
 
-        with packed(self.model):
-            return self._graphs.capture(run, restore), out[0]
+        return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
     def _same(body: Body, captured: tuple[Run, Tensor]) -> bool:
@@ -281,19 +301,25 @@ class GraphRunner(ModelRunner):
         return same
 
     def _new_text(self, size: int = LEAST) -> StaticText:
-        return StaticText(len(self._masks.windows), size, WIDTHS[-1], self.model.device)
+        return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
 
     def _give_up(self, reason: str, memory: Lent | None = None) -> None:
         """Run the model eagerly from now on, and say why."""
         self.reason = self.always = reason
+        self._forget(memory)
+        self._warn(f"runs eagerly, without graphs: {reason}")
+
+    def _forget(self, memory: Lent | None = None) -> None:
+        """Forget all graphs: at once those of some memory, and those of memory that is free."""
+        self._epoch = object()
         self._free = {}
+        self._believed.clear()
         if memory is not None:
             memory.graphs.clear()
-        warnings.warn(
-            f"{type(self.model).__name__} runs eagerly, without graphs: {reason}",
-            UagWarning,
-            stacklevel=3,
-        )
+            memory.epoch = self._epoch
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"{type(self.model).__name__} {what}", UagWarning, stacklevel=4)
 
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""

@@ -10,6 +10,8 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 from uag.models.engines.capture import Run
+from uag.models.engines.fused.attention import Buffered, attending
+from uag.models.engines.fused.kernels import Places
 
 if TYPE_CHECKING:
     from uag.models.caches.protocol import StaticChoose
@@ -26,16 +28,16 @@ MOST_STEPS = 64
 ELSEWHERE = 5
 
 
-class Lent(Protocol):
+class Lent(Buffered, Protocol):
     """What passes are captured over: buffers that stay where they are.
 
     Attributes:
         graphs: those of each captured pass; the one that was used last is the last.
-        state: what the model was when they were captured (see `state_of`).
+        epoch: when they were captured: the runner has another one if none of them holds any more.
     """
 
     graphs: Graphs
-    state: object
+    epoch: object
 
     def begin(self) -> None:
         """Forget the states of whoever had it before."""
@@ -69,9 +71,11 @@ class StaticLayer(CacheLayerMixin):
     keys: Any  # a tensor after the first pass
     values: Any
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, window: int | None) -> None:
+        """`window`: how many positions an id attends to; `None` for all before it."""
         cast("Any", super()).__init__()
         self._slots = slots
+        self.window = window
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
@@ -88,8 +92,12 @@ class StaticLayer(CacheLayerMixin):
         del args, kwargs
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self.keys.index_copy_(2, self._slots.at, key_states)
-        self.values.index_copy_(2, self._slots.at, value_states)
+        new = key_states, value_states
+        if (found := attending.get()) and found[0].attends(self.keys, *new):
+            found[0].store(new, self.states, self._slots.begin)
+        else:
+            for held, states in zip(self.states, new, strict=True):
+                held.index_copy_(2, self._slots.at, states)
         seen = self._slots.seen
         return self.keys.narrow(2, 0, seen), self.values.narrow(2, 0, seen)
 
@@ -138,7 +146,7 @@ class Body:
 class StaticText:
     """The states of one text, what its passes read, and their graphs; later texts use it again.
 
-    >>> text = StaticText(layers=2, size=300, width=8, device=torch.device("cpu"))
+    >>> text = StaticText([None, None], size=300, width=8, device=torch.device("cpu"))
     >>> text.slots.size, text.empty
     (512, True)
 
@@ -149,22 +157,25 @@ class StaticText:
         drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
         choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
-        graphs: see `Lent`; so is `state`.
+        graphs: see `Lent`; so is `epoch`.
     """
 
-    def __init__(self, layers: int, size: int, width: int, device: torch.device) -> None:
+    def __init__(
+        self, windows: Sequence[int | None], size: int, width: int, device: torch.device
+    ) -> None:
+        """`windows`: of each layer (see `windows_of`)."""
         self.ids = torch.zeros(width, dtype=torch.long, device=device)
         self.last = torch.zeros(1, dtype=torch.long, device=device)
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.choosers: dict[Hashable, StaticChoose] = {}
-        self.state: object = None
-        self._layers = layers
+        self.epoch: object = None
+        self._windows = windows
         self._make(rounded(size))
 
     def _make(self, size: int) -> None:
         self.slots = Slots(size, self.ids.device)
-        self.layers = [StaticLayer(self.slots) for _ in range(self._layers)]
+        self.layers = [StaticLayer(self.slots, window) for window in self._windows]
         self.past = Cache(layers=[*self.layers])
         self.graphs: Graphs = {}
 
@@ -172,6 +183,13 @@ class StaticText:
     def empty(self) -> bool:
         """Whether there has been no pass yet, so that the layers have no memory."""
         return not all(layer.is_initialized for layer in self.layers)
+
+    def places(self, keys: Tensor) -> Places | None:
+        """Where the new ids of the layer with these keys are; `None` if they are not its own."""
+        for layer in self.layers:
+            if layer.is_initialized and layer.keys.data_ptr() == keys.data_ptr():
+                return Places(self.slots.begin[None], keys.shape[2], layer.window or 0)
+        return None
 
     def begin(self) -> None:
         """Forget the last text: its states may hold NaN, which no mask would hide."""

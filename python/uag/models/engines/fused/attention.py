@@ -1,4 +1,4 @@
-"""Attention for grouped queries that copies no keys and values.
+"""Attention of captured passes: by a kernel, or by torch's without copies of keys and values.
 
 With a mask, transformers' SDPA repeats the keys and values of each group for its query heads: the
 whole buffer, in each layer. Here the query heads of a group are more queries of one head instead.
@@ -6,7 +6,8 @@ whole buffer, in each layer. Here the query heads of a group are more queries of
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from contextvars import ContextVar
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -18,12 +19,25 @@ from transformers import (
 )
 from transformers.integrations import sdpa_attention
 
+from uag.models.engines.fused.kernels import Kernels, Places
 from uag.models.properties import attention_of, text_config
 
 sdpa_forward = cast("Any", sdpa_attention).sdpa_attention_forward
 PACKED = "uag_packed"
 # Options that change what is computed: they are left to transformers.
 CHANGING = ("softcap", "position_bias", "cache", "s_aux")
+
+
+class Buffered(Protocol):
+    """What knows where the ids of a pass are."""
+
+    def places(self, keys: Tensor) -> Places | None:
+        """Where the new ids of the layer with these keys are; `None` if they are not its own."""
+        ...
+
+
+# What is read by the pass that this thread captures, and the kernels for it.
+attending: ContextVar[tuple[Kernels, Buffered] | None] = ContextVar("attending", default=None)
 
 
 def packed_attention(
@@ -42,7 +56,15 @@ def packed_attention(
     """
     groups = query.shape[1] // key.shape[1]
     asked = [name for name in CHANGING if options.get(name) is not None]
-    if asked or groups == 1 or attention_mask is None or attention_mask.shape[1] != 1:
+    if asked or attention_mask is None or attention_mask.shape[1] != 1:
+        other = sdpa_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
+        return cast("tuple[Tensor, None]", other)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if (found := attending.get()) and (places := found[1].places(key)):
+        kernels = found[0]
+        if kernels.attends(query, key, value):
+            return kernels.attend(query, key, value, places, scaling), None
+    if groups == 1:
         other = sdpa_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
         return cast("tuple[Tensor, None]", other)
     rows, heads, width, size = query.shape

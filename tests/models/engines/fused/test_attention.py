@@ -9,8 +9,8 @@ from tests.support.engines import check, reader
 from tests.support.models import random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer
-from uag.models.engines import attention
-from uag.models.engines.attention import PACKED, packed, packed_attention
+from uag.models.engines.fused import attention
+from uag.models.engines.fused.attention import PACKED, packed, packed_attention
 from uag.models.engines.capture import CAPTURERS
 from uag.models.engines.graphs import GraphRunner
 from uag.models.properties import attention_of

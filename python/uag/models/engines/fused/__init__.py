@@ -1,0 +1,1 @@
+"""What small modules of a model do, in a kernel each: used while a pass is captured."""

@@ -1,0 +1,236 @@
+"""Which parts of a model kernels stand for while its passes are captured: what was found to be so.
+
+A part is taken only if its own code and the kernel gave the same for one input. The model is left
+as it was after each capture, and code that reads it in another thread meanwhile runs its own.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from uag.errors import UagWarning
+from uag.models.engines.fused.attention import Buffered, attending, packed
+from uag.models.engines.fused.kernels import ACTIVATIONS, Kernels
+from uag.models.engines.fused.launcher import CudaLauncher, Launcher, LaunchError, sizes_of
+from uag.models.properties import device_of, text_config
+
+# What launches kernels on a type of device.
+LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = {"cuda": CudaLauncher}
+# By how many units in the last place a part may differ from the model's own.
+ROUNDINGS = 4
+SIBLINGS = ("q_proj", "k_proj", "v_proj")
+ROTARY = "apply_rotary_pos_emb"
+Function = Callable[..., Any]
+# Makes the function that stands for a module's `forward`.
+Maker = Callable[[Any], Function]
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """What stands for the parts of one model.
+
+    Attributes:
+        kernels: what computes them.
+        parts: an owner, the name of its function, and what is called instead: a module's
+            `forward`, or the rotary embedding of a file of transformers.
+    """
+
+    kernels: Kernels
+    parts: list[tuple[object, str, Function]]
+
+    @contextmanager
+    def inside(self, text: Buffered) -> Generator[None]:
+        """Inside the `with` block this thread's passes over `text` use the kernels."""
+        with ExitStack() as stack:
+            for owner, name, function in self.parts:
+                stack.enter_context(_instead(owner, name, function, self.kernels.dtype))
+            token = attending.set((self.kernels, text))
+            stack.callback(attending.reset, token)
+            yield
+
+
+@contextmanager
+def fused(model: PreTrainedModel, fusion: Fusion | None, text: Buffered) -> Generator[None]:
+    """Inside the `with` block passes of a model over `text` are as they are captured."""
+    with packed(model), fusion.inside(text) if fusion else nullcontext():
+        yield
+
+
+@torch.no_grad()
+def fusion_of(model: PreTrainedModel) -> Fusion | None:
+    """The parts of a model that kernels stand for; `None`, with a warning, without kernels."""
+    device, sizes = device_of(model), _sizes(model)
+    if device.type not in LAUNCHERS or sizes is None:
+        return None
+    try:
+        kernels = Kernels(LAUNCHERS[device.type](device, sizes), model.dtype, sizes)
+        return Fusion(kernels, [*_in_modules(model, kernels), *_in_files(model, kernels)])
+    except (ImportError, LaunchError) as error:
+        remedy = "; `pip install cuda-bindings`" if isinstance(error, ImportError) else ""
+        warnings.warn(
+            f"passes of {type(model).__name__} are captured as the model computes them, which is "
+            f"slower: uag's kernels cannot be compiled: {error}{remedy}",
+            UagWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
+    """What kernels are compiled for; where no kernel attends to such heads, for the other parts."""
+    config: Any = text_config(model)
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return sizes_of(model.dtype, head, head) or sizes_of(model.dtype, 16, 16)
+
+
+def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
+    """Norms, gated MLPs and linear layers; each kind of norm and MLP is tried once."""
+    makers: dict[tuple[type, int], Maker | None] = {}
+    done: set[nn.Module] = set()
+    for module in cast("Any", model).modules():
+        if size := _size_of_norm(module):
+            find = _norm
+        elif size := _size_of_gate(module):
+            find = _gate
+        if size and size % kernels.pack == 0:
+            kind = type(module), size
+            if kind not in makers:
+                makers[kind] = find(kernels, module)
+            if maker := makers[kind]:
+                yield module, "forward", maker(module)
+        layers = [getattr(module, name, None) for name in SIBLINGS]
+        if all(map(kernels.is_projected, layers)):
+            done.update(layers)
+            yield from _siblings(kernels, layers)
+    for module in cast("Any", model).modules():
+        if kernels.is_projected(module) and module not in done:
+            yield from _siblings(kernels, [module])
+
+
+def _siblings(kernels: Kernels, layers: list[Any]) -> Iterator[tuple[object, str, Function]]:
+    """Linear layers that read the same: the first one called computes all, the others take it."""
+    ready: dict[nn.Linear, tuple[Tensor, Tensor]] = {}
+
+    def forward(layer: nn.Linear, x: Tensor) -> Tensor:
+        if not kernels.projects(x):
+            return nn.functional.linear(x, layer.weight, layer.bias)
+        read, out = ready.pop(layer, (None, None))
+        if read is not x or out is None:
+            found = dict(zip(layers, kernels.project(x, layers), strict=True))
+            ready.update({each: (x, found[each]) for each in layers if each is not layer})
+            out = found[layer]
+        return out
+
+    for layer in layers:
+        yield layer, "forward", partial(forward, layer)
+
+
+def _size_of_norm(module: Any) -> int:
+    weight = getattr(module, "weight", None)
+    is_norm = "RMSNorm" in type(module).__name__ and isinstance(weight, Tensor)
+    return len(weight) if is_norm and weight.dim() == 1 else 0
+
+
+def _norm(kernels: Kernels, module: Any) -> Maker | None:
+    """What makes the `forward` of norms like `module`; `None` if no kernel gives the same."""
+    x = _numbers(module.weight, 2, len(module.weight)) * 1e-3  # so small that `eps` counts
+    for offset in (False, True):
+
+        def maker(module: Any, *, offset: bool = offset) -> Function:
+            eps = getattr(module, "variance_epsilon", getattr(module, "eps", None)) or 0.0
+            return lambda x: kernels.rms_norm(x, module.weight, eps, offset=offset)
+
+        if x.dtype == kernels.dtype and _same(maker(module)(x), module(x)):
+            return maker
+    return None
+
+
+def _size_of_gate(module: Any) -> int:
+    layers = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    is_gate = all(isinstance(layer, nn.Linear) for layer in layers)
+    return cast("Any", layers[0]).out_features if is_gate else 0
+
+
+def _gate(kernels: Kernels, module: Any) -> Maker | None:
+    """What makes the `forward` of gated MLPs like `module`; `None` if no kernel gives the same."""
+    kind = ACTIVATIONS.get(type(getattr(module, "act_fn", None)).__name__)
+
+    def maker(module: Any) -> Function:
+        gate, up, down = module.gate_proj, module.up_proj, module.down_proj
+        plain = all(kernels.is_projected(layer) and layer.bias is None for layer in (gate, up))
+
+        def forward(x: Tensor) -> Tensor:
+            if plain and kernels.projects(x):
+                return down(kernels.project_gated(x, gate, up, cast("int", kind)))
+            return down(kernels.gated(gate(x), up(x), cast("int", kind)))
+
+        return forward
+
+    weight = module.gate_proj.weight
+    if kind is None or weight.dtype != kernels.dtype:
+        return None
+    x = _numbers(weight, 1, 2, module.gate_proj.in_features)
+    return maker if _same(maker(module)(x), module(x)) else None
+
+
+def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
+    """The rotary embedding of each file of transformers that the model's modules are from."""
+    names = {type(module).__module__ for module in cast("Any", model).modules()}
+    like = next(model.parameters())
+    for file in (sys.modules[name] for name in sorted(names)):
+        own = vars(file).get(ROTARY)
+        size = kernels.head
+        queries, keys = (_numbers(like, 1, 3, heads, size).transpose(1, 2) for heads in (4, 2))
+        angles = _numbers(like, 2, 1, 3, size)
+        given = queries, keys, *angles
+        if own is not None and all(map(_same, _rotate(kernels, *given), own(*given))):
+            yield file, ROTARY, partial(_rotate, kernels)
+
+
+def _rotate(
+    kernels: Kernels, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
+) -> tuple[Tensor, Tensor]:
+    """As transformers' functions of that name."""
+    assert unsqueeze_dim == 1 and q.stride(-1) == k.stride(-1) == 1
+    return kernels.rotate(q, k, cos, sin)
+
+
+@contextmanager
+def _instead(owner: Any, name: str, function: Function, dtype: torch.dtype) -> Generator[None]:
+    """Inside the `with` block `function` is called for an owner's own, if it is for this thread."""
+    own, held = getattr(owner, name), vars(owner).get(name)
+
+    def either(*args: Any, **options: Any) -> Any:
+        tensors = [each for each in (*args, *options.values()) if isinstance(each, Tensor)]
+        mine = attending.get() is not None and all(each.dtype == dtype for each in tensors)
+        return (function if mine else own)(*args, **options)
+
+    setattr(owner, name, either)
+    try:
+        yield
+    finally:
+        if held is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, held)
+
+
+def _numbers(like: Tensor, *shape: int) -> Tensor:
+    """Numbers of a tensor's kind that look random; torch's generators are not asked."""
+    count = torch.Size(shape).numel()
+    numbers = (torch.arange(count, device=like.device) * 12.9898).sin() * 1.7
+    return numbers.to(like.dtype).view(shape)
+
+
+def _same(got: Tensor, true: Tensor) -> bool:
+    """Whether two results are the same, but for rounding."""
+    allowed = ROUNDINGS * torch.finfo(true.dtype).eps * true.abs().amax()
+    return got.shape == true.shape and bool((got - true).abs().amax() <= allowed)

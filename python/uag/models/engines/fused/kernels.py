@@ -1,0 +1,188 @@
+"""The kernels as functions of tensors: shapes and strides in, new tensors out.
+
+Results have the bits of the modules that they stand for, but for sums, which other kernels than
+torch's add in another order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher
+
+# The values of `kind` in `gated`, by the name of the activation's class in transformers.
+ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
+# Ids of a pass whose matrix products are by `project`: few enough to only read the matrices.
+WIDEST = 4
+# Most shares of the places that one attention is split into: as many results are put together.
+MOST_SHARES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the ids of a pass are, for attention.
+
+    Attributes:
+        begins: the position of each row's first id, `[rows]` of int64.
+        seen: how many places there are to attend to, at most.
+        window: how many places an id attends to, its own included; 0 for all before it.
+    """
+
+    begins: Tensor
+    seen: int
+    window: int = 0
+
+
+class Kernels:
+    """Launches kernels for one type of numbers and one size of heads.
+
+    Attributes:
+        head, value: numbers of a head of keys and of values.
+        dtype: the type of all tensors but `Places.begins`.
+    """
+
+    def __init__(self, launcher: Launcher, dtype: torch.dtype, sizes: tuple[int, ...]) -> None:
+        """`sizes`: what the launcher is compiled for (see `sizes_of`)."""
+        self._launcher = launcher
+        self.dtype = dtype
+        _, self.head, self.value, self._keys, *_ = sizes
+        self.pack = 16 // dtype.itemsize
+
+    def attends(self, queries: Tensor, keys: Tensor, values: Tensor) -> bool:
+        """Whether `attend` and `store` are for tensors like these."""
+        sizes = queries.shape[-1], keys.shape[-1], values.shape[-1]
+        own = self.head, self.head, self.value
+        return sizes == own and {queries.dtype, keys.dtype, values.dtype} == {self.dtype}
+
+    def projects(self, x: Tensor) -> bool:
+        """Whether there are so few ids that `project` is for them."""
+        return x.numel() <= WIDEST * x.shape[-1]
+
+    def is_projected(self, layer: object) -> bool:
+        """Whether `project` is for a layer: the usual one, with rows of whole packs."""
+        return (
+            type(layer) is nn.Linear
+            and layer.weight.dtype == self.dtype
+            and layer.in_features % self.pack == 0
+            and layer.weight.is_contiguous()
+        )
+
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float, *, offset: bool) -> Tensor:
+        """`x / sqrt(mean(x²) + eps) * weight`, over the last axis: `[..., size]`.
+
+        With `offset` it is multiplied by `1 + weight`, before it is rounded to the dtype.
+        """
+        x = x.contiguous()
+        size = x.shape[-1]
+        out = torch.empty_like(x)
+        threads = min(512, max(32, power_of_two(size // self.pack)))
+        grid = x.numel() // size, 1, 1
+        self._launcher.launch("rms_norm", grid, threads, x, weight, out, size, eps, int(offset))
+        return out
+
+    def gated(self, gate: Tensor, up: Tensor, kind: int) -> Tensor:
+        """`activation(gate) * up`, of any one shape whose last axis is of whole packs."""
+        gate, up = gate.contiguous(), up.contiguous()
+        out = torch.empty_like(gate)
+        packs, threads = gate.numel() // self.pack, 128
+        grid = -(-packs // threads), 1, 1
+        self._launcher.launch("gated", grid, threads, gate, up, out, packs, kind)
+        return out
+
+    def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
+        """`layer(x)` of up to three layers, for up to `WIDEST` ids: `[..., size]`."""
+        x = x.contiguous()
+        size = x.shape[-1]
+        counts = [layer.out_features for layer in layers]
+        outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
+        absent = 3 - len(layers)
+        self._launcher.launch(
+            f"project_{x.numel() // size}", (-(-sum(counts) * 32 // THREADS), 1, 1), THREADS,
+            x, *(layer.weight for layer in layers), *[None] * absent,
+            *(layer.bias for layer in layers), *[None] * absent,
+            *outs, *[None] * absent, *counts, *[0] * absent, size,
+        )  # fmt: skip
+        return outs
+
+    def project_gated(self, x: Tensor, gate: nn.Linear, up: nn.Linear, kind: int) -> Tensor:
+        """`activation(gate(x)) * up(x)`, for up to `WIDEST` ids: `[..., size]`."""
+        x = x.contiguous()
+        size, count = x.shape[-1], gate.out_features
+        out = x.new_empty(*x.shape[:-1], count)
+        self._launcher.launch(
+            f"project_gated_{x.numel() // size}", (-(-count * 32 // THREADS), 1, 1), THREADS,
+            x, gate.weight, up.weight, out, count, size, kind,
+        )  # fmt: skip
+        return out
+
+    def rotate(
+        self, queries: Tensor, keys: Tensor, cosines: Tensor, sines: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rotary position embedding, with the halves of a head as pairs.
+
+        queries, keys: `[rows, heads, width, size]`, the last axis contiguous; cosines, sines:
+        `[rows or 1, width, turned]`; beyond the first `turned` numbers nothing changes.
+        """
+        rows, heads, width, size = queries.shape
+        kv_heads, turned = keys.shape[1], cosines.shape[-1]
+        cosines, sines = cosines.contiguous(), sines.contiguous()
+        out = [each.new_empty(each.shape) for each in (queries, keys)]
+        self._launcher.launch(
+            "rotate", (width, heads + kv_heads, rows), min(128, power_of_two(turned // 2)),
+            queries, keys, cosines, sines, *out, heads, kv_heads, size, turned,
+            *queries.stride()[:3], *keys.stride()[:3],
+            0 if cosines.shape[0] == 1 else cosines.stride(0),
+        )  # fmt: skip
+        return out[0], out[1]
+
+    def store(self, new: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor], begin: Tensor) -> None:
+        """Write the keys and values of new ids to buffers, from the position `begin` on.
+
+        new: each `[1, heads, width, size]`; held: `[1, heads, places, size]`, contiguous.
+        """
+        _, heads, width, _ = new[0].shape
+        self._launcher.launch(
+            "store", (width, heads, 1), min(128, power_of_two(max(self.head, self.value))),
+            *new, *held, begin, held[0].shape[2], *new[0].stride()[1:3], *new[1].stride()[1:3],
+        )  # fmt: skip
+
+    def attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, places: Places, scaling: float
+    ) -> Tensor:
+        """Attention to the places before each id and its own: `[rows, width, heads, value]`.
+
+        queries: `[rows, heads, width, head]`; keys, values: `[rows, heads of keys, places, size]`,
+        the last axis contiguous.
+        """
+        queries = queries.contiguous()
+        rows, heads, width, _ = queries.shape
+        kv_heads = keys.shape[1]
+        groups = heads // kv_heads
+        share = self._keys * -(-places.seen // (self._keys * MOST_SHARES))
+        shares = -(-places.seen // share)
+        numbers = {"dtype": torch.float32, "device": queries.device}
+        parts = torch.empty(shares, rows * heads * width, self.value, **numbers)
+        scales = torch.empty(shares, rows * heads * width, 2, **numbers)
+        tiles = -(-groups * width // QUERIES)
+        self._launcher.launch(
+            "attend", (shares, rows * kv_heads, tiles), THREADS,
+            queries, keys, values, places.begins, parts, scales, kv_heads, groups, width, share,
+            *keys.stride()[:3], *values.stride()[:3], places.window, float(scaling),
+        )  # fmt: skip
+        out = queries.new_empty(rows, width, heads, self.value)
+        self._launcher.launch(
+            "join", (rows * heads * width, 1, 1), min(THREADS, power_of_two(self.value)),
+            parts, scales, out, shares, heads, width,
+        )  # fmt: skip
+        return out
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that is at least `count`.
+
+    >>> power_of_two(96), power_of_two(1)
+    (128, 1)
+    """
+    return 1 << max(0, count - 1).bit_length()

@@ -1,0 +1,58 @@
+// Numbers of one type, and sums of them: NUMBER is 0 for float32, 1 for bfloat16, 2 for float16.
+//
+// Kernels compute in float32, and round each result where the module that they stand for rounds it:
+// all but sums have the same bits. HEAD and VALUE are the sizes of a head of keys and of values.
+
+#if NUMBER == 0
+typedef float Number;
+__device__ float wide(Number x) { return x; }
+__device__ Number narrow(float x) { return x; }
+#elif NUMBER == 1
+typedef unsigned short Number;
+__device__ float wide(Number x) { return __uint_as_float((unsigned)x << 16); }
+__device__ Number narrow(float x) {
+  if (x != x) return 0x7fff;
+  const unsigned bits = __float_as_uint(x);
+  return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+}
+#else
+typedef unsigned short Number;
+__device__ float wide(Number x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x));
+  return y;
+}
+__device__ Number narrow(float x) {
+  Number y;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  return y;
+}
+#endif
+
+#define NONE (-__uint_as_float(0x7f800000))  // minus infinity
+
+__device__ float rounded(float x) { return wide(narrow(x)); }
+
+// 16 bytes, which are read and written at once.
+const int PACK = 16 / sizeof(Number);
+struct __align__(16) Pack {
+  Number at[PACK];
+};
+
+// The sum over the threads of a block, whose number is a power of two.
+__device__ float total(float mine, float* sums) {
+  sums[threadIdx.x] = mine;
+  for (int half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+  }
+  __syncthreads();
+  return sums[0];
+}
+
+// Kind 0 is SiLU, 1 GELU, 2 GELU by tanh.
+__device__ float activated(float x, int kind) {
+  if (kind == 0) return x / (1 + expf(-x));
+  if (kind == 1) return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
+  return 0.5f * x * (1 + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+}

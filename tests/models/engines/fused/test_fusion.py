@@ -1,0 +1,183 @@
+"""Captured passes use kernels for the parts that these are right for, and give the same."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.engines import check, check_drafts, check_reading, reader
+from tests.support.kernels import HostLauncher
+from tests.support.models import random_model
+from tests.support.recorded import RecordedGraphs
+from tests.support.tokenizers import tokenizer
+from uag import UagWarning
+from uag.models.check.records import is_of_transformers
+from uag.models.engines.capture import CAPTURERS
+from uag.models.engines.fused import fusion
+from uag.models.engines.fused.fusion import LAUNCHERS, Fusion, fused, fusion_of
+from uag.models.engines.fused.kernels import Kernels
+from uag.models.engines.graphs import GraphRunner
+from uag.models.engines.static_text import StaticText
+from uag.sampling.greedy import MostLikely
+
+VOCABULARY = tokenizer("qwen2")
+KINDS = "Norm", "MLP", "Linear", "module"
+PARTS = {
+    "llama": (5, 2, 15, 1),
+    "mistral-window": (5, 2, 15, 1),
+    "qwen3": (9, 2, 15, 1),
+    "gemma3": (13, 2, 15, 1),
+    "phi3": (5, 0, 9, 1),
+    "gpt2": (0, 0, 1, 0),
+    "gpt-neox": (0, 0, 9, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def on_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels run on the CPU, and tell the stand-in for graphs."""
+    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
+    monkeypatch.setitem(LAUNCHERS, "cpu", HostLauncher)
+    yield
+    RecordedGraphs.made.clear()
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+    own = HostLauncher.launch
+
+    def launch(self: HostLauncher, name: str, *args: Any) -> None:
+        names.append(name)
+        own(self, name, *args)
+
+    monkeypatch.setattr(HostLauncher, "launch", launch)
+    return names
+
+
+def parts_of(found: Fusion | None) -> tuple[int, ...]:
+    assert found is not None
+    names = [type(owner).__name__ for owner, _, _ in found.parts]
+    return tuple(sum(kind in name for name in names) for kind in KINDS)
+
+
+@pytest.mark.parametrize("architecture", PARTS)
+def test_parts_are_found(architecture: str) -> None:
+    model = random_model(architecture, VOCABULARY)
+    assert parts_of(fusion_of(model)) == PARTS[architecture]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "gpt-neox"])
+def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> None:
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    check_reading(model, runner)
+    check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
+    assert str(runner) == "graphs"
+
+
+@pytest.mark.parametrize(
+    ("width", "once"),
+    [
+        (2, ["rms_norm", "project_2", "rotate", "store", "attend", "join", "project_2",
+             "rms_norm", "project_gated_2", "project_2", "rms_norm", "project_2"]),
+        (6, ["rms_norm", "rotate", "store", "attend", "join", "rms_norm", "gated", "rms_norm"]),
+    ],
+)  # fmt: skip
+def test_a_layer_is_a_few_kernels(launched: list[str], width: int, once: list[str]) -> None:
+    model = random_model("llama", VOCABULARY, num_hidden_layers=1)
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    launched.clear()
+    lm.append([7] * width)
+    check(lm, model, width)
+    assert launched == once * 2  # warming up, and captured
+
+
+def test_a_model_and_its_files_are_left_as_they_were() -> None:
+    model = random_model("llama", VOCABULARY)
+    found = fusion_of(model)
+    file: Any = __import__("transformers.models.llama.modeling_llama", fromlist=["x"])
+    own = file.apply_rotary_pos_emb
+    text = StaticText([None] * 2, 64, 8, torch.device("cpu"))
+    with fused(model, found, text):
+        assert file.apply_rotary_pos_emb is not own
+        assert not is_of_transformers(model.model.norm)
+    with pytest.raises(KeyError), fused(model, found, text):
+        raise KeyError
+    assert file.apply_rotary_pos_emb is own
+    assert all(is_of_transformers(module) for module in model.modules())
+    assert not [module for module in model.modules() if "forward" in vars(module)]
+
+
+def test_other_threads_run_the_models_own_code(launched: list[str]) -> None:
+    model = random_model("llama", VOCABULARY)
+    text = StaticText([None] * 2, 64, 8, torch.device("cpu"))
+    ids = torch.tensor([[5, 6, 7]])
+    given: list[Any] = []
+
+    @torch.no_grad()
+    def read() -> None:
+        given.append(model(ids).logits)
+
+    read()
+    with fused(model, fusion_of(model), text):
+        launched.clear()
+        thread = Thread(target=read)
+        thread.start()
+        thread.join()
+        assert not launched
+        read()
+        assert launched
+    assert torch.equal(given[0], given[1])
+    torch.testing.assert_close(given[2], given[0], atol=1e-5, rtol=1e-5)
+
+
+def test_where_kernels_are_wrong_passes_are_captured_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = random_model("llama", VOCABULARY)
+    runner = GraphRunner(model)
+    own = Kernels.attend
+    monkeypatch.setattr(Kernels, "attend", lambda *args: 1.5 * own(*args))
+    lm = reader(model, runner)
+    lm.append([5] * 40)
+    check(lm, model, 1)
+    lm.append([6, 7])
+    with pytest.warns(UagWarning, match="captured without uag's kernels: with them a captured"):
+        check(lm, model, 2)
+    lm.append([8])
+    check(lm, model, 1)
+    assert str(runner) == "graphs"
+
+
+def test_a_part_of_another_kind_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama", VOCABULARY)
+    own = Kernels.rms_norm
+    monkeypatch.setattr(
+        Kernels, "rms_norm", lambda self, x, *args, **options: own(self, 2 * x, *args, **options)
+    )
+    assert parts_of(fusion_of(model)) == (0, 2, 15, 1)
+
+
+@pytest.mark.parametrize("error", [ImportError("no module"), fusion.LaunchError("CUDA answered")])
+def test_without_a_compiler_there_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def launcher(*args: Any) -> HostLauncher:
+        raise error
+
+    monkeypatch.setitem(LAUNCHERS, "cpu", launcher)
+    model = random_model("llama", VOCABULARY)
+    with pytest.warns(UagWarning, match="cannot be compiled: (no|CUDA)"):
+        assert fusion_of(model) is None
+
+
+def test_the_generator_is_not_asked() -> None:
+    model = random_model("llama", VOCABULARY)
+    before = torch.random.get_rng_state()
+    fusion_of(model)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,0 +1,148 @@
+"""Kernels give what the modules of transformers give, and attention what its definition says."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb as partly_rotated
+
+from tests.support.kernels import on_gpu, on_host
+from uag.models.engines.fused.kernels import WIDEST, Kernels, Places
+
+HEAD = 16
+ON_HOST = [("cpu", torch.float32), ("cpu", torch.bfloat16)]
+ON_GPU = [("cuda", torch.float32), ("cuda", torch.bfloat16), ("cuda", torch.float16)]
+MAKERS = {"cpu": on_host, "cuda": on_gpu}
+
+
+@pytest.fixture(params=[*ON_HOST, *(pytest.param(each, marks=pytest.mark.gpu) for each in ON_GPU)],
+                ids=str)  # fmt: skip
+def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
+    """Kernels on a device, on which tensors are made."""
+    device, dtype = request.param
+    torch.manual_seed(0)
+    with torch.no_grad(), torch.device(device):
+        yield MAKERS[device](dtype, HEAD)
+
+
+def same(got: Tensor, true: Tensor) -> None:
+    """Equal, but for sums that are added in another order."""
+    rounding = max(2 * torch.finfo(true.dtype).eps, 1e-5)
+    torch.testing.assert_close(got, true, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("kind", [LlamaRMSNorm, GemmaRMSNorm])
+@pytest.mark.parametrize("size", [8, 64, 1104])
+def test_norms(kernels: Kernels, kind: Callable[..., nn.Module], size: int) -> None:
+    module = kind(size, eps=1e-3).to(kernels.dtype)
+    module.weight.data.normal_()  # type: ignore[operator, union-attr]
+    x = 0.05 * torch.randn(1, 5, size).to(kernels.dtype)
+    got = kernels.rms_norm(x, module.weight, 1e-3, offset=kind is GemmaRMSNorm)  # type: ignore[arg-type]
+    same(got, module(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [
+        (0, functional.silu),
+        (1, functional.gelu),
+        (2, lambda x: functional.gelu(x, approximate="tanh")),
+    ],
+)
+def test_gates(kernels: Kernels, kind: int, activation: Callable[[Tensor], Tensor]) -> None:
+    gate, up = 3 * torch.randn(2, 3, 5, 1048).to(kernels.dtype)
+    same(kernels.gated(gate, up, kind), activation(gate) * up)
+
+
+@pytest.mark.parametrize("count", range(1, WIDEST + 1))
+@pytest.mark.parametrize("size", [32, 2064])
+def test_products(kernels: Kernels, count: int, size: int) -> None:
+    layers = [nn.Linear(size, out, bias=bias) for out, bias in ((33, True), (7, False), (9, True))]
+    layers = [layer.to(kernels.dtype) for layer in layers]
+    x = torch.randn(1, count, size).to(kernels.dtype)
+    assert kernels.projects(x) and all(map(kernels.is_projected, layers))
+    for some in (layers, layers[:2], layers[2:]):
+        for got, layer in zip(kernels.project(x, some), some, strict=True):
+            same(got, layer(x))
+
+
+def test_products_are_for_a_few_ids_and_usual_layers(kernels: Kernels) -> None:
+    assert not kernels.projects(torch.zeros(1, WIDEST + 1, 8))
+    layer = nn.Linear(16, 3).to(kernels.dtype)
+    others = nn.Linear(15, 3).to(kernels.dtype), nn.Linear(16, 3).to(torch.float16), nn.ReLU()
+    assert kernels.is_projected(layer) and not any(map(kernels.is_projected, others))
+
+
+@pytest.mark.parametrize("count", range(1, WIDEST + 1))
+def test_products_with_a_gate(kernels: Kernels, count: int) -> None:
+    gate, up = (nn.Linear(264, 19, bias=False).to(kernels.dtype) for _ in range(2))
+    x = torch.randn(count, 264).to(kernels.dtype)
+    got = kernels.project_gated(x, gate, up, kind=0)
+    same(got, functional.silu(gate(x)) * up(x))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_rotating_has_the_bits_of_transformers(kernels: Kernels, rows: int) -> None:
+    queries, keys = (
+        torch.randn(rows, 5, heads, HEAD).to(kernels.dtype).transpose(1, 2) for heads in (6, 2)
+    )
+    cosines, sines = torch.randn(2, rows, 5, HEAD).to(kernels.dtype)
+    got = kernels.rotate(queries, keys, cosines, sines)
+    for one, other in zip(got, apply_rotary_pos_emb(queries, keys, cosines, sines), strict=True):
+        assert torch.equal(one, other)
+    part = cosines[..., :12].contiguous(), sines[..., :12].contiguous()
+    got = kernels.rotate(queries, keys, *part)
+    for one, other in zip(got, partly_rotated(queries, keys, *part), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_storing_changes_the_new_places_only(kernels: Kernels) -> None:
+    held = torch.randn(2, 1, 2, 50, HEAD).to(kernels.dtype)
+    new = torch.randn(2, 1, 5, 2, HEAD).to(kernels.dtype).transpose(2, 3)
+    expected = held.clone()
+    expected[:, :, :, 7:12] = new
+    kernels.store((new[0], new[1]), (held[0], held[1]), torch.tensor(7))
+    assert torch.equal(held, expected)
+
+
+@pytest.mark.parametrize("window", [0, 1, 20])
+@pytest.mark.parametrize(("rows", "width", "groups"), [(1, 1, 2), (1, 9, 3), (3, 4, 1), (2, 7, 4)])
+@pytest.mark.parametrize("seen", [64, 300, 3000])
+def test_attention(
+    kernels: Kernels, rows: int, width: int, groups: int, window: int, seen: int
+) -> None:
+    keys, values = torch.randn(2, rows, 2, seen, HEAD).to(kernels.dtype)
+    queries = torch.randn(rows, 2 * groups, width, HEAD).to(kernels.dtype)
+    begins = torch.tensor([seen - 3 - width, 0, -2][:rows])
+    got = kernels.attend(queries, keys, values, Places(begins, seen, window), 0.3)
+
+    own = begins[:, None, None] + torch.arange(width)[:, None]
+    places = torch.arange(seen)
+    visible = (places <= own) & (places > own - window if window else places >= 0)
+    scores = 0.3 * queries.float() @ keys.float().repeat_interleave(groups, 1).transpose(2, 3)
+    weights = scores.masked_fill(~visible[:, None], -torch.inf).softmax(-1).nan_to_num(0)
+    true = (weights @ values.float().repeat_interleave(groups, 1)).transpose(1, 2)
+    same(got, true.to(kernels.dtype))
+
+    keys[0, :, -3:], values[0, :, -3:] = torch.nan, torch.inf  # places after the last id
+    again = kernels.attend(queries, keys, values, Places(begins, seen, window), 0.3)
+    assert torch.equal(again, got)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("size", [8, 128, 256])
+def test_attention_of_other_sizes(device: str, size: int) -> None:
+    torch.manual_seed(0)
+    kernels = MAKERS[device](torch.float32, size)
+    with torch.device(device):
+        keys, values = torch.randn(2, 1, 1, 70, size)
+        queries = torch.randn(1, 3, 2, size)
+        got = kernels.attend(queries, keys, values, Places(torch.tensor([60]), 70), 0.1)
+        scores = 0.1 * queries @ keys.transpose(2, 3)
+        seen = torch.arange(70) <= torch.tensor([[60], [61]])
+        true = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ values
+    same(got, true.transpose(1, 2))
