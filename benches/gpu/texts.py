@@ -256,8 +256,8 @@ class Decoded:
 
     @property
     def setting_up(self) -> float:
-        """Seconds of captures, which no later text has."""
-        return sum(stats.compile_seconds for stats in self.stats)
+        """Seconds of captures, which no later text has: texts at once all wait for them."""
+        return max((stats.compile_seconds for stats in self.stats), default=0.0)
 
 
 def timed(setting: Setting, plan: Plan) -> Values:
@@ -291,7 +291,9 @@ def timed(setting: Setting, plan: Plan) -> Values:
         "first_text_s": short.seconds,
         "each_tokens_per_second": [speed([text]) for text in [*before, *done]],
     }
-    return found | totals([stats for text in done for stats in text.stats])
+    if every := [stats for text in done for stats in text.stats]:
+        found |= totals(every) | {"setting_up_s": sum(text.setting_up for text in done)}
+    return found
 
 
 def until(seconds: float, decode: Callable[[int], Decoded], texts: int) -> Iterator[Decoded]:

@@ -108,8 +108,8 @@ class SpeculativeDecoder:
             - "auto" (default): "graphs" on a CUDA device, else "eager";
             - "eager": by transformers' own code, launched in each pass;
             - "graphs": by CUDA graphs of that code, captured at the first pass of each of a few
-              widths, with KV caches in buffers of fixed size. A model that cannot be captured runs
-              eagerly;
+              widths, of one text or of several that share passes, with KV caches in buffers of
+              fixed size. A model that cannot be captured runs eagerly;
             - "compile": see `compile`.
         compile: whether to run both models through `torch.compile`, with KV caches in buffers of
             fixed size; or the name of a backend, such as "cudagraphs". Default `False`. The first

@@ -117,8 +117,9 @@ class Stats:
         target_forwards: number of forward passes of the target.
         engines: how "target" and "assistant" run: "eager", "graphs" or "compiled". If the engine
             that was asked for is not possible, "eager: " and the reason.
-        compile_seconds: seconds spent compiling or capturing. They are no part of the phases in
-            which that happened, so that `lookahead="auto"` learns what a round usually costs.
+        compile_seconds: seconds spent compiling or capturing while the text was decoded, for it or
+            for others that shared its passes. They are no part of the phases in which that
+            happened, so that `lookahead="auto"` learns what a round usually costs.
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
         prompt_hints: what the caller should know of the prompt.

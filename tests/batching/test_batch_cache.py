@@ -1,7 +1,6 @@
 """A cache for several texts: each row gives what its text gives when it is read at once."""
 
 from collections.abc import Sequence
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from tests.support.engines import check_rows, check_taking_over
 from tests.support.faults import (
     GREEDY,
     PROMPTS,
@@ -46,53 +46,13 @@ def test_any_rolling_back_and_reading_gives_what_each_text_gives_at_once(
     if attention != "eager" and model.config._attn_implementation == "eager":
         pytest.skip("it has no other attention")
     model.config._attn_implementation = attention
-    batch, random = Batch(model), Random(0)
-
-    def tell(seed: int) -> int:
-        random = Random(seed)
-        lm, text = CachedLM(model, cache=RowCache(batch)), list[int]()
-        for _ in range(random.randint(5, 25)):
-            keep = max(0, len(text) - random.choice([0, 0, 1, 2, 3, 5, 12, 40]))
-            count = random.choice([1, 1, 2, 6, 11, 70])
-            added = [random.randrange(len(VOCABULARY)) for _ in range(count)]
-            text = (text[:keep] + added)[:120]
-            lm.apply(keep, text[keep:])
-            positions = random.randint(1, min(4, len(text)))
-            torch.testing.assert_close(
-                lm.logits(positions), at_once(model, text)[-positions:], atol=3e-4, rtol=2e-4
-            )
-        return len(text)
-
-    # More texts than there are at a time, of different lengths: rows leave and move.
-    tasks = [partial(tell, random.randrange(1000)) for _ in range(7)]
-    assert len(run_together(tasks, Hub([batch]), size=4)) == 7
+    check_rows(model, Batch(model))
 
 
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in RECURRENT])
 def test_texts_that_begin_alike_take_over_states(architecture: str) -> None:
-    model, random = random_model(architecture, VOCABULARY), Random(1)
-    batch = Batch(model, prefixes=Prefixes(10**8))
-    common = [random.randrange(len(VOCABULARY)) for _ in range(90)]
-    caches: list[RowCache] = []
-
-    def tell(seed: int) -> None:
-        random = Random(seed)
-        owner = "ab"[seed % 2]
-        caches.append(cache := RowCache(batch, owner))
-        lm = CachedLM(model, cache=cache)
-        own = [random.randrange(len(VOCABULARY)) for _ in range(random.randint(1, 20))]
-        text = common[: random.randint(50, 90)] + own
-        for _ in range(3):
-            keep = max(len(lm.ids) - 2, 0)
-            lm.apply(keep, text[keep:])
-            torch.testing.assert_close(
-                lm.logits(2), at_once(model, text)[-2:], atol=3e-4, rtol=2e-4
-            )
-            text = [*text, *own[:3]]
-
-    run_together([partial(tell, seed) for seed in range(10)], Hub([batch]), size=4)
-    assert sum(cache.taken_over > 0 for cache in caches) == 8  # all but the first of each owner
-    assert all(cache.taken_over <= 90 for cache in caches)
+    model = random_model(architecture, VOCABULARY)
+    check_taking_over(model, Batch(model, prefixes=Prefixes(10**8)))
 
 
 def test_a_common_prompt_is_read_once() -> None:
@@ -117,7 +77,7 @@ def test_a_common_prompt_is_read_once() -> None:
 
     run_together([tell] * 6, Hub([batch]))
     assert sum(read) == len(prompt) + 5 + 6
-    assert batch._size == 0  # the buffers of an empty batch are given back
+    assert not batch.bytes  # the buffers of an empty batch are given back
 
 
 def test_a_model_that_misreads_rows_reads_one_after_the_other(

@@ -1,5 +1,6 @@
 """What is checked of engines: compiled passes, captured ones on a stand-in, and on a GPU."""
 
+from functools import partial
 from random import Random
 
 import pytest
@@ -8,9 +9,12 @@ from transformers import PreTrainedModel
 
 from tests.support.models import at_once
 from uag import UagWarning
+from uag.batching.batch_cache import Batch, RowCache
+from uag.batching.scheduler import Hub, run_together
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Choose
 from uag.models.engines.graphs import GraphCache, GraphRunner
+from uag.models.properties import embedding_rows
 
 WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
                "gpt2", "gpt-neox"]  # fmt: skip
@@ -66,3 +70,52 @@ def check_drafts(model: PreTrainedModel, runner: GraphRunner, choose: Choose, sa
         for each in (lm, eager):
             each.apply(len(each.ids) - count + kept, [5])
     assert lm.forwards == eager.forwards
+
+
+def check_rows(model: PreTrainedModel, batch: Batch) -> None:
+    """More texts than there are at a time, of different lengths, so that rows leave and move."""
+    random, rows = Random(0), embedding_rows(model)
+
+    def tell(seed: int) -> int:
+        random = Random(seed)
+        lm, text = CachedLM(model, cache=RowCache(batch)), list[int]()
+        for _ in range(random.randint(5, 25)):
+            keep = max(0, len(text) - random.choice([0, 0, 1, 2, 3, 5, 12, 40]))
+            count = random.choice([1, 1, 2, 6, 11, 70])
+            added = [random.randrange(rows) for _ in range(count)]
+            text = (text[:keep] + added)[:120]
+            lm.apply(keep, text[keep:])
+            positions = random.randint(1, min(4, len(text)))
+            torch.testing.assert_close(
+                lm.logits(positions), at_once(model, text)[-positions:], atol=3e-4, rtol=2e-4
+            )
+        return len(text)
+
+    tasks = [partial(tell, random.randrange(1000)) for _ in range(7)]
+    assert len(run_together(tasks, Hub([batch]), size=4)) == 7
+
+
+def check_taking_over(model: PreTrainedModel, batch: Batch) -> None:
+    """Texts that begin alike, of two owners, in a batch that keeps ended ones."""
+    random, rows = Random(1), embedding_rows(model)
+    common = [random.randrange(rows) for _ in range(90)]
+    caches: list[RowCache] = []
+
+    def tell(seed: int) -> None:
+        random = Random(seed)
+        owner = "ab"[seed % 2]
+        caches.append(cache := RowCache(batch, owner))
+        lm = CachedLM(model, cache=cache)
+        own = [random.randrange(rows) for _ in range(random.randint(1, 20))]
+        text = common[: random.randint(50, 90)] + own
+        for _ in range(3):
+            keep = max(len(lm.ids) - 2, 0)
+            lm.apply(keep, text[keep:])
+            torch.testing.assert_close(
+                lm.logits(2), at_once(model, text)[-2:], atol=3e-4, rtol=2e-4
+            )
+            text = [*text, *own[:3]]
+
+    run_together([partial(tell, seed) for seed in range(10)], Hub([batch]), size=4)
+    assert sum(cache.taken_over > 0 for cache in caches) == 8  # all but the first of each owner
+    assert all(cache.taken_over <= 90 for cache in caches)

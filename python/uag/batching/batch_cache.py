@@ -1,24 +1,24 @@
 """One forward pass of a model for several generations, each with its own number of new ids.
 
-Each generation has a row of the KV buffers, in which position `p` is in slot `p`, so rolling back
-only lowers the row's length. In a pass the new ids of each row are aligned to the right of a block
-as wide as the widest row. The padding to their left writes to a spare slot at the end of the row,
-which no id attends to.
+Each generation has a row of the KV buffers (see `rows`), in which rolling back only lowers the
+row's length.
 """
 
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
-from transformers import Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from uag.batching.prefixes import Prefixes, States
+from uag.batching.row_graphs import Loan, RowGraphs
+from uag.batching.rows import Place, RowBuffers, SlotMap, laid_out, room_for
 from uag.batching.scheduler import NARROW, PIECE, PassRequest, wait_for_pass
 from uag.models.caches.kept import LEAST_SHARED, common_length
 from uag.models.caches.protocol import TOGETHER, PreallocatedCache
@@ -34,145 +34,42 @@ from uag.models.properties import (
 )
 from uag.models.reading import reading_of
 
-# Free slots that each row gets, at least, when the buffers grow.
-GROW_BY = 128
 # Most slots of a row in the trial of a model.
 MOST_TRIED = 512
-
-
-@dataclass(slots=True)
-class SlotMap:
-    """Where the layers read and write in one pass.
-
-    Attributes:
-        rows: number of rows of the buffers.
-        size: slots of a row; the last is the spare one.
-        end: number of slots that are attended to.
-        begin: slots that the longest row of the pass had filled before it.
-        read: the rows of the pass, `[rows of the pass]`; or only their number, if they are the
-            first ones of the buffers.
-        write: for each id of the block, its slot in the flattened buffers (row * `size` + slot),
-            `[rows of the pass * width]`.
-    """
-
-    rows: int
-    size: int
-    end: int
-    begin: int
-    read: Tensor | int
-    write: Tensor
-
-
-class RowsLayer(CacheLayerMixin):
-    """Keys and values of one attention layer, each `[rows, slots, heads, head size]`.
-
-    Also for sliding-window attention: the mask hides what is outside the window, and nothing is
-    dropped.
-    """
-
-    is_sliding = False
-    slots: SlotMap  # set before each pass
-
-    def __init__(self) -> None:
-        cast("Any", super()).__init__()
-        self._buffers: list[Tensor] = []
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._buffers = [
-            states.new_zeros((0, 1, states.shape[1], states.shape[3]))
-            for states in (key_states, value_states)
-        ]
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        del args, kwargs
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        self._buffers = [self._with_room(buffer) for buffer in self._buffers]
-        keys, values = self._buffers
-        return self._written(keys, key_states), self._written(values, value_states)
-
-    def move(self, source: int, target: int) -> None:
-        """Copy a row to the place of another, if it has been written to.
-
-        A row whose first pass failed has none in the buffers.
-        """
-        for buffer in self._buffers:
-            if source < len(buffer):
-                buffer[target] = buffer[source]
-
-    def states(self, row: int, length: int) -> tuple[Tensor, ...]:
-        """The keys and the values of a row's first ids, each `[length, heads, head size]`."""
-        return tuple(buffer[row, :length] for buffer in self._buffers)
-
-    def put(self, row: int, states: tuple[Tensor, ...]) -> None:
-        """Copy states to the beginning of a row; `slots` says how large the buffers must be."""
-        if states and not self.is_initialized:
-            self.lazy_initialization(*(each.transpose(0, 1)[None] for each in states))
-        self._buffers = [self._with_room(buffer) for buffer in self._buffers]
-        for buffer, each in zip(self._buffers, states, strict=True):
-            buffer[row, : len(each)] = each
-
-    @property
-    def bytes(self) -> int:
-        """The memory of the buffers."""
-        return sum(buffer.nbytes for buffer in self._buffers)
-
-    def get_seq_length(self) -> int:
-        return self.slots.begin
-
-    def get_max_length(self) -> int:
-        return -1
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        del query_length
-        return self.slots.end, 0
-
-    def _with_room(self, buffer: Tensor) -> Tensor:
-        rows, size = max(self.slots.rows, buffer.shape[0]), self.slots.size
-        if buffer.shape[:2] == (rows, size):
-            return buffer
-        # Zeros: memory that was never written may hold NaN, which no mask would hide.
-        larger = buffer.new_zeros((rows, size, *buffer.shape[2:]))
-        larger[: buffer.shape[0], : buffer.shape[1] - 1] = buffer[:, :-1]
-        return larger
-
-    def _written(self, buffer: Tensor, states: Tensor) -> Tensor:
-        """Write `states`; all that the pass attends to, `[rows, heads, slots, head size]`."""
-        read, write = self.slots.read, self.slots.write.to(buffer.device)
-        buffer.flatten(0, 1).index_copy_(0, write, states.transpose(1, 2).flatten(0, 1))
-        rows = buffer[:read] if isinstance(read, int) else buffer[read.to(buffer.device)]
-        return rows[:, : self.slots.end].transpose(1, 2)
 
 
 class Batch:
     """A model and the generations that share its forward passes."""
 
     def __init__(
-        self, model: PreTrainedModel, slots: int = 0, prefixes: Prefixes | None = None
+        self,
+        model: PreTrainedModel,
+        slots: int = 0,
+        prefixes: Prefixes | None = None,
+        graphs: RowGraphs | None = None,
     ) -> None:
         """An empty batch; a row joins with its first pass.
 
-        `slots`: how many slots a pass attends to, at least. `prefixes`: keeps the states of ended
-        rows for later ones; by default none are kept.
+        Args:
+            model: what reads.
+            slots: how many slots an eager pass attends to, at least.
+            prefixes: keeps the states of ended rows for later ones; by default none are kept.
+            graphs: reads what it can; by default every pass is eager.
         """
         self._model = model
         self._least = slots
         self._prefixes = prefixes or Prefixes(0)
         self._reading = reading_of(model)
-        additive = model.dtype if attention_of(model) == "eager" else None
+        self._graphs = graphs
+        additive = model.dtype if graphs or attention_of(model) == "eager" else None
         self._masks = Masks(windows_of(model), additive)
         # Weak: a batch that kept its rows, which keep it, would outlive its call.
         self._rows: list[ReferenceType[RowCache]] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._size = 0  # slots of a row
-        self._layers = [RowsLayer() for _ in self._masks.windows]
-        self._past = Cache(layers=[*self._layers])
+        self._buffers = RowBuffers(len(self._masks.windows))
+        self._loan: Loan | None = None
 
     @torch.no_grad()
     def leave(self, row: "RowCache") -> None:
@@ -186,8 +83,8 @@ class Batch:
         self._keep(row, index)
         if (last := self._rows.pop()) is not row.ref:
             self._rows[index] = last
-            for layer in self._layers:
-                layer.move(len(self._rows), index)
+            self._buffers.move(len(self._rows), index)
+        self._buffers.wipe(len(self._rows))
         if not self._rows:
             self._clear()
 
@@ -199,7 +96,18 @@ class Batch:
     @property
     def bytes(self) -> int:
         """The memory of all rows."""
-        return sum(layer.bytes for layer in self._layers)
+        return self._buffers.bytes
+
+    def slots_for(self, rows: int, longest: int) -> int:
+        """How many slots the buffers get for so many rows of up to so many ids."""
+        if self._graphs is None:
+            return rows * room_for(longest)
+        return prod(self._graphs.room_for(rows, self._graphs.end_of(longest)))
+
+    def permit(self, slots: int) -> None:
+        """Let the buffers have up to so many slots, also where fewer would do."""
+        if self._graphs is not None:
+            self._graphs.most_slots = slots
 
     def choose(self, waiting: Sequence[PassRequest]) -> Sequence[PassRequest]:
         """The requests that share the next pass: wide ones apart from narrow ones.
@@ -251,7 +159,7 @@ class Batch:
                 continue
             common = common_length(row.text, other.text, min(most, other.length))
             if common > length:
-                length, states = common, self._states(index, common)
+                length, states = common, self._buffers.states(index, common)
         return length, states
 
     @torch.no_grad()
@@ -259,99 +167,104 @@ class Batch:
         """Copy the states of the first ids of a row's text, up to `length`."""
         self._enter([row])
         self._make_room(length)
-        slots = SlotMap(len(self._rows), self._size, 0, 0, 0, torch.empty(0))
-        index = self._rows.index(row.ref)
-        for layer, each in zip(self._layers, states, strict=True):
-            layer.slots = slots
-            layer.put(index, each)
+        self._buffers.put(self._rows.index(row.ref), states)
         row.taken_over += length - row.length
         row.length = length
-
-    def _states(self, index: int, length: int) -> States:
-        return [layer.states(index, length) for layer in self._layers]
 
     def _keep(self, row: "RowCache", index: int) -> None:
         length = min(row.length, len(row.text))
         if not self._prefixes.budget or length < LEAST_SHARED:
             return
         with suppress(torch.OutOfMemoryError):
-            states = [tuple(each.clone() for each in of) for of in self._states(index, length)]
+            held = self._buffers.states(index, length)
+            states = [tuple(each.clone() for each in of) for of in held]
             self._prefixes.add(row.owner, row.text[:length], states)
 
     @torch.no_grad()
     def forward(self, requests: Sequence[PassRequest]) -> list[Tensor]:
         """One forward pass; for each request its logits, `[positions, vocabulary]`."""
         rows = [cast("RowCache", request.cache) for request in requests]
-        counts = [len(request.ids) for request in requests]
-        width = max(counts)
-        positions = self._place(rows, counts, width)
-        block = torch.stack(
-            [pad(request.ids, (width - len(request.ids), 0)) for request in requests]
-        )
-        mask = self._masks(positions, self._layers[0].slots.end)
-        wanted = max(request.positions for request in requests)
-        inputs = self._reading.inputs(block, positions=positions, logits=wanted)
-        inputs |= {self._reading.cache_name: self._past, "attention_mask": mask}
+        self._enter(rows)
+        places = [
+            Place(self._rows.index(row.ref), row.length, len(request.ids))
+            for row, request in zip(rows, requests, strict=True)
+        ]
+        width = max(place.count for place in places)
+        self._make_room(max(place.length + place.count for place in places), width)
+        ids = [request.ids for request in requests]
         with self._reading.turn(None):
-            logits = cast("Any", self._model)(**inputs).logits
+            replayed = self._replayed(places, ids)
+            wanted = max(request.positions for request in requests)
+            logits, width = replayed or (self._read(places, ids, wanted, width), width)
         if logits.device.type == "cuda":
             # Each row waits for it at once; so the pass is timed, and not its launch.
             torch.cuda.current_stream(logits.device).synchronize()
         for row, request in zip(rows, requests, strict=True):
             row.length += len(request.ids)
             row.width = width
-        return [logits[index, -request.positions :] for index, request in enumerate(requests)]
+        if replayed is None:
+            return [logits[row, -each.positions :] for row, each in enumerate(requests)]
+        return [
+            logits[place.row, place.count - each.positions : place.count]
+            for place, each in zip(places, requests, strict=True)
+        ]
+
+    def _replayed(self, places: list[Place], ids: list[Tensor]) -> tuple[Tensor, int] | None:
+        """Logits of the rows of the buffers, and the width of the pass, if it can be replayed."""
+        if self._graphs is None or self._loan is None:
+            return None
+        lengths = [row.length if (row := each()) else 0 for each in self._rows]
+        read = partial(self._pass, wanted=None)
+        logits = self._graphs.read(self._loan.rows, lengths, places, ids, read)
+        return None if logits is None else (logits, logits.shape[1])
+
+    def _read(self, places: list[Place], ids: list[Tensor], wanted: int, width: int) -> Tensor:
+        """Logits of the rows of a pass, which is run eagerly."""
+        filled = max(place.length + place.count for place in places)
+        device, shape = self._model.device, (len(places), width)
+        told = laid_out(places, width, self._buffers.size).to(device)
+        positions, write, order = told
+        indices = [place.row for place in places]
+        in_order = indices == list(range(len(indices)))
+        slots = SlotMap(
+            end=max(filled, self._least),
+            begin=max(place.length for place in places),
+            read=len(indices) if in_order else torch.tensor(indices, device=device),
+            own=positions.view(shape),
+            write=write,
+        )
+        return self._pass(torch.cat(ids)[order].view(shape), slots.own, slots, wanted)
+
+    def _pass(self, block: Tensor, positions: Tensor, slots: SlotMap, wanted: int | None) -> Tensor:
+        """The model's own pass over a block; logits at the last `wanted` ids of each row."""
+        self._buffers.point(slots)
+        inputs = self._reading.inputs(block, positions=positions, logits=wanted)
+        inputs |= {
+            self._reading.cache_name: self._buffers.past,
+            "attention_mask": self._masks(slots.own, slots.end),
+        }
+        return cast("Any", self._model)(**inputs).logits
 
     def _index(self, row: "RowCache") -> int:
         return self._rows.index(row.ref) if row.ref in self._rows else len(self._rows)
 
     def _enter(self, rows: list["RowCache"]) -> None:
         """Give rows that have none a place in the buffers."""
+        if not self._rows and self._graphs is not None and not self._graphs.never:
+            self._loan = self._graphs.lend(self._masks.windows)
+            self._buffers = self._loan.rows
         self._rows += [row.ref for row in rows if row.ref not in self._rows]
 
-    def _make_room(self, end: int) -> None:
-        """Let each row have more than `end` slots."""
-        if end >= self._size:
-            self._size = room_for(end)
-
-    def _place(self, rows: list["RowCache"], counts: list[int], width: int) -> Tensor:
-        """Tell the layers where the new ids go; returns position ids, `[rows, width]`.
-
-        Those of padding are 0.
-        """
-        self._enter(rows)
-        begin = max(row.length for row in rows)
-        filled = max(row.length + count for row, count in zip(rows, counts, strict=True))
-        end = max(filled, self._least)
-        self._make_room(end)
-
-        indices = [self._rows.index(row.ref) for row in rows]
-        own = torch.tensor(
-            [
-                (index, row.length, row.length - (width - count))
-                for index, row, count in zip(indices, rows, counts, strict=True)
-            ],
-            device=self._model.device,
-        )
-        index, length, first = own[:, :, None].unbind(1)
-        positions = first + torch.arange(width, device=own.device)
-        padding = positions < length
-        slots = SlotMap(
-            rows=len(self._rows),
-            size=self._size,
-            end=end,
-            begin=begin,
-            read=len(rows) if indices == list(range(len(rows))) else own[:, 0],
-            write=(index * self._size + positions.masked_fill(padding, self._size - 1)).flatten(),
-        )
-        for layer in self._layers:
-            layer.slots = slots
-        return positions.masked_fill(padding, 0)
-
-
-def room_for(end: int) -> int:
-    """How many slots a row gets that must have more than `end`."""
-    return end + max(GROW_BY, end // 8)
+    def _make_room(self, end: int, width: int = 0) -> None:
+        """Let each row have more than `end` slots, for a pass of a width."""
+        held, rows = self._buffers, len(self._rows)
+        end = max(end, self._least)
+        if self._loan is not None and self._graphs is not None:
+            longest = max(row.length for each in self._rows if (row := each()))
+            end = max(end, self._graphs.end_of(longest, width))
+            held.make_room(*self._graphs.room(held, rows, end))
+            return
+        held.make_room(max(rows, held.rows), held.size if end < held.size else room_for(end))
 
 
 class RowCache(PreallocatedCache):

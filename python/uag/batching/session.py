@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows, rows_fault
 from uag.batching.prefixes import Prefixes
+from uag.batching.row_graphs import RowGraphs
 from uag.batching.scheduler import OUT_OF_MEMORY, Hub, Task, run_together
 from uag.decoding.output import Output, TextStream
 from uag.drafting.fallback import FaultPolicy
@@ -20,6 +21,7 @@ from uag.models.adapters.acting import Adapters, SameAdapters
 from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import Keepable, ModelCache
 from uag.models.check.images import prefilled_cache
+from uag.models.engines.graphs import GraphRunner
 from uag.models.engines.runner import ModelRunner
 from uag.models.prefill import Prefill
 from uag.models.properties import is_sharded, weights_version
@@ -74,9 +76,11 @@ class Session:
         self._batches: dict[str, Batch] = {}
         if size > 1 and _share_passes(runners[TARGET].model, longest):
             self.size = size
+            # Where texts come and go, it is not known how long they will be.
+            first = longest if prompt_ids is None else 0
             # In this order drafts are completed before they are verified.
             self._batches = {
-                role: Batch(runners[role].model, prefixes=self.prefixes[role])
+                role: self._batch(role, longest, first)
                 for role in (ASSISTANT, TARGET)
                 if role in runners and reads_rows(runners[role].model)
             }
@@ -87,6 +91,12 @@ class Session:
         self._hub = hub = Hub(batches, prompt_ids=prompt_ids, halved=halved)
         shared = None if lookahead is None else SharedLookahead(lookahead, lambda: max(1, len(hub)))
         self._shared = shared
+
+    def _batch(self, role: str, longest: int, first: int) -> Batch:
+        runner = self._runners[role]
+        captured = isinstance(runner, GraphRunner)
+        graphs = RowGraphs(runner, self.size, longest, first) if captured else None
+        return Batch(runner.model, prefixes=self.prefixes[role], graphs=graphs)
 
     def new_cache(
         self, role: str, prompt: Sequence[int], owner: str, prefill: Prefill | None = None
@@ -100,6 +110,7 @@ class Session:
             self._with_images = True
             return prefilled_cache(self._runners[role].model, prefill)
         if role in self._batches:
+            self._runners[role].look()
             return RowCache(self._batches[role], self._key(role, owner))
         key = self._key(role, owner)
         cache = self._kept.take(key, prompt) or self._runners[role].new_cache(self._longest)
@@ -151,6 +162,15 @@ class Session:
         """What an id takes in the caches of the models that read rows, in bytes, by role."""
         return {role: id_bytes(self._runners[role].model) for role in self._batches}
 
+    def slots_for(self, rows: int, longest: int) -> int:
+        """How many slots so many texts of up to so many ids take in the caches of a model."""
+        return max(each.slots_for(rows, longest) for each in self._batches.values())
+
+    def permit(self, slots: int) -> None:
+        """Let the caches of each model have up to so many slots, also where fewer would do."""
+        for batch in self._batches.values():
+            batch.permit(slots)
+
     def begin(self, call: Callable[[], T], ended: Callable[[Future[T]], None]) -> Task:
         """Run a call, which reads one of the texts, together with those under way; see `Hub`."""
         return self._hub.begin(call, ended)
@@ -168,7 +188,7 @@ class Session:
             return str(runner)
         if role == TARGET and self._with_images:
             return f"eager: a prompt with images is not {NOT_DONE[runner.engine]}"
-        if role in self._batches:
+        if role in self._batches and not isinstance(runner, GraphRunner):
             return f"eager: several texts at once are not {NOT_DONE[runner.engine]}"
         return str(runner)
 

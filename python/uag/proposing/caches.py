@@ -6,8 +6,9 @@ from itertools import accumulate
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows, room_for
+from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows
 from uag.batching.prefixes import Prefixes
+from uag.batching.rows import room_for
 from uag.batching.scheduler import PassRequest
 from uag.models.caches.protocol import Keepable, ModelCache
 from uag.models.engines.runner import ModelRunner
@@ -110,7 +111,7 @@ class LastingRows(Batch):
     @property
     def slots(self) -> int:
         """How many ids each row has room for."""
-        return self._size
+        return self._buffers.size
 
     def leave(self, row: RowCache) -> None:
         """Do nothing: a task has ended, and its row goes on in the next call."""

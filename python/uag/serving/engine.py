@@ -311,7 +311,8 @@ class ServingEngine:
         if id_bytes := self._session.id_bytes():
             free = self._memory_wanted or round(OF_FREE * free_bytes(self._device))
             budget = self._inbox.agreed(free)
-            self._memory = CacheMemory(budget, id_bytes)
+            self._memory = CacheMemory(budget, id_bytes, slots_for=self._session.slots_for)
+            self._session.permit(self._memory.most_slots)
             for role, bytes in self._memory.for_ended().items():
                 self._session.prefixes[role].budget = bytes
 

@@ -1,14 +1,14 @@
 """How much memory the KV caches may take, and whether another text fits into it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from uag.batching.batch_cache import room_for
+from uag.batching.rows import room_for
 
 # The share of what is free that KV caches get by default, and the share of that for ended texts.
 OF_FREE, OF_ENDED = 0.6, 0.25
@@ -31,6 +31,11 @@ def free_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
+def slots_of(rows: int, longest: int) -> int:
+    """How many slots so many texts of up to so many ids take where passes run eagerly."""
+    return rows * room_for(longest)
+
+
 @dataclass(slots=True)
 class CacheMemory:
     """Admits texts while the KV caches of both models stay within a budget.
@@ -48,33 +53,40 @@ class CacheMemory:
         budget: bytes for all caches.
         id_bytes: what an id takes in the cache of each model, by role.
         of_ended: the share of the budget for states of ended texts.
+        slots_for: how many slots so many texts of up to so many ids take.
         longest: the longest text since there was none under way.
     """
 
     budget: int
     id_bytes: Mapping[str, int]
     of_ended: float = OF_ENDED
+    slots_for: Callable[[int, int], int] = slots_of
     longest: int = field(default=0)
 
     def fits(self, length: int) -> bool:
         """Whether a text of up to `length` ids fits if it is alone."""
-        return self._bytes(1, length) <= self.budget * (1 - self.of_ended)
+        return self.slots_for(1, length) <= self.most_slots
 
     def admits(self, length: int, rows: int) -> bool:
         """Whether a text of up to `length` ids may join `rows` others; if so, it is counted."""
         longest = max(length, self.longest if rows else 0)
-        if self._bytes(rows + 1, longest) > self.budget * (1 - self.of_ended):
+        if self.slots_for(rows + 1, longest) > self.most_slots:
             return False
         self.longest = longest
         return True
 
     def for_ended(self) -> dict[str, int]:
         """The bytes for states of ended texts, by role."""
-        all_of_them = max(1, sum(self.id_bytes.values()))
         return {
-            role: round(self.budget * self.of_ended * bytes / all_of_them)
+            role: round(self.budget * self.of_ended * bytes / self._of_an_id)
             for role, bytes in self.id_bytes.items()
         }
 
-    def _bytes(self, rows: int, longest: int) -> int:
-        return rows * room_for(longest) * sum(self.id_bytes.values())
+    @property
+    def most_slots(self) -> int:
+        """How many slots the texts under way may take, all together."""
+        return int(self.budget * (1 - self.of_ended) / self._of_an_id)
+
+    @property
+    def _of_an_id(self) -> int:
+        return max(1, sum(self.id_bytes.values()))

@@ -10,9 +10,10 @@ A capture is believed only after it gave at another place what the model itself 
 
 import warnings
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from threading import RLock
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from weakref import finalize
 
 import torch
@@ -31,6 +32,7 @@ from uag.models.engines.static_text import (
     MOST_STEPS,
     Body,
     Key,
+    Lent,
     StaticText,
     rounded,
 )
@@ -44,10 +46,10 @@ WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 PIECE = 1024
 # Positions of the first buffers, at most: a call may permit more ids than it will give.
 MOST_AT_FIRST = 8192
-# Graphs of one text, at most: each takes some megabytes of the driver's memory.
-MOST_GRAPHS = 48
-# A capture is checked this many positions later.
-ELSEWHERE = 5
+# Graphs of one text or batch, at most: each takes some megabytes of the driver's memory.
+MOST_GRAPHS = 64
+
+Memory = TypeVar("Memory", bound=Lent)
 
 
 def captures(device: torch.device) -> bool:
@@ -62,6 +64,9 @@ def captures(device: torch.device) -> bool:
 class GraphRunner(ModelRunner):
     """Runs one model by captured graphs, or eagerly where that is not possible.
 
+    Attributes:
+        always: why it will run eagerly whatever changes; else empty.
+
     >>> str(GraphRunner(target))
     'eager: graphs are captured on CUDA devices, and it is on cpu'
     """
@@ -72,11 +77,12 @@ class GraphRunner(ModelRunner):
         super().__init__(model)
         self._reading = reading_of(model)
         self._window = context_window(model)
-        self._free: list[StaticText] = []
+        self._free: dict[Hashable, list[Any]] = {}
         self._believed: set[Hashable] = set()
+        self._epoch = object()
         self._lock = RLock()
-        self._always = obstacle(model)  # what nothing will change
-        self.reason = self._always
+        self.always = obstacle(model)
+        self.reason = self.always
         if self.reason:
             return
         self._masks = Masks(windows_of(model), model.dtype)
@@ -91,22 +97,37 @@ class GraphRunner(ModelRunner):
         if fault:
             self._give_up(f"it {fault}")
 
-    def new_cache(self, longest: int = 0) -> ModelCache:
+    def look(self) -> None:
+        if self.always:
+            return
         with self._lock:  # while a pass is captured, the model seems to have code of its own
-            self.reason = self._always or obstacle_now(self.model)
-        return super().new_cache(longest) if self.reason else GraphCache(self, longest)
-
-    def lend(self, borrower: "GraphCache", longest: int) -> StaticText:
-        """Lend the memory of a text to a cache; it comes back when that is garbage-collected."""
-        with self._lock:
+            self.reason = obstacle_now(self.model)
             if (state := state_of(self.model)) != self._state:
                 self._state = state
-                self._free.clear()  # graphs that read weights which are no longer there
-                self._believed.clear()
-            text = self._free.pop() if self._free else self._new_text(min(longest, MOST_AT_FIRST))
-            text.begin()
-        finalize(borrower, self._free.append, text).atexit = False
-        return text
+                self._forget()  # graphs that read weights which are no longer there
+
+    def new_cache(self, longest: int = 0) -> ModelCache:
+        self.look()
+        return super().new_cache(longest) if self.reason else GraphCache(self, longest)
+
+    def lend(self, borrower: object, kind: Hashable, new: Callable[[], Memory]) -> Memory:
+        """Lend memory of a kind; it comes back when the borrower is garbage-collected."""
+        with self._lock:
+            free: list[Memory] = self._free.setdefault(kind, [])
+            memory = free.pop() if free else new()
+            memory.begin()
+        finalize(borrower, free.append, memory).atexit = False
+        return memory
+
+    def new_text(self, longest: int) -> StaticText:
+        """Memory of a text of about `longest` ids."""
+        return self._new_text(min(longest, MOST_AT_FIRST))
+
+    @torch.no_grad()
+    def run(self, memory: Lent, key: Key, body: Body) -> Tensor:
+        """The logits of a pass, which is replayed if it was captured before."""
+        with self._lock:
+            return self._run(memory, key, body).clone()
 
     @torch.no_grad()
     def read(self, text: StaticText, place: int, ids: Tensor, logits: int) -> tuple[Tensor, int]:
@@ -125,8 +146,9 @@ class GraphRunner(ModelRunner):
                 block = text.put(ids, count, place)
                 return self._pass(text, block, place + count, logits)[-logits:], count
             block, seen = text.put(ids, width, place), self._seen(text, end)
-            body = Body(partial(self._pass, text, block, seen))
-            out = self._run(text, ("logits", width, seen), body, place)
+            run = partial(self._pass, text, block, seen)
+            body = Body(run, partial(text.move, place, width, seen), [text.slots.begin])
+            out = self._run(text, ("logits", width, seen), body)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
 
@@ -149,8 +171,9 @@ class GraphRunner(ModelRunner):
             logits = block
             for step in range(place, place + steps):
                 seen = self._seen(text, step + 1)
-                body = Body(partial(self._step, text, block, seen, own), changes)
-                logits = self._run(text, (("step", own.kind), 1, seen), body, step)
+                run = partial(self._step, text, block, seen, own)
+                body = Body(run, partial(text.move, step, 1, seen), changes)
+                logits = self._run(text, (("step", own.kind), 1, seen), body)
             return text.drafted[:steps].clone(), logits
 
     def pieces(self, count: int, logits: int) -> list[int]:
@@ -192,45 +215,46 @@ class GraphRunner(ModelRunner):
         """How many positions a captured pass attends to, of which the last one is before `end`."""
         return min(rounded(end), text.slots.size)
 
-    def _run(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
-        """The logits of a pass at `place`: replayed, captured if it never was, or run eagerly."""
-        if key not in text.graphs:
-            if self.reason or len(text.graphs) >= MOST_GRAPHS:
+    def _run(self, memory: Lent, key: Key, body: Body) -> Tensor:
+        """The logits of a pass: replayed, captured if it never was, or run eagerly."""
+        if memory.epoch is not self._epoch:
+            memory.graphs.clear()
+            memory.epoch = self._epoch
+        if key not in memory.graphs:
+            if self.reason:
                 return body.run()
             with self.setting_up():
-                return self._captured(text, key, body, place)
-        replay, out = text.graphs[key]
+                return self._captured(memory, key, body)
+        replay, out = memory.graphs[key] = memory.graphs.pop(key)
         replay()
         return out
 
-    def _captured(self, text: StaticText, key: Key, body: Body, place: int) -> Tensor:
+    def _captured(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """Capture a pass, and run it; what cannot be captured runs eagerly from now on."""
-        fault = self._try(text, key, body, place, self._fusion)
+        fault = self._try(memory, key, body, self._fusion)
         if fault and self._fusion is not None:
             first, self._fusion = fault, None
-            self._forget(text)
-            fault = self._try(text, key, body, place, None)
+            self._forget(memory)
+            fault = self._try(memory, key, body, None)
             if not fault:
                 self._warn(f"is captured without uag's kernels: with them {first}")
         if fault:
-            self._give_up(fault, text)
-        if key not in text.graphs:
+            self._give_up(fault, memory)
+        if key not in memory.graphs:
             return body.run()
-        replay, out = text.graphs[key]
+        replay, out = memory.graphs[key]
         replay()
         return out
 
-    def _try(
-        self, text: StaticText, key: Key, body: Body, place: int, fusion: Fusion | None
-    ) -> str:
-        """Capture a pass at `place`; returns why it cannot be, or an empty text.
+    def _try(self, memory: Lent, key: Key, body: Body, fusion: Fusion | None) -> str:
+        """Capture a pass; returns why it cannot be, or an empty text.
 
         It is kept if it is believed: not where a text is too short to check it elsewhere.
         """
-        what, width, seen = key
+        what, *_ = key
         restore = body.restoring()
         try:
-            with fused(self.model, fusion, text):
+            with fused(self.model, fusion, memory):
                 replay, out = self._capture(body.run, restore)
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
             # If the device itself has failed, so does the eager pass.
@@ -238,16 +262,18 @@ class GraphRunner(ModelRunner):
             restore()
             return f"a pass cannot be captured: {type(error).__name__}: {cause}"
         if what not in self._believed:
-            other = place + ELSEWHERE if place + ELSEWHERE + width <= seen else place - ELSEWHERE
-            if other < 0:  # nowhere to check it
-                return ""
-            same = self._same(text, body, (replay, out), range(other, other + width))
+            states = body.move()
+            there = replace(body, changes=[*body.changes, *states])
+            same = bool(states) and self._same(there, (replay, out))
             restore()
-            text.slots.begin.fill_(place)
+            if not states:  # nowhere to check it
+                return ""
             if not same:
                 return "a captured pass gives other logits at another place"
             self._believed.add(what)
-        text.graphs[key] = replay, out
+        if len(memory.graphs) >= MOST_GRAPHS:
+            del memory.graphs[next(iter(memory.graphs))]  # the least recently used
+        memory.graphs[key] = replay, out
         return ""
 
     def _capture(self, body: Callable[[], Tensor], restore: Run) -> tuple[Run, Tensor]:
@@ -259,40 +285,38 @@ class GraphRunner(ModelRunner):
         return self._graphs.capture(run, restore), out[0]
 
     @staticmethod
-    def _same(text: StaticText, body: Body, captured: tuple[Run, Tensor], at: range) -> bool:
-        """Whether a captured pass gives at the positions `at` what the model gives there.
+    def _same(body: Body, captured: tuple[Run, Tensor]) -> bool:
+        """Whether a captured pass gives what the model itself gives; what they change is put back.
 
-        The text's states are put back.
+        Also in between, so that a captured pass finds nothing of what the other one wrote.
         """
         replay, out = captured
-        slots = slice(at.start, at.stop)
-        states = [each[:, :, slots] for layer in text.layers for each in layer.states]
-        held = [each.clone() for each in states]
-        text.slots.begin.fill_(at.start)
         restore = body.restoring()
         true = body.run().clone()
         restore()
+        out.zero_()
         replay()
         same = _close(out, true)
-        for state, before in zip(states, held, strict=True):
-            state.copy_(before)
+        restore()
         return same
 
     def _new_text(self, size: int = LEAST) -> StaticText:
         return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
 
-    def _give_up(self, reason: str, text: StaticText | None = None) -> None:
+    def _give_up(self, reason: str, memory: Lent | None = None) -> None:
         """Run the model eagerly from now on, and say why."""
-        self.reason = self._always = reason
-        if text is not None:
-            self._forget(text)
+        self.reason = self.always = reason
+        self._forget(memory)
         self._warn(f"runs eagerly, without graphs: {reason}")
 
-    def _forget(self, text: StaticText) -> None:
-        """Forget all graphs: those of a text, and of those that are free."""
-        self._free.clear()
+    def _forget(self, memory: Lent | None = None) -> None:
+        """Forget all graphs: at once those of some memory, and those of memory that is free."""
+        self._epoch = object()
+        self._free = {}
         self._believed.clear()
-        text.graphs.clear()
+        if memory is not None:
+            memory.graphs.clear()
+            memory.epoch = self._epoch
 
     def _warn(self, what: str) -> None:
         warnings.warn(f"{type(self.model).__name__} {what}", UagWarning, stacklevel=4)
@@ -326,7 +350,10 @@ class GraphCache(PreallocatedCache):
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
         # Borrowed only now: of several generations, those still waiting need no memory.
-        text = self._text = self._text or self._runner.lend(self, self._longest)
+        runner = self._runner
+        text = self._text = self._text or runner.lend(
+            self, "text", partial(runner.new_text, self._longest)
+        )
         *first, last = self._runner.pieces(len(ids), positions)
         for size in first:
             self._runner.read(text, self.length, ids[:size], 1)

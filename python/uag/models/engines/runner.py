@@ -51,6 +51,9 @@ class ModelRunner:
         finally:
             self.seconds += perf_counter() - start
 
+    def look(self) -> None:
+        """See before a text whether anything of the model has changed that matters here."""
+
     def new_cache(self, longest: int = 0) -> ModelCache:
         """A cache for one generation, of about `longest` ids if that is known.
 

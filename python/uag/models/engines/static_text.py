@@ -2,26 +2,46 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-from uag.models.engines.fused.attention import attending
+from uag.models.engines.capture import Run
+from uag.models.engines.fused.attention import Buffered, attending
 from uag.models.engines.fused.kernels import Places
 
 if TYPE_CHECKING:
     from uag.models.caches.protocol import StaticChoose
-    from uag.models.engines.capture import Run
 
 # Positions of the smallest buffers, and of the fewest that a captured pass attends to.
 LEAST = 256
 # What a captured pass does, its width, and how many positions it attends to.
 Key = tuple[Hashable, int, int]
+# What replays a captured pass, and its result.
+Graphs = dict[Key, tuple[Run, Tensor]]
 # Ids that are chosen on the device before the host sees them, at most.
 MOST_STEPS = 64
+# A capture is checked this many positions later, or earlier.
+ELSEWHERE = 5
+
+
+class Lent(Buffered, Protocol):
+    """What passes are captured over: buffers that stay where they are.
+
+    Attributes:
+        graphs: those of each captured pass; the one that was used last is the last.
+        epoch: when they were captured: the runner has another one if none of them holds any more.
+    """
+
+    graphs: Graphs
+    epoch: object
+
+    def begin(self) -> None:
+        """Forget the states of whoever had it before."""
+        ...
 
 
 class Slots:
@@ -103,11 +123,14 @@ class Body:
 
     Attributes:
         run: a pass; returns its logits.
-        changes: tensors that it changes beside the states of its own ids.
+        move: has it read at another place from now on, if there is room for one; returns the states
+            that it writes there.
+        changes: tensors that `run` or `move` change beside states.
     """
 
     run: Callable[[], Tensor]
-    changes: Sequence[Tensor] = ()
+    move: Callable[[], Sequence[Tensor]]
+    changes: Sequence[Tensor]
 
     def restoring(self) -> Callable[[], None]:
         """What sets the tensors back to what they are now."""
@@ -134,7 +157,7 @@ class StaticText:
         drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
         choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
-        graphs: what replays each captured pass, and its result.
+        graphs: see `Lent`; so is `epoch`.
     """
 
     def __init__(
@@ -146,6 +169,7 @@ class StaticText:
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.choosers: dict[Hashable, StaticChoose] = {}
+        self.epoch: object = None
         self._windows = windows
         self._make(rounded(size))
 
@@ -153,7 +177,7 @@ class StaticText:
         self.slots = Slots(size, self.ids.device)
         self.layers = [StaticLayer(self.slots, window) for window in self._windows]
         self.past = Cache(layers=[*self.layers])
-        self.graphs: dict[Key, tuple[Run, Tensor]] = {}
+        self.graphs: Graphs = {}
 
     @property
     def empty(self) -> bool:
@@ -185,6 +209,15 @@ class StaticText:
                 for larger, held in zip(layer.states, small.states, strict=True):
                     larger[:, :, : held.shape[2]] = held
 
+    def move(self, place: int, width: int, seen: int) -> Sequence[Tensor]:
+        """Have the pass of a `width` at a place begin at another one; see `Body`."""
+        other = elsewhere(place, width, seen)
+        if other == place:
+            return ()
+        self.slots.begin.fill_(other)
+        slots = slice(other, other + width)
+        return [each[:, :, slots] for layer in self.layers for each in layer.states]
+
     def put(self, ids: Tensor, width: int, place: int) -> Tensor:
         """Set where the next pass begins, and what it reads: `[ids]` -> `[width]`.
 
@@ -208,3 +241,14 @@ def rounded(size: int) -> int:
     (256, 512)
     """
     return max(LEAST, 1 << (size - 1).bit_length())
+
+
+def elsewhere(place: int, count: int, seen: int) -> int:
+    """Where else `count` ids have room before `seen`; the same place if there is no other one.
+
+    >>> elsewhere(9, 2, seen=256), elsewhere(253, 2, seen=256), elsewhere(0, 254, seen=256)
+    (14, 248, 0)
+    """
+    if place + ELSEWHERE + count <= seen:
+        return place + ELSEWHERE
+    return place - ELSEWHERE if place >= ELSEWHERE else place

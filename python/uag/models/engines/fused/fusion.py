@@ -93,14 +93,14 @@ def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
     """Norms, gated MLPs and linear layers; each kind of norm and MLP is tried once."""
-    makers: dict[tuple[str, int], Maker | None] = {}
+    makers: dict[tuple[type, int], Maker | None] = {}
     done: set[nn.Module] = set()
     for module in cast("Any", model).modules():
         for size_of, find in ((_size_of_norm, _norm), (_size_of_gate, _gate)):
             size = size_of(module)
             if size == 0 or size % kernels.pack:
                 continue
-            kind = str(type(module)), size
+            kind = module.__class__, size
             if kind not in makers:
                 makers[kind] = find(kernels, module)
             if maker := makers[kind]:
