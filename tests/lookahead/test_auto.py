@@ -265,6 +265,17 @@ def test_an_assistant_that_was_bad_is_asked_again_though_lookups_always_find_som
     assert gpu.asked - before > 50
 
 
+@pytest.mark.parametrize("cold", [(300.0, 0.0), (300.0, 20.0), (300.0, 100.0)])
+def test_what_the_first_draft_sets_up_does_not_keep_from_more(cold: tuple[float, float]) -> None:
+    for text in range(20):
+        gpu = SimulatedGPU(good, **NOW_AND_THEN, cold=cold, random=Random(text))
+        auto = captured()
+        gpu.speed(auto, 128)
+        before = gpu.asked
+        gpu.speed(auto, 128)
+        assert gpu.asked - before > 20
+
+
 def test_text_that_repeats_is_looked_up_and_the_assistant_seldom_asked() -> None:
     gpu, auto = SimulatedGPU(good, found=(0.95,) * 30, finds=1.0), captured()
     gpu.speed(auto, 400)

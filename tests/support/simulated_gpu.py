@@ -35,12 +35,14 @@ class SimulatedGPU:
         right: the chance that an id of the assistant is accepted, after so many tokens.
         found: the chances of the ids that a lookup finds.
         finds: how often it finds any.
+        cold: milliseconds of what the first draft sets up: in its first step, and in the others.
         asked: in how many rounds the assistant drafted so far.
     """
 
     right: Callable[[int], float]
     found: tuple[float, ...] = ()
     finds: float = 0.0
+    cold: tuple[float, float] = (0.0, 0.0)
     random: Random = field(default_factory=lambda: Random(0), repr=False)
     asked: int = 0
 
@@ -65,7 +67,8 @@ class SimulatedGPU:
             chances = self._looked_up(judge) if judge else []
             looked_up, steps = len(chances), list[float]()
             if k and not looked_up:
-                chances, steps = [self.right(emitted)] * k, drafted(unread, k)
+                cold = (0.0, 0.0) if self.asked else self.cold
+                chances, steps = [self.right(emitted)] * k, drafted(unread, k, cold)
                 self.asked += 1
             accepted = sum(1 for _ in takewhile(lambda each: self.random.random() < each, chances))
             width, seconds = verified(1 + len(chances))
@@ -95,13 +98,14 @@ class SimulatedGPU:
         return found if found and auto.prefers(found) else []
 
 
-def drafted(unread: int, k: int) -> list[float]:
+def drafted(unread: int, k: int, cold: tuple[float, float]) -> list[float]:
     """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
     captured = unread <= MOST_CAPTURED * WIDEST
-    read = READ * ceil(unread / WIDEST) if captured else EAGER_READ
-    if unread > CATCHES_UP:
-        return [read / 1000] + [STEP / 1000] * (k - 1)
-    return [(read + STEP * (k - 1)) / k / 1000] * k
+    read = (READ * ceil(unread / WIDEST) if captured else EAGER_READ) + cold[0]
+    rest = STEP * (k - 1) + cold[1]
+    if unread > CATCHES_UP and k > 1:
+        return [read / 1000] + [rest / (k - 1) / 1000] * (k - 1)
+    return [(read + rest) / k / 1000] * k
 
 
 def verified(ids: int) -> tuple[int, float]:

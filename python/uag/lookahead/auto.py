@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from uag.draft import GoesOn
 from uag.lookahead.costs import Costs
-from uag.lookahead.estimates import LONGEST, WASTE_BUDGET_START, Estimates
+from uag.lookahead.estimates import FIRST_DRAFT, LONGEST, WASTE_BUDGET_START, Estimates
 from uag.lookahead.lookup_rule import LONGEST_TEXT, WASTE_BUDGET
 from uag.stats import Round
 
@@ -144,7 +144,9 @@ class Auto:
             or not (self.estimates.pays or self.estimates.could_pay(self.costs))
         ):
             return 0
-        return LONGEST if self._decides_early else self.estimates.best(self.costs)[0]
+        if self._decides_early:
+            return LONGEST
+        return self.estimates.best(self.costs)[0] if self.costs.are_steps_known else FIRST_DRAFT
 
     @property
     def _decides_early(self) -> bool:
@@ -163,7 +165,7 @@ class Auto:
     def _judge(self) -> None:
         """After a round with a draft: begin or extend a pause if drafting does not pay."""
         plain = self.costs.plain
-        if plain is None:
+        if plain is None or not self.costs.are_steps_known:
             return
         self.estimates.pays = self.estimates.drafting_rate(self.costs) >= 1 / plain
         if self.estimates.pays:

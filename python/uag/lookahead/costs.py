@@ -50,6 +50,7 @@ class Costs:
         """
         self._sets_up_apart = sets_up_apart
         self._first, self._next = Recent(), Recent()
+        self._drafts = 0
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
         # The widths measured so far, in order, and their seconds.
@@ -66,6 +67,11 @@ class Costs:
         """Seconds of one more drafted id; `None` until one was measured."""
         return self._next.value if self._next.value is not None else self._first.value
 
+    @property
+    def are_steps_known(self) -> bool:
+        """Whether more than one draft was measured: the first one also sets up kernels."""
+        return self._drafts > 1
+
     def forget_steps(self) -> None:
         """Forget what draft steps cost, so that they are measured again."""
         self._first, self._next = Recent(), Recent()
@@ -80,8 +86,12 @@ class Costs:
         """
         if after_draft:
             self._first.add(seconds[0])
+        self._drafts += 1
         if len(seconds) > 1:
             self._next.add(median_low(seconds[1:]))
+        elif self.step is not None and seconds[0] < self.step:
+            # It reads at least as much as another one, which so takes no longer.
+            self._next.add(seconds[0])
 
     def verified(self, width: int, seconds: float) -> None:
         """Add the seconds of a round without its draft; its pass was over `width` ids."""

@@ -25,7 +25,7 @@ RETRY_EVERY_N_TEXTS = 8
 # After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
 # wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
 WASTE_BUDGET_START = 0.2
-# Ids of the very first draft, while the cost of a step is not known yet.
+# Ids of the very first drafts, while the cost of a step is not known yet.
 FIRST_DRAFT = 3
 
 
@@ -122,10 +122,8 @@ class Estimates:
         `certain`: assume that every drafted id is accepted.
         """
         chances = (1.0, 1.0) if certain else (self.first.mean(), self.later_chance)
-        # Where nothing is known of a step, a long draft would seem to cost nothing.
-        longest = LONGEST if costs.step else FIRST_DRAFT
         best, rate = 1, 0.0
-        for k, (tokens, seconds) in enumerate(self._drafts(costs, longest, *chances), 1):
+        for k, (tokens, seconds) in enumerate(self._drafts(costs, LONGEST, *chances), 1):
             if seconds and tokens / seconds > rate:
                 best, rate = k, tokens / seconds
         return best, rate
@@ -143,7 +141,12 @@ class Estimates:
     def could_pay(self, costs: Costs) -> bool:
         """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
         plain = costs.plain
-        return plain is None or costs.step is None or self.best(costs, certain=True)[1] > 1 / plain
+        return (
+            plain is None
+            or costs.step is None
+            or not costs.are_steps_known
+            or self.best(costs, certain=True)[1] > 1 / plain
+        )
 
     def drafting_rate(self, costs: Costs) -> float:
         """Tokens a second of rounds with a draft: measured or, with few rounds, estimated."""

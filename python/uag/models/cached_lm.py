@@ -118,15 +118,16 @@ class CachedLM:
         `choose` picks the next id: `[1, vocabulary]` -> `[1]`. The draft ends early after one of
         `ends`, or after an id for whose probability `goes_on` returns `False`. Without `goes_on`,
         ids stay on the model's device until all are drafted, so that the host waits only once. But
-        it also waits for a first step that has much to read, to time it apart.
+        it also waits for the first step of a text, and for one that has much to read, to time it
+        apart.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         if self._regimes.rereads:
             steps = min(steps, self.room)  # what is drafted here could not be read again
-        unread = len(self.ids) - self._held
+        begins, unread = not self.cache.length, len(self.ids) - self._held
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
-        catches_up = max(unread, len(fed)) > CATCHES_UP
+        catches_up = begins or max(unread, len(fed)) > CATCHES_UP
         # Whether to look at each id as it is drafted. On a CPU that causes no wait.
         asks = goes_on is not None or (self._device.type == "cpu" and self._rolling is None)
         chosen: list[Tensor] = []
