@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.simulated_gpu import SimulatedGPU
-from uag.lookahead.auto import LONGEST, Auto
-from uag.lookahead.estimates import Estimates
+from uag.lookahead.auto import Auto
+from uag.lookahead.estimates import LONGEST, Estimates
 from uag.lookahead.schedules import Fixed
 from uag.stats import Round
 
