@@ -76,7 +76,7 @@ class Engine:
         sampling: SamplingMethod,
     ) -> None:
         """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
-        self.estimates = Estimates()
+        self.estimates = Estimates(sets_up_apart=target.sets_up_apart)
         self.sampling = sampling
         self.kept = KeptCaches()
         self.runners = {TARGET: target} | ({} if side.runner is None else {ASSISTANT: side.runner})

@@ -1,11 +1,17 @@
 """The adaptive lookahead in simulated worlds: near the best fixed length, or near plain."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
+from statistics import harmonic_mean
+from typing import Any
 
 import pytest
 
-from uag.lookahead.auto import LONGEST, Auto
+from tests.support.simulated_gpu import SimulatedGPU
+from uag.lookahead.auto import Auto
+from uag.lookahead.estimates import LONGEST, Estimates
+from uag.lookahead.schedules import Fixed
 from uag.stats import Round
 
 
@@ -209,3 +215,70 @@ def test_a_plain_pass_is_timed_after_another() -> None:
             )
         )
     assert auto.costs.plain == 1.0
+
+
+def captured() -> Auto:
+    """As for an assistant on a GPU, where passes are captured graphs."""
+    return Auto(Estimates(sets_up_apart=True), stops_early=False)
+
+
+def good(emitted: int) -> float:
+    return 0.8
+
+
+def in_stretches(emitted: int) -> float:
+    return 0.8 if emitted // 25 % 2 else 0.6
+
+
+NOW_AND_THEN: dict[str, Any] = {"found": (0.3, 0.5, 0.5, 0.5, 0.5), "finds": 0.5}
+GPUS: list[tuple[Callable[[int], float], dict[str, Any]]] = [
+    (good, {}),
+    (in_stretches, {}),
+    (good, NOW_AND_THEN),
+    (in_stretches, NOW_AND_THEN),
+    (in_stretches, {"found": (0.9,) * 60, "finds": 0.05}),
+]
+
+
+@pytest.mark.parametrize(("right", "gpu"), GPUS)
+def test_on_a_gpu_the_first_text_is_near_the_best_fixed_length(
+    right: Callable[[int], float], gpu: dict[str, Any]
+) -> None:
+    def speed(new: Callable[[], Auto | Fixed]) -> float:
+        return harmonic_mean(
+            [
+                SimulatedGPU(right, **gpu, random=Random(text)).speed(new(), 128)
+                for text in range(100)
+            ]
+        )
+
+    best = max(speed(lambda k=k: Fixed(k)) for k in range(1, 9))  # type: ignore[misc]
+    assert speed(captured) > 0.95 * best
+
+
+def test_an_assistant_that_was_bad_is_asked_again_though_lookups_always_find_something() -> None:
+    gpu = SimulatedGPU(lambda _: 0.02, found=(0.35, 0.6, 0.6, 0.5, 0.5), finds=1.0)
+    auto = captured()
+    gpu.speed(auto, 200)
+    gpu.right, before = good, gpu.asked
+    gpu.speed(auto, 1000)
+    assert gpu.asked - before > 50
+
+
+@pytest.mark.parametrize("cold", [(300.0, 0.0), (300.0, 20.0), (300.0, 100.0)])
+def test_what_the_first_draft_sets_up_does_not_keep_from_more(cold: tuple[float, float]) -> None:
+    for text in range(20):
+        gpu = SimulatedGPU(good, **NOW_AND_THEN, cold=cold, random=Random(text))
+        auto = captured()
+        gpu.speed(auto, 128)
+        before = gpu.asked
+        gpu.speed(auto, 128)
+        assert gpu.asked - before > 20
+
+
+def test_text_that_repeats_is_looked_up_and_the_assistant_seldom_asked() -> None:
+    gpu, auto = SimulatedGPU(good, found=(0.95,) * 30, finds=1.0), captured()
+    gpu.speed(auto, 400)
+    before = gpu.asked
+    gpu.speed(auto, 2000)
+    assert gpu.asked - before < 10

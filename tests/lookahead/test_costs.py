@@ -1,5 +1,7 @@
 """What passes cost by their width, from what they took."""
 
+import pytest
+
 from uag.lookahead.costs import Costs
 
 
@@ -11,6 +13,25 @@ def test_the_first_pass_of_a_width_counts_with_caution_and_only_until_the_second
     assert costs.verification(4) == 2.0
     costs.verified(4, 1.5)
     assert costs.verification(4) == 1.5
+
+
+@pytest.mark.parametrize(("apart", "plain"), [(True, 1.0), (False, None)])
+def test_the_very_first_pass_counts_if_what_it_set_up_does_not(
+    apart: bool, plain: float | None
+) -> None:
+    costs = Costs(sets_up_apart=apart)
+    costs.verified(1, 1.0)
+    assert costs.plain == plain
+    costs.verified(4, 50.0)
+    costs.verified(1, 2.0)
+    assert costs.plain == 2.0
+
+
+def test_a_draft_that_was_interrupted_is_one_measurement_of_a_step() -> None:
+    costs = Costs()
+    for step in (1.0, 1.1, 30.0):
+        costs.drafted([step] * 8)
+    assert costs.step == 1.1
 
 
 def test_wider_passes_than_any_so_far_are_worth_a_try() -> None:

@@ -58,7 +58,7 @@ class AcceptanceEstimator:
 
     def mean(self, expected: float = 0.5) -> float:
         """The chance for an id of unknown confidence; `expected` before any observation."""
-        return (self._all_accepted + expected) / (self._all_seen + 1)
+        return (self._all_accepted + self.PRIOR * expected) / (self._all_seen + self.PRIOR)
 
     def _bin(self, confidence: float) -> int:
         odds = max(confidence, 2**-20) / max(1 - confidence, 2**-20)

@@ -4,13 +4,10 @@ from collections.abc import Iterable
 
 from uag.draft import GoesOn
 from uag.lookahead.costs import Costs
-from uag.lookahead.estimates import LONGEST, Estimates
+from uag.lookahead.estimates import FIRST_DRAFT, LONGEST, WASTE_BUDGET_START, Estimates
 from uag.lookahead.lookup_rule import LONGEST_TEXT, WASTE_BUDGET
 from uag.stats import Round
 
-# After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
-# wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
-WASTE_BUDGET_START = 0.2
 # Shortest and longest pause, in rounds.
 SHORT_PAUSE, LONG_PAUSE = 4, 128
 # Number of rounds with drafts after which the cost of a plain round is measured again.
@@ -125,9 +122,12 @@ class Auto:
     def prefers(self, chances: list[float]) -> bool:
         """Whether to draft looked-up ids of these chances; see `LookupJudge.prefers`."""
         rate = self.estimates.overall_rate(self.costs)
-        tokens, seconds = self.estimates.usual_draft(self.costs)
+        # With a schedule of the user's own, a draft is as long as it usually is.
+        expected = self.estimates.next_draft if self._drafts else self.estimates.usual_draft
+        tokens, seconds = expected(self.costs)
         gain = self.estimates.lookups.best(chances, rate * self._burden, self.costs)[1]
-        return 1 + gain - rate * self.costs.verification(1) > tokens - rate * seconds
+        more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
+        return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
 
     @property
     def _burden(self) -> float:
@@ -144,7 +144,9 @@ class Auto:
             or not (self.estimates.pays or self.estimates.could_pay(self.costs))
         ):
             return 0
-        return LONGEST if self._decides_early else self.estimates.best(self.costs)[0]
+        if self._decides_early:
+            return LONGEST
+        return self.estimates.best(self.costs)[0] if self.costs.are_steps_known else FIRST_DRAFT
 
     @property
     def _decides_early(self) -> bool:
@@ -163,7 +165,7 @@ class Auto:
     def _judge(self) -> None:
         """After a round with a draft: begin or extend a pause if drafting does not pay."""
         plain = self.costs.plain
-        if plain is None:
+        if plain is None or not self.costs.are_steps_known:
             return
         self.estimates.pays = self.estimates.drafting_rate(self.costs) >= 1 / plain
         if self.estimates.pays:

@@ -42,8 +42,15 @@ class Costs:
     (0.5, 1.0, 1.5)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sets_up_apart: bool = False) -> None:
+        """Begin without measurements.
+
+        `sets_up_apart`: whether the seconds of a first pass are without what it set up. Then even
+        the very first one counts.
+        """
+        self._sets_up_apart = sets_up_apart
         self._first, self._next = Recent(), Recent()
+        self._drafts = 0
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
         # The widths measured so far, in order, and their seconds.
@@ -60,6 +67,11 @@ class Costs:
         """Seconds of one more drafted id; `None` until one was measured."""
         return self._next.value if self._next.value is not None else self._first.value
 
+    @property
+    def are_steps_known(self) -> bool:
+        """Whether more than one draft was measured: the first one also sets up kernels."""
+        return self._drafts > 1
+
     def forget_steps(self) -> None:
         """Forget what draft steps cost, so that they are measured again."""
         self._first, self._next = Recent(), Recent()
@@ -68,17 +80,23 @@ class Costs:
         """Add the measurements of a draft: the seconds of each id.
 
         In its first step the assistant also reads what was emitted since its last draft. That is a
-        usual amount only if the previous round had a draft too (`after_draft`).
+        usual amount only if the previous round had a draft too (`after_draft`). The other steps are
+        one measurement: an interruption would be in all of them, as a device shows only how long
+        they took together.
         """
         if after_draft:
             self._first.add(seconds[0])
-        for step in seconds[1:]:
-            self._next.add(step)
+        self._drafts += 1
+        if len(seconds) > 1:
+            self._next.add(median_low(seconds[1:]))
+        elif self.step is not None and seconds[0] < self.step:
+            # It reads at least as much as another one, which so takes no longer.
+            self._next.add(seconds[0])
 
     def verified(self, width: int, seconds: float) -> None:
         """Add the seconds of a round without its draft; its pass was over `width` ids."""
         passes = self._passes[width]
-        if passes == 0:
+        if passes == 0 and (self._widths or not self._sets_up_apart):
             seconds = min(seconds, SETTING_UP * self.verification(width))
         if passes <= 1:
             self._by_width[width] = Recent()

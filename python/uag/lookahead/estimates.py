@@ -5,11 +5,12 @@ may take turns. docs/lookahead.md derives the rules.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from uag.lookahead.acceptance import DECAY, AcceptanceEstimator
 from uag.lookahead.costs import Costs
-from uag.lookahead.lookup_rule import LookupPolicy
+from uag.lookahead.lookup_rule import WASTE_BUDGET, LookupPolicy
 from uag.stats import Round
 
 # Most ids of a draft of the assistant.
@@ -21,7 +22,10 @@ RATE_WINDOW = 64
 RECENT = 32
 # Where drafts could never pay, draft steps are measured again once in this many generations.
 RETRY_EVERY_N_TEXTS = 8
-# Ids of the very first draft, while the cost of a step is not known yet.
+# After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
+# wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
+WASTE_BUDGET_START = 0.2
+# Ids of the very first drafts, while the cost of a step is not known yet.
 FIRST_DRAFT = 3
 
 
@@ -38,9 +42,10 @@ class Estimates:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sets_up_apart: bool = False) -> None:
+        """Begin with nothing known; for `sets_up_apart`, see `Costs`."""
         # One row's share of a pass depends on the number of rows, which is grouped by powers of 2.
-        self._costs = defaultdict[int, Costs](Costs)
+        self._costs = defaultdict[int, Costs](partial(Costs, sets_up_apart=sets_up_apart))
         # The first id of a draft follows one of the target's own, often inside what the assistant
         # would have spelled as one token. So it is accepted less often than later ids.
         self.first, self.later = AcceptanceEstimator(), AcceptanceEstimator()
@@ -56,6 +61,8 @@ class Estimates:
         # Rounds since the last in which the assistant wasn't asked, and since the last without
         # candidates.
         self.rounds_since_plain, self.rounds_since_single = 0, 0
+        # Tokens emitted since the assistant's last draft.
+        self._tokens_since_draft = 0
         self._texts = 0
 
     def costs(self, rows: int) -> Costs:
@@ -75,6 +82,7 @@ class Estimates:
         usual = costs.draft(by_assistant) if by_assistant else 0.0
         usual += costs.verification(done.width)
         self._recent.append((len(done.tokens), usual))
+        self._tokens_since_draft += len(done.tokens)
         self.rounds_since_single = self.rounds_since_single + 1 if done.candidates else 0
         return usual
 
@@ -92,6 +100,7 @@ class Estimates:
         self._candidates = DECAY * self._candidates + done.candidates
         self._drafted = DECAY * self._drafted + done.drafted
         self._window.append((len(done.tokens), usual))
+        self._tokens_since_draft = 0
 
     def acceptance(self, index: int) -> AcceptanceEstimator:
         """The estimator for the id at this index of a draft."""
@@ -112,21 +121,32 @@ class Estimates:
 
         `certain`: assume that every drafted id is accepted.
         """
-        first, later = (1.0, 1.0) if certain else (self.first.mean(), self.later_chance)
-        best, rate, tokens, reached = 1, 0.0, 1.0, first
-        for k in range(1, LONGEST + 1):
-            tokens += self.tokens_per_id * reached
-            reached *= later
-            width = 1 + self.tokens_per_id * k
-            seconds = costs.draft(k) + costs.verification(width)
+        chances = (1.0, 1.0) if certain else (self.first.mean(), self.later_chance)
+        best, rate = 1, 0.0
+        for k, (tokens, seconds) in enumerate(self._drafts(costs, LONGEST, *chances), 1):
             if seconds and tokens / seconds > rate:
                 best, rate = k, tokens / seconds
         return best, rate
 
+    def _drafts(
+        self, costs: Costs, longest: int, first: float, later: float
+    ) -> Iterator[tuple[float, float]]:
+        """Expected tokens and seconds of a round with a draft of 1, 2, ... ids."""
+        tokens, reached = 1.0, first
+        for k in range(1, longest + 1):
+            tokens += self.tokens_per_id * reached
+            reached *= later
+            yield tokens, costs.draft(k) + costs.verification(1 + self.tokens_per_id * k)
+
     def could_pay(self, costs: Costs) -> bool:
         """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
         plain = costs.plain
-        return plain is None or costs.step is None or self.best(costs, certain=True)[1] > 1 / plain
+        return (
+            plain is None
+            or costs.step is None
+            or not costs.are_steps_known
+            or self.best(costs, certain=True)[1] > 1 / plain
+        )
 
     def drafting_rate(self, costs: Costs) -> float:
         """Tokens a second of rounds with a draft: measured or, with few rounds, estimated."""
@@ -154,6 +174,26 @@ class Estimates:
             return 1 + self.first.mean(), costs.draft(1) + costs.verification(2)
         tokens, seconds = _sums(self._window)
         return tokens / len(self._window), seconds / len(self._window)
+
+    def next_draft(self, costs: Costs) -> tuple[float, float]:
+        """Expected tokens and seconds of a round with the `best` number of ids.
+
+        As with `drafting_rate`, luck has no part in it where there were few such rounds.
+        """
+        if len(self._window) >= RATE_WINDOW:
+            return self.usual_draft(costs)
+        k, _ = self.best(costs)
+        return [*self._drafts(costs, k, self.first.mean(), self.later_chance)][-1]
+
+    def is_worth_asking(self, less: float) -> bool:
+        """Whether to ask the assistant for a draft that promises so many tokens less than a lookup.
+
+        Otherwise one that had bad luck at first would never be asked again where lookups always
+        find something. The fewer drafts there were, the larger the share of tokens that it may
+        cost.
+        """
+        share = max(WASTE_BUDGET, WASTE_BUDGET_START / (1 + len(self._window)))
+        return less < share * self._tokens_since_draft
 
     def worth_more(self, costs: Costs, reached: float, drafted: int, rate: float) -> bool:
         """Whether to continue a draft of `drafted` ids.

@@ -16,6 +16,9 @@ from uag.models.caches.rollback import RollbackCache
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
+# If a draft first reads more ids than this, that does not show what a step costs.
+CATCHES_UP = 8
+
 
 def id_list(ids: Tensor) -> list[int]:
     """A row of ids, `[ids]`, as a list; waits for the device to compute them."""
@@ -114,13 +117,17 @@ class CachedLM:
 
         `choose` picks the next id: `[1, vocabulary]` -> `[1]`. The draft ends early after one of
         `ends`, or after an id for whose probability `goes_on` returns `False`. Without `goes_on`,
-        ids stay on the model's device until all are drafted, so that the host waits only once.
+        ids stay on the model's device until all are drafted, so that the host waits only once. But
+        it also waits for the first step of a text, and for one that has much to read, to time it
+        apart.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         if self._regimes.rereads:
             steps = min(steps, self.room)  # what is drafted here could not be read again
+        begins, unread = not self.cache.length, len(self.ids) - self._held
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
+        catches_up = begins or max(unread, len(fed)) > CATCHES_UP
         # Whether to look at each id as it is drafted. On a CPU that causes no wait.
         asks = goes_on is not None or (self._device.type == "cpu" and self._rolling is None)
         chosen: list[Tensor] = []
@@ -132,6 +139,9 @@ class CachedLM:
             fed = choose(self.last)
             if not asks:
                 chosen.append(fed)
+                if catches_up and not step:
+                    id_list(fed)  # waits for it
+                    times.append(now())
                 if (rest := self._roll(fed, steps - step - 1, choose)) is not None:
                     chosen.append(rest)
                     break
@@ -146,7 +156,9 @@ class CachedLM:
             ids = id_list(torch.cat(chosen))
             ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
             # The device only shows how long all steps took: each counts as the mean.
-            times = [times[0] + (now() - times[0]) / steps * at for at in range(steps + 1)]
+            timed = len(times) - 1
+            mean = (now() - times[-1]) / max(1, steps - timed)
+            times += [times[-1] + mean * at for at in range(1, steps - timed + 1)]
         self.ids += ids
         return Draft(ids, confidences, [end - start for start, end in pairwise(times)][: len(ids)])
 

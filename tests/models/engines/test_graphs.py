@@ -89,7 +89,19 @@ def test_a_long_prompt_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
     lm = reader(model, GraphRunner(model))
     lm.append([id % 300 for id in range(130)])
     check(lm, model, 50)
-    assert lm.cache.width == 50
+    assert lm.cache.width == 130
+
+
+def test_ids_of_a_few_graphs_are_read_by_them(recorded: list[RecordedGraphs]) -> None:
+    model = random_model("mistral-window", VOCABULARY)
+    runner = GraphRunner(model)
+    lm = reader(model, runner)
+    for count, positions, width in ((3, 1, 3), (32, 1, 32), (70, 1, 70), (50, 40, 56)):
+        lm.append([id % 300 for id in range(count)])
+        replays = recorded[0].replays
+        check(lm, model, positions)
+        assert lm.cache.width == width
+        assert count == 3 or recorded[0].replays - replays >= -(-count // 32)
 
 
 def test_blocks_are_not_padded_beyond_the_last_position() -> None:
@@ -319,6 +331,42 @@ def test_captures_are_no_part_of_the_seconds_of_a_round(monkeypatch: pytest.Monk
     monkeypatch.setitem(CAPTURERS, "cpu", Slow)
     spent = copy_context().run(seconds)
     assert machine[0] >= 300 and sum(spent.values()) == 0
+
+
+def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else `auto` would believe for long that a step takes as long as a pass of the target."""
+    machine = [0.0]
+
+    class Ticking(RecordedGraphs):
+        def capture(
+            self, run: Callable[[], None], restore: Callable[[], None]
+        ) -> Callable[[], None]:
+            replay = super().capture(run, restore)
+
+            def tick() -> None:
+                machine[0] += 1
+                replay()
+
+            return tick
+
+    def seconds() -> list[float]:
+        set_clock(lambda: machine[0])
+        model = random_model("llama", VOCABULARY)
+        lm = reader(model, GraphRunner(model))
+        lm.append([7] * 10)
+        for unread in ([8], [8] * 80):
+            lm.draft(6, MostLikely())  # captures
+            lm.append(unread)
+        lm.logits(1)
+        lm.append([9] * 80)
+        return lm.draft(6, MostLikely()).seconds
+
+    monkeypatch.setitem(CAPTURERS, "cpu", Ticking)
+    first, *steps = copy_context().run(seconds)
+    assert first >= 2
+    assert steps == pytest.approx([1] * 5)
 
 
 def test_where_graphs_can_be_captured_they_are_the_default() -> None:

@@ -42,6 +42,8 @@ from uag.models.reading import reading_of
 
 # Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly.
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+# An eager pass is bound by its launches. It takes longer than this many captured ones.
+MOST_CAPTURED = 3
 # Most ids in an eager pass, so that masks stay small.
 PIECE = 1024
 # Positions of the first buffers, at most: a call may permit more ids than it will give.
@@ -176,13 +178,18 @@ class GraphRunner(ModelRunner):
                 logits = self._run(text, (("step", own.kind), 1, seen), body)
             return text.drafted[:steps].clone(), logits
 
-    def pieces(self, count: int, logits: int) -> list[int]:
+    def pieces(self, text: StaticText, count: int, logits: int) -> list[int]:
         """Sizes of the passes that read `count` ids, of which the last `logits` need logits.
 
-        Where the longest text of a pass decides what all of it get, they are read at once.
+        A few captured passes are faster than an eager one. Where the longest text of a pass decides
+        what all of it get, they are read at once.
         """
+        if self._reading.regimes:
+            return [count]
+        if count <= MOST_CAPTURED * WIDTHS[-1] and not (text.empty or self.reason):
+            return [min(WIDTHS[-1], count - at) for at in range(0, count, WIDTHS[-1])]
         sizes: list[int] = []
-        while not self._reading.regimes and count > max(PIECE, logits):
+        while count > max(PIECE, logits):
             sizes.append(min(PIECE, count - logits))
             count -= sizes[-1]
         return [*sizes, count]
@@ -354,14 +361,16 @@ class GraphCache(PreallocatedCache):
         text = self._text = self._text or runner.lend(
             self, "text", partial(runner.new_text, self._longest)
         )
-        *first, last = self._runner.pieces(len(ids), positions)
-        for size in first:
-            self._runner.read(text, self.length, ids[:size], 1)
+        logits: list[Tensor] = []
+        self.width = 0
+        for size in runner.pieces(text, len(ids), positions):
+            piece, ids = ids[:size], ids[size:]
+            wanted = min(size, max(1, positions - len(ids)))
+            read, width = runner.read(text, self.length, piece, wanted)
+            logits.append(read)
             self.length += size
-            ids = ids[size:]
-        logits, self.width = self._runner.read(text, self.length, ids, positions)
-        self.length += last
-        return logits
+            self.width += width
+        return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
 
     def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""

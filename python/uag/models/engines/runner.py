@@ -41,6 +41,11 @@ class ModelRunner:
     def __str__(self) -> str:
         return f"eager: {self.reason}" if self.reason else self.engine
 
+    @property
+    def sets_up_apart(self) -> bool:
+        """Whether what the first pass of a width sets up is no part of its seconds."""
+        return self.engine != ModelRunner.engine and not self.reason
+
     @contextmanager
     def setting_up(self) -> Generator[None]:
         """Count what is done inside the `with` block as `seconds`, and not as part of a round."""

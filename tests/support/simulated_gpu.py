@@ -1,0 +1,117 @@
+"""Two models on a GPU as seconds and chances, for a lookahead to be tried in.
+
+The milliseconds are those of an H200: a target of 8 billion parameters and an assistant of 70
+million, both by captured graphs. An eager pass is bound by its launches.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+from math import ceil
+from random import Random
+
+from uag.lookahead.auto import Auto
+from uag.lookahead.schedules import Fixed
+from uag.models.cached_lm import CATCHES_UP
+from uag.models.engines.graphs import MOST_CAPTURED, WIDTHS
+from uag.stats import Round
+
+WIDEST = WIDTHS[-1]
+# The target's passes over each of `WIDTHS`, and an eager one.
+PASSES, EAGER_PASS = (7.8, 8.2, 8.3, 8.4, 8.4, 8.5, 8.7, 8.9, 9.0, 9.1), 45.0
+# The assistant's pass over what it has not read, an eager one, and one over the id that it chose.
+READ, EAGER_READ, STEP = 1.5, 17.0, 1.13
+# Ids of a prompt, which are read eagerly.
+PROMPT = 1000
+# Beside the models' passes.
+HOST = 0.02
+
+
+@dataclass
+class SimulatedGPU:
+    """Texts, one after another.
+
+    Attributes:
+        right: the chance that an id of the assistant is accepted, after so many tokens.
+        found: the chances of the ids that a lookup finds.
+        finds: how often it finds any.
+        cold: milliseconds of what the first draft sets up: in its first step, and in the others.
+        asked: in how many rounds the assistant drafted so far.
+    """
+
+    right: Callable[[int], float]
+    found: tuple[float, ...] = ()
+    finds: float = 0.0
+    cold: tuple[float, float] = (0.0, 0.0)
+    random: Random = field(default_factory=lambda: Random(0), repr=False)
+    asked: int = 0
+
+    def speed(self, lookahead: Auto | Fixed, tokens: int) -> float:
+        """Tokens a second over a text of so many tokens, after its prompt."""
+        lookahead.start()
+        emitted, spent = 0, 0.0
+        for done in self._rounds(lookahead):
+            lookahead.update(done)
+            emitted += len(done.tokens)
+            spent += sum(done.seconds.values())
+            if emitted >= tokens:
+                return emitted / spent
+        raise AssertionError
+
+    def _rounds(self, lookahead: Auto | Fixed) -> Iterator[Round]:
+        unread, emitted = PROMPT, 0
+        drafting = verifying = "prefill"
+        while True:
+            k = lookahead.next_k()
+            judge = lookahead if isinstance(lookahead, Auto) and lookahead.looks_up() else None
+            chances = self._looked_up(judge) if judge else []
+            looked_up, steps = len(chances), list[float]()
+            if k and not looked_up:
+                cold = (0.0, 0.0) if self.asked else self.cold
+                chances, steps = [self.right(emitted)] * k, drafted(unread, k, cold)
+                self.asked += 1
+            accepted = sum(1 for _ in takewhile(lambda each: self.random.random() < each, chances))
+            width, seconds = verified(1 + len(chances))
+            done = Round(
+                tokens=[0] * (accepted + 1),
+                accepted=accepted,
+                drafted=len(chances),
+                drafted_accepted=accepted,
+                candidates=len(chances),
+                width=width,
+                looked_up=looked_up,
+                seconds={drafting: HOST / 1000, verifying: 0.0},
+                confidences=chances[:looked_up],
+                draft_seconds=steps,
+                searched=judge is not None,
+            )
+            done.seconds[drafting] += sum(steps)
+            done.seconds[verifying] += seconds
+            yield done
+            emitted += len(done.tokens)
+            unread = 1 + (accepted == k) if steps else unread + len(done.tokens)
+            drafting, verifying = ("draft" if chances else drafting), "verify"
+
+    def _looked_up(self, auto: Auto) -> list[float]:
+        """The chances of the ids that are looked up in this round, rather than drafted."""
+        found = auto.reach(self.found) if self.random.random() < self.finds else []
+        return found if found and auto.prefers(found) else []
+
+
+def drafted(unread: int, k: int, cold: tuple[float, float]) -> list[float]:
+    """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
+    captured = unread <= MOST_CAPTURED * WIDEST
+    read = (READ * ceil(unread / WIDEST) if captured else EAGER_READ) + cold[0]
+    rest = STEP * (k - 1) + cold[1]
+    if unread > CATCHES_UP and k > 1:
+        return [read / 1000] + [rest / (k - 1) / 1000] * (k - 1)
+    return [(read + rest) / k / 1000] * k
+
+
+def verified(ids: int) -> tuple[int, float]:
+    """The width of the target's pass over so many ids, and its seconds."""
+    if ids > MOST_CAPTURED * WIDEST:
+        return ids, EAGER_PASS / 1000
+    full, rest = divmod(ids - 1, WIDEST)
+    width, last = next(each for each in zip(WIDTHS, PASSES, strict=True) if each[0] > rest)
+    return full * WIDEST + width, (full * PASSES[-1] + last) / 1000
