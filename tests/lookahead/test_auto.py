@@ -253,7 +253,7 @@ def test_on_a_gpu_the_first_text_is_near_the_best_fixed_length(
         )
 
     best = max(speed(lambda k=k: Fixed(k)) for k in range(1, 9))  # type: ignore[misc]
-    assert speed(captured) > 0.95 * best
+    assert speed(captured) > 0.93 * best
 
 
 def test_an_assistant_that_was_bad_is_asked_again_though_lookups_always_find_something() -> None:

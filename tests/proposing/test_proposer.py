@@ -25,8 +25,10 @@ from tests.support.engine_runner import (
     requests,
 )
 from tests.support.models import random_model
+from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer
 from uag import Lookup, OptionError, Proposer, UagWarning
+from uag.models.engines.capture import CAPTURERS
 
 LONG = prompt(len(TEXTS) - 1, 0)
 
@@ -163,6 +165,18 @@ def test_the_memory_stays_in_its_budget() -> None:
     assert found[0] and not found[-1]
     caches = one._setting.caches
     assert 0 < caches.batches[0].bytes + caches._released.bytes <= budget
+
+
+def test_captured_passes_propose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
+    budget = 1 << 23
+    one: Any = proposer(cache_bytes=budget)
+    prompts = [prompt(text, cut) for text in range(3) for cut in (0, 3)]
+    Runner(prompts).run(checked(one, may_skip=True))
+    assert sum(each.replays for each in RecordedGraphs.made) > 20
+    caches = one._setting.caches
+    assert 0 < caches.batches[0].bytes + caches._released.bytes <= budget
+    RecordedGraphs.made.clear()
 
 
 def test_where_nothing_is_accepted_nothing_is_drafted() -> None:

@@ -18,9 +18,9 @@ from uag.stats import Round
 
 WIDEST = WIDTHS[-1]
 # The target's passes over each of `WIDTHS`, and an eager one.
-PASSES, EAGER_PASS = (7.8, 8.2, 8.3, 8.4, 8.4, 8.5, 8.7, 8.9, 9.0, 9.1), 45.0
+PASSES, EAGER_PASS = (5.0, 5.9, 6.1, 6.3, 6.6, 7.2), 45.0
 # The assistant's pass over what it has not read, an eager one, and one over the id that it chose.
-READ, EAGER_READ, STEP = 1.5, 17.0, 1.13
+READ, EAGER_READ, STEP = 0.65, 15.0, 0.43
 # Ids of a prompt, which are read eagerly.
 PROMPT = 1000
 # Beside the models' passes.

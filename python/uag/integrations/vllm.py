@@ -23,7 +23,8 @@ from uag.models.wrappers import language_model
 from uag.proposing.proposer import Proposer as EngineProposer
 from uag.values import shown
 
-OF_PROPOSER = ("lookahead", "lookup", "special_pairs", "draft_cost", "prompt_ids", "cache_bytes")
+OF_PROPOSER = ("lookahead", "lookup", "special_pairs", "draft_cost", "prompt_ids", "cache_bytes",
+               "engine")  # fmt: skip
 OPTIONS = ("assistant", "assistant_tokenizer", "device", "assistant_options", *OF_PROPOSER)
 
 
@@ -34,8 +35,8 @@ class Proposer:
     `--additional-config '{"uag": {...}}'`: "assistant", a hub name, a folder or "lookup";
     "assistant_tokenizer", by default of the same name; "device", by default the target's;
     "assistant_options" for its `from_pretrained` ("dtype", "revision", "trust_remote_code"); and
-    "lookahead", "lookup", "special_pairs", "draft_cost", "prompt_ids" and "cache_bytes" of
-    `uag.Proposer`.
+    "lookahead", "lookup", "special_pairs", "draft_cost", "prompt_ids", "cache_bytes" and "engine"
+    of `uag.Proposer`.
 
     Attributes:
         proposer: proposes the candidates, and counts them; `None` before `load_model`, and in other

@@ -8,9 +8,11 @@ from transformers import PreTrainedModel
 
 from uag.batching.batch_cache import Batch, RowCache, id_bytes, reads_rows
 from uag.batching.prefixes import Prefixes
+from uag.batching.row_graphs import RowGraphs
 from uag.batching.rows import room_for
 from uag.batching.scheduler import PassRequest
 from uag.models.caches.protocol import Keepable, ModelCache
+from uag.models.engines.graphs import GraphRunner
 from uag.models.engines.runner import ModelRunner
 
 
@@ -70,14 +72,20 @@ class OwnCaches(Caches):
 class SharedCaches(Caches):
     """Rows of one batch, which share passes and take over common beginnings from each other."""
 
-    def __init__(self, model: PreTrainedModel, budget: int) -> None:
+    def __init__(self, runner: ModelRunner, budget: int) -> None:
         super().__init__(budget)
+        self._runner = runner
         self._released = Prefixes(budget)
-        self._batch = LastingRows(model, self, self._released)
+        self._slots = budget // max(1, id_bytes(runner.model))
+        graphs = None
+        if isinstance(runner, GraphRunner):
+            graphs = RowGraphs(runner, rows=self._slots, longest=self._slots)
+        self._batch = LastingRows(runner.model, self, self._released, graphs)
+        self._batch.permit(self._slots)
         self.batches = [self._batch]
-        self._id_bytes = max(1, id_bytes(model))
 
     def new(self) -> RowCache:
+        self._runner.look()
         return RowCache(self._batch)
 
     def release(self, cache: ModelCache) -> None:
@@ -86,14 +94,14 @@ class SharedCaches(Caches):
         cache.clear()
 
     def admitted(self, caches: Sequence[ModelCache], longest: int) -> int:
-        row = self._id_bytes * room_for(longest)
-        held = self._id_bytes * self._batch.slots
-        rows = max(len(caches), self._batch.bytes // max(1, held))
-        if rows * max(row, held) <= self.budget:
+        if self._batch.slots_with(len(caches), longest) <= self._slots:
             return len(caches)
         for cache in caches:  # buffers get smaller only when nobody has a place in them
             self.release(cache)
-        return min(len(caches), self.budget // row)
+        fit = (
+            n for n in range(len(caches), 0, -1) if self._batch.slots_for(n, longest) <= self._slots
+        )
+        return next(fit, 0)
 
     def tidy(self) -> None:
         self._released.budget = max(0, self.budget - self._batch.bytes)
@@ -103,15 +111,19 @@ class SharedCaches(Caches):
 class LastingRows(Batch):
     """A `Batch` whose rows outlive the tasks that read them."""
 
-    def __init__(self, model: PreTrainedModel, counted: Caches, released: Prefixes) -> None:
+    def __init__(
+        self, model: PreTrainedModel, counted: Caches, released: Prefixes, graphs: RowGraphs | None
+    ) -> None:
         """An empty batch, which counts the ids of prompts that it reads."""
         self._counted = counted
-        super().__init__(model, prefixes=released)
+        super().__init__(model, prefixes=released, graphs=graphs)
 
-    @property
-    def slots(self) -> int:
-        """How many ids each row has room for."""
-        return self._buffers.size
+    def slots_with(self, rows: int, longest: int) -> int:
+        """How many slots the buffers get for so many rows of up to so many ids, as they are now."""
+        if self._graphs is not None:
+            return self.slots_for(rows, longest)
+        held = self._buffers
+        return max(rows, held.rows) * max(room_for(longest), held.size)
 
     def leave(self, row: RowCache) -> None:
         """Do nothing: a task has ended, and its row goes on in the next call."""
@@ -129,5 +141,5 @@ class LastingRows(Batch):
 def caches_for(runner: ModelRunner, budget: int) -> Caches:
     """The caches of an assistant: shared ones, if it reads several texts in one pass."""
     if reads_rows(runner.model):
-        return SharedCaches(runner.model, budget)
+        return SharedCaches(runner, budget)
     return OwnCaches(runner, budget)

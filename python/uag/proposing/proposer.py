@@ -18,7 +18,7 @@ from uag.errors import OptionError, warn_once
 from uag.limits import check_positive
 from uag.lookahead.protocol import Lookahead
 from uag.lookahead.schedules import Schedule
-from uag.models.engines.choice import EAGER, EngineChoice
+from uag.models.engines.choice import AUTO, EngineChoice
 from uag.models.properties import context_window, position_limit
 from uag.models.suitable import check_belongs
 from uag.models.wrappers import AnyModel
@@ -83,6 +83,9 @@ class Proposer:
         cache_bytes: most bytes for the assistant's KV caches (default 1 GiB). For texts that do not
             fit nothing is proposed. Of texts that were not given in a call, what is left keeps the
             states, the least recently used go first.
+        engine: how the assistant's passes run: "auto" (default) by captured graphs on CUDA devices,
+            or see `SpeculativeDecoder`; with "compile" only those of a model that reads one text at
+            a time.
 
     Attributes:
         bridge: the translation between both vocabularies.
@@ -109,6 +112,7 @@ class Proposer:
         vocabulary: int | None = None,
         prompt_ids: int = PROMPT_IDS,
         cache_bytes: int = CACHE_BYTES,
+        engine: str = AUTO,
     ) -> None:
         check_positive(vocabulary=vocabulary, prompt_ids=prompt_ids, cache_bytes=cache_bytes)
         if not (is_number(draft_cost) and draft_cost > 0):
@@ -117,8 +121,8 @@ class Proposer:
         own = unshortened(tokenizer_in(target_tokenizer))
         given = None if assistant_tokenizer is None else tokenizer_in(assistant_tokenizer)
         other = None if given is None else unshortened(given)
-        engine = EngineChoice(EAGER)
-        side = draft_side(assistant, other, lookup, schedule, engine)
+        chosen = EngineChoice.of(engine, compile=False)
+        side = draft_side(assistant, other, lookup, schedule, chosen)
         if not side.drafts:
             raise OptionError("assistant is None, so nothing drafts; give a model or 'lookup'")
         end = tokenizer_end_id(own)

@@ -96,7 +96,7 @@ def test_ids_of_a_few_graphs_are_read_by_them(recorded: list[RecordedGraphs]) ->
     model = random_model("mistral-window", VOCABULARY)
     runner = GraphRunner(model)
     lm = reader(model, runner)
-    for count, positions, width in ((3, 1, 3), (32, 1, 32), (70, 1, 70), (50, 40, 56)):
+    for count, positions, width in ((3, 1, 3), (32, 1, 32), (70, 1, 72), (50, 40, 64)):
         lm.append([id % 300 for id in range(count)])
         replays = recorded[0].replays
         check(lm, model, positions)
