@@ -1,6 +1,6 @@
 """Compiles kernels for a device, and launches them: no compiler but CUDA's own library.
 
-NVRTC comes with torch, as does cuda-bindings, which calls it. Where either is absent there are no
+NVRTC comes with torch; cuda-bindings, which calls it, with newer ones. Where either is absent there are no
 kernels, and passes are captured as the model computes them. What was compiled is kept in
 huggingface_hub's folder for what libraries keep.
 """
