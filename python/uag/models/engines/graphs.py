@@ -40,8 +40,8 @@ from uag.models.masks import Masks, windows_of
 from uag.models.properties import context_window
 from uag.models.reading import reading_of
 
-# Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly. Few, as each
-# is captured at its first use, and a pass takes about as long at the next width.
+# Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly. There are
+# few, as each is captured at its first use, and a pass takes about as long at the next width.
 WIDTHS = (1, 2, 4, 8, 16, 32)
 # An eager pass is bound by its launches. It takes longer than this many captured ones.
 MOST_CAPTURED = 3

@@ -141,6 +141,8 @@ def _size_of_norm(module: Any) -> int:
 def _norm(kernels: Kernels, module: Any) -> Maker | None:
     """What makes the `forward` of norms like `module`; `None` if no kernel gives the same."""
     x = _numbers(module.weight, 2, len(module.weight)) * 1e-3  # so small that `eps` counts
+    if x.dtype != kernels.dtype or not kernels.is_packed(module.weight):
+        return None
     for offset in (False, True):
 
         def maker(module: Any, *, offset: bool = offset) -> Function:
@@ -151,7 +153,7 @@ def _norm(kernels: Kernels, module: Any) -> Maker | None:
 
             return forward
 
-        if x.dtype == kernels.dtype and _same(maker(module)(x), module(x)):
+        if _same(maker(module)(x), module(x)):
             return maker
     return None
 

@@ -67,9 +67,13 @@ class Kernels:
         return (
             type(layer) is nn.Linear
             and layer.weight.dtype == self.dtype
-            and layer.in_features % self.pack == 0
-            and layer.weight.is_contiguous()
+            and self.is_packed(layer.weight)
         )
+
+    def is_packed(self, weight: Tensor) -> bool:
+        """Whether the rows of a weight are of whole packs, and are where packs may be."""
+        aligned = weight.data_ptr() % 16 == 0 and weight.is_contiguous()
+        return aligned and weight.shape[-1] % self.pack == 0
 
     def rms_norm(self, x: Tensor, weight: Tensor, eps: float, *, offset: bool) -> Tensor:
         """`x / sqrt(mean(x²) + eps) * weight`, over the last axis: `[..., size]`.

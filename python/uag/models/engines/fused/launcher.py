@@ -1,8 +1,8 @@
 """Compiles kernels for a device, and launches them: no compiler but CUDA's own library.
 
-NVRTC comes with torch, and cuda-bindings, which calls it, with newer versions of it. Where either is
-absent there are no kernels, and passes are captured as the model computes them. What was compiled
-is kept in huggingface_hub's folder for what libraries keep.
+NVRTC comes with torch, and cuda-bindings, which calls it, with newer versions of it. Where either
+is absent there are no kernels, and passes are captured as the model computes them. What was
+compiled is kept in huggingface_hub's folder for what libraries keep.
 """
 
 import ctypes
