@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+using std::max;
 using std::min;
 struct Dim {
   unsigned x, y, z;

@@ -28,10 +28,7 @@ extern "C" __global__ void attend(const Number* queries, const Number* keys, con
   const long long query = (long long)blockIdx.y * groups * width + before;
   const long long out = (long long)blockIdx.x * gridDim.y * groups * width + query;
 
-  if (first >= end || (window && end <= begin - window + 1)) {
-    for (int q = thread; q < count; q += THREADS) scales[2 * (out + q)] = NONE;
-    return;
-  }
+  if (first >= end || (window && end <= begin - window + 1)) return;  // `join` knows
   for (int i = thread; i < count * HEAD; i += THREADS)
     asked[i / HEAD][i % HEAD] = wide(queries[query * HEAD + i]);
   if (thread < QUERIES) {
@@ -121,22 +118,27 @@ extern "C" __global__ void attend(const Number* queries, const Number* keys, con
   }
 }
 
-// The result of `attend`: [rows, width, heads, VALUE]; a block an id of a head.
-extern "C" __global__ void join(const float* parts, const float* scales, Number* y, int shares,
-                                int heads, int width) {
+// The result of `attend`: [rows, width, heads, VALUE]; a block an id of a head. Shares that no id of
+// the row attends to were not written.
+extern "C" __global__ void join(const float* parts, const float* scales, Number* y,
+                                const long long* begins, int share, int heads, int width,
+                                int window) {
   const long long asked = gridDim.x, query = blockIdx.x;
-  float best = NONE, weight = 0;
-  for (int s = 0; s < shares; s++) best = fmaxf(best, scales[2 * (s * asked + query)]);
-  float sums[(VALUE + THREADS - 1) / THREADS] = {};
-  for (int s = 0; s < shares; s++) {
-    const long long at = s * asked + query;
-    if (scales[2 * at] == NONE) continue;
-    const float share = expf(scales[2 * at] - best);
-    weight += share * scales[2 * at + 1];
-    for (int c = threadIdx.x; c < VALUE; c += THREADS)
-      sums[c / THREADS] += share * parts[at * VALUE + c];
-  }
   const long long id = query % width, head = query / width % heads, row = query / width / heads;
+  const int begin = begins[row], places = begin + width;
+  const int first = window ? max(0, begin - window + 1) / share : 0;
+  const int end = (max(0, places) + share - 1) / share;
+  float best = NONE, weight = 0;
+  for (int s = first; s < end; s++) best = fmaxf(best, scales[2 * (s * asked + query)]);
+  float sums[(VALUE + THREADS - 1) / THREADS] = {};
+#pragma unroll 4
+  for (int s = first; s < end; s++) {
+    const long long at = s * asked + query;
+    const float factor = best == NONE ? 0 : expf(scales[2 * at] - best);
+    weight += factor * scales[2 * at + 1];
+    for (int c = threadIdx.x; c < VALUE; c += THREADS)
+      sums[c / THREADS] += factor * parts[at * VALUE + c];
+  }
   y += ((row * width + id) * heads + head) * VALUE;
   for (int c = threadIdx.x; c < VALUE; c += THREADS)
     y[c] = narrow(weight > 0 ? sums[c / THREADS] / weight : 0);

@@ -22,8 +22,10 @@ from uag.models.engines.fused.kernels import ACTIVATIONS, Kernels
 from uag.models.engines.fused.launcher import CudaLauncher, Launcher, LaunchError, sizes_of
 from uag.models.properties import device_of, text_config
 
-# What launches kernels on a type of device.
-LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = {"cuda": CudaLauncher}
+# What launches kernels on a type of device; with ROCm, which torch also calls "cuda", nothing does.
+LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = (
+    {"cuda": CudaLauncher} if torch.version.cuda else {}
+)
 # By how many units in the last place a part may differ from the model's own.
 ROUNDINGS = 4
 SIBLINGS = ("q_proj", "k_proj", "v_proj")

@@ -181,7 +181,7 @@ class Kernels:
         out = queries.new_empty(rows, width, heads, self.value)
         self._launcher.launch(
             "join", (asked, 1, 1), min(THREADS, power_of_two(self.value)),
-            parts, scales, out, shares, heads, width,
+            parts, scales, out, places.begins, share, heads, width, places.window,
         )  # fmt: skip
         return out
 
