@@ -67,27 +67,28 @@ class CudaLauncher:
         self._driver = driver
         self._modules: dict[tuple[str, ...], Any] = {}
         self._kernels: dict[str, Any] = {}
-        self._kernel("rms_norm")  # what cannot be compiled is known at once
+        with torch.cuda.device(device):
+            self._kernel("rms_norm")  # what cannot be compiled is known at once
 
     def launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
-        kernel = self._kernels.get(name) or self._kernel(name)
         values, kinds = zip(*map(as_argument, args), strict=True)
-        stream = torch.cuda.current_stream(self._device).cuda_stream
-        _checked(
-            self._driver.cuLaunchKernel(kernel, *grid, block, 1, 1, 0, stream, (values, kinds), 0)
-        )
+        with torch.cuda.device(self._device):
+            kernel = self._kernels.get(name) or self._kernel(name)
+            stream = torch.cuda.current_stream().cuda_stream
+            given = *grid, block, 1, 1, 0, stream, (values, kinds), 0
+            _checked(self._driver.cuLaunchKernel(kernel, *given))
 
     def _kernel(self, name: str) -> Any:
+        """A kernel for the current device, which is the launcher's."""
         file, *options = file_of(name)
-        with torch.cuda.device(self._device):
-            if (file, *options) not in self._modules:
-                torch.cuda.current_stream().synchronize()  # there is a context from here on
-                capability = torch.cuda.get_device_capability(self._device)
-                code = compiled(file, capability, (*defined(self._sizes), *options))
-                self._modules[file, *options] = _checked(self._driver.cuModuleLoadData(code))
-            module = self._modules[file, *options]
-            self._kernels[name] = _checked(self._driver.cuModuleGetFunction(module, name.encode()))
-        return self._kernels[name]
+        if (file, *options) not in self._modules:
+            torch.cuda.current_stream().synchronize()  # there is a context from here on
+            capability = torch.cuda.get_device_capability()
+            code = compiled(file, capability, (*defined(self._sizes), *options))
+            self._modules[file, *options] = _checked(self._driver.cuModuleLoadData(code))
+        module = self._modules[file, *options]
+        kernel = _checked(self._driver.cuModuleGetFunction(module, name.encode()))
+        return self._kernels.setdefault(name, kernel)
 
 
 def file_of(name: str) -> tuple[str, ...]:
