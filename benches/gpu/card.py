@@ -1,7 +1,8 @@
 """What can this card do, without any model: bandwidth, launches, synchronisation, attention?"""
 
+import itertools
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -16,9 +17,13 @@ from benches.gpu.clocks import Run, captured, device_ms, host_ms, wait, wall_ms
 from benches.gpu.engines import without_cudnn
 from benches.gpu.models import Setting
 from benches.gpu.record import Record, Values
+from uag.models.engines.fused.kernels import Kernels, Places
+from uag.models.engines.fused.launcher import CudaLauncher, sizes_of
 
 # Shapes of Llama-3.1-8B's attention.
 HEADS, KV_HEADS, HEAD = 32, 8, 128
+# How many are captured together.
+TEN = 10
 PACKAGES = ("torch", "transformers", "tokenizers", "huggingface-hub", "greenlet", "uag-decoding")
 
 
@@ -37,6 +42,12 @@ def measure(record: Record, setting: Setting) -> None:
             record.attempt(
                 f"attention, {width} ids, {keys} keys",
                 lambda width=width, keys=keys: attention(setting, width, keys),
+            )
+    for size, out in setting.scale.products:
+        for width in (1, 2, 3, 4):
+            record.attempt(
+                f"product, {size} to {out}, {width} ids",
+                lambda size=size, out=out, width=width: products(setting, size, out, width),
             )
     record.attempt("attention at new lengths", lambda: new_lengths(setting))
     with without_cudnn():
@@ -217,6 +228,9 @@ def ways(device: torch.device, width: int, keys: int) -> Iterator[tuple[str, Run
     if device.type == "cuda":
         for name, length in (("half", keys // 2), ("all", keys)):
             yield f"flash by length, {name}", by_length(query, key, value, length)
+    kernels = kernels_of(device)
+    places = Places(torch.tensor([keys // 2 - width], device=device), keys)
+    yield "uag's kernel", lambda: kernels.attend(query, key, value, places, HEAD**-0.5)
     exact = [each[:, :, : keys // 2] for each in (key, value)]
     yield "exact slice, causal", lambda: sdpa(query, *exact, is_causal=True, enable_gqa=True)
 
@@ -236,19 +250,56 @@ def by_length(query: Tensor, key: Tensor, value: Tensor, length: int) -> Run:
     return run
 
 
+def kernels_of(device: torch.device) -> Kernels:
+    """Kernels for bfloat16 and these heads."""
+    sizes = sizes_of(torch.bfloat16, HEAD, HEAD)
+    assert sizes is not None
+    if device.type == "cpu":  # a rehearsal
+        from tests.support.kernels import HostLauncher
+
+        return Kernels(HostLauncher(device, sizes), torch.bfloat16, sizes)
+    return Kernels(CudaLauncher(device, sizes), torch.bfloat16, sizes)
+
+
 def attention(setting: Setting, width: int, keys: int) -> Values:
     """Microseconds of each way, in a graph of ten; or why it does not run."""
+    return in_graphs(setting, ways(setting.device, width, keys))
+
+
+def products(setting: Setting, size: int, out: int, width: int) -> Values:
+    """The same for a linear layer: by torch, and by the kernel for a few ids.
+
+    Each of the ten has weights of its own: one layer's would stay in the card's cache.
+    """
+    device, kernels = setting.device, kernels_of(setting.device)
+    x = torch.randn(1, width, size, device=device).bfloat16()
+    layers = [
+        torch.nn.Linear(size, out, bias=False, device=device, dtype=torch.bfloat16)
+        for _ in range(TEN)
+    ]
+    turn = itertools.cycle(layers)
+    runs: list[tuple[str, Run]] = [
+        ("torch", lambda: next(turn)(x)),
+        ("uag's kernel", lambda: kernels.project(x, [next(turn)])),
+    ]
+    return in_graphs(setting, runs)
+
+
+@torch.no_grad()
+def in_graphs(setting: Setting, runs: Iterable[tuple[str, Run]]) -> Values:
+    """Microseconds of each run, in a graph of ten; or why it does not run."""
     device, found = setting.device, dict[str, Any]()
-    for name, run in ways(device, width, keys):
+    for name, run in runs:
 
         def ten(run: Run = run) -> None:
-            for _ in range(10):
+            for _ in range(TEN):
                 run()
 
         try:
             replay = captured(ten, device)
             replay()
-            found[name] = 1e2 * device_ms(replay, device, max(3, setting.scale.repeats // 3))
+            ms = device_ms(replay, device, max(3, setting.scale.repeats // 3))
+            found[name] = 1e3 / TEN * ms
         except Exception as error:
             found[name] = (str(error).strip() or type(error).__name__).split("\n")[0][:90]
             if type(error).__name__ == "AcceleratorError":

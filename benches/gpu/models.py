@@ -64,6 +64,7 @@ class Scale:
     copy: int
     launches: int
     keys: tuple[int, ...]
+    products: tuple[tuple[int, int], ...]
     lengths: int
     random: dict[str, Any]
     compile: bool | str = True
@@ -92,6 +93,7 @@ FULL = Scale(
     copy=4 << 30,
     launches=1000,
     keys=(256, 1024, 4096),
+    products=((4096, 4096), (4096, 14336), (14336, 4096), (768, 768), (768, 2304)),
     lengths=20,
     random={
         "vocab_size": 128256,
@@ -123,6 +125,7 @@ TINY = Scale(
     copy=1 << 16,
     launches=3,
     keys=(64,),
+    products=((64, 24),),
     lengths=3,
     random={
         "vocab_size": 4096,
