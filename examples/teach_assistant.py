@@ -46,6 +46,7 @@ def main(
     epochs: Annotated[float, typer.Option(help="How often each text is read.")] = 3,
     steps: Annotated[int, typer.Option(help="Steps, in place of epochs.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Texts of a step.")] = 16,
+    length: Annotated[int, typer.Option(min=2, help="Tokens of a text that are read.")] = 1024,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
     lora: Annotated[int, typer.Option(help="Train adapters of this rank; 0 trains all.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the order of texts, and of sampling.")] = 0,
@@ -72,7 +73,7 @@ def main(
 
     before = measured()
     ids = [ids_of(row, words[1], end_id(learner, words[1])) for row in rows]
-    longest = getattr(learner.config, "max_position_embeddings", None)
+    longest = min(length, getattr(learner.config, "max_position_embeddings", None) or length)
     ids = [{name: value[:longest] for name, value in row.items()} for row in ids]
     learned = sum(label != NOT_LEARNED for row in ids for label in row["labels"])
     console.print(f"{len(ids):,} texts, {learned:,} tokens to learn")

@@ -1,11 +1,13 @@
 """`uag sample-texts`."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.chats import CHATML
 from tests.support.command_line import run
 from uag.teaching import sampling
 from uag.teaching.texts_file import TextsFile
@@ -93,3 +95,21 @@ def test_samples_of_greedy_decoding_are_a_mistake(
     status, _, err = run(capsys, *asked, "--samples", "2")
     assert status == 2 and "--samples 2, but greedy" in err
     assert not out.exists()
+
+
+def test_a_chat_is_in_messages_unless_the_assistant_has_no_template(
+    capsys: pytest.CaptureFixture[str], pair: list[str], prompts: Path, tmp_path: Path
+) -> None:
+    chatty = tmp_path / "chatty"
+    shutil.copytree(pair[1], chatty)
+    (chatty / "chat_template.jinja").write_text(CHATML)
+    asked = ["sample-texts", str(chatty), "--prompts", str(prompts), "-n", "4", "--limit", "1"]
+    for more, keys in (([], {"messages"}), (["--assistant", pair[3]], {"prompt", "completion"})):
+        out = tmp_path / f"{len(more)}.jsonl"
+        words = [*asked, *more, "--system", "Be brief.", "--out", str(out)]
+        assert run(capsys, *words)[0] == 0
+        (row,) = rows(out)
+        assert {*row} == keys | {"finish_reason", "rejected", "settings"}
+        assert "Be brief." in str(row)
+    status, _, err = run(capsys, "sample-texts", pair[1], *asked[2:], "--chat", "--out", str(out))
+    assert status == 1 and "--chat, but the target has no chat template" in err
