@@ -57,6 +57,12 @@ SHORT: dict[str, dict[str, list[str]]] = {
         "text": [str(DEMO / "README.md")],
     },
     "plot": {"results": ["RESULTS"], "out": ["plot.svg"]},
+    "sample-texts": {
+        "target": [str(DEMO / "target")],
+        "prompts": ["text.txt"],
+        "max_new_tokens": ["2"],
+        "out": ["new.jsonl"],
+    },
     "check-tokenizers": {"folder": [str(DEMO / "target")], "size": ["50"]},
 }
 

@@ -1,12 +1,13 @@
 """What is shown of a comparison while it runs."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
 
 from uag.benchmark.comparison import Comparison, Method, Run
-from uag.cli.watching import watched
+from uag.cli.watching import following, watched
 
 
 @dataclass
@@ -71,3 +72,18 @@ def test_on_a_terminal_the_table_fills(
     before, _, after = err.partition("4/8")
     assert "not run" in before and "2.0-2.0" in before + after
     assert "runs, about 5 s left" in err and "8/8" in err
+
+
+def test_long_work_says_how_much_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each tenth, counted from what was there already; nothing if it takes a moment."""
+    for each, lines in ((10.0, 4), (0.001, 0)):
+        now = count(0.0, each)
+        monkeypatch.setattr("uag.cli.watching.time.monotonic", now.__next__)
+        with following("writing", "prompts", 5, 10) as show:
+            for _ in range(5):
+                show()
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == lines
+        assert err.startswith("uag: 6 of 10 prompts, about 40 s left") == bool(lines)

@@ -16,7 +16,8 @@ ORDER = [
     "translation", "models", "lookahead", "sampling", "drafting", "decoding", "batching",
     "proposing", "requests", "engine", "decoder",
     # around the decoder
-    "serving", "inspection", "conformance", "benchmark", "report", "integrations", "demo", "cli",
+    "serving", "teaching", "inspection", "conformance", "benchmark", "report", "integrations",
+    "demo", "cli",
 ]  # fmt: skip
 
 # Doors into the house, which only point at what is inside.

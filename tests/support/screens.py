@@ -39,6 +39,9 @@ SHOWN: dict[str, list[str]] = {
     ],
     "generate-error": ["generate", "--target", "./no-such", "Once"],
     "generate-usage": ["generate", "--target", TARGET, "--greedy", "--seed", "1", "Once"],
+    "sample-texts-usage": [
+        *("sample-texts", TARGET, "--prompts", "demo_pair/README.md", "--out", "texts.txt"),
+    ],
     "demo-error": ["demo", "--report", "no-such/page.html"],
     "compare-usage": ["compare", "--target", TARGET],
     "inspect-error": ["inspect", TARGET, "./no-such"],

@@ -16,6 +16,7 @@ from uag.cli.commands import (
     generate,
     inspect,
     plot,
+    sample_texts,
     serve,
 )
 from uag.cli.help import Command, Commands
@@ -87,6 +88,7 @@ for command, examples in (
     (compare.compare, compare.EXAMPLES),
     (serve.serve, serve.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
+    (sample_texts.sample_texts, sample_texts.EXAMPLES),
     (plot.plot, plot.EXAMPLES),
     (check_tokenizers.check_tokenizers, check_tokenizers.EXAMPLES),
 ):

@@ -1,9 +1,12 @@
-"""What is shown of a comparison while it runs: its table and a bar, or a line now and then."""
+"""What is shown of long work while it runs: a bar, for a comparison its table, or lines."""
 
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from uag.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +36,30 @@ def watched(timing: "Timing") -> Generator[Callable[[], None]]:
             yield show
     else:
         yield lambda: _line(timing)
+
+
+@contextmanager
+def following(doing: str, what: str, done: int, total: int) -> Generator[Callable[[], None]]:
+    """Shows on standard error how much is done; yields what to call after each of `total`.
+
+    On a terminal that is a bar, elsewhere a line at each tenth if ten seconds or more are left.
+    `done` are there already.
+    """
+    began, first = time.monotonic(), done
+    terminal = sys.stderr.isatty()
+
+    with progress_bar(doing) as bar:
+
+        def show() -> None:
+            nonlocal done
+            done += 1
+            bar(done, total)
+            left = (time.monotonic() - began) / (done - first) * (total - done)
+            tenth = done * TENTHS // total > (done - 1) * TENTHS // total
+            if not terminal and tenth and left >= WORTH_TELLING:
+                print(f"uag: {done:,} of {total:,} {what}, {time_left(left)} left", file=sys.stderr)
+
+        yield show
 
 
 def time_left(seconds: float) -> str:

@@ -1,0 +1,1 @@
+"""Texts that a target writes, for trainers to teach an assistant with."""
