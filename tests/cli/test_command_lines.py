@@ -22,7 +22,7 @@ from tests.campaigns.command_lines import (
 from tests.support.commands import COMMANDS, options_of
 
 # About one trial in a hundred.
-SAMPLE, MIXTURES = 40, 10
+SAMPLE, MIXTURES = 25, 5
 
 
 @pytest.fixture(scope="module")
