@@ -21,7 +21,7 @@ from tests.campaigns.command_lines import (
 )
 from tests.support.commands import COMMANDS, options_of
 
-# About one trial in a hundred.
+# About one trial in two hundred.
 SAMPLE, MIXTURES = 25, 5
 
 
