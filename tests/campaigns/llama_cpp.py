@@ -54,7 +54,7 @@ def decoded(path: Path, drafts: Any, prompts: list[list[int]], way: dict[str, An
     counted = None if drafts is None else Counted(drafts)
     exact = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
     model = llama_cpp.Llama(
-        str(path), n_ctx=512, n_threads=1, verbose=False, draft_model=counted, seed=SEED, **exact
+        str(path), n_ctx=256, n_threads=1, verbose=False, draft_model=counted, seed=SEED, **exact
     )
     passes = 0
     evaluate = model.eval

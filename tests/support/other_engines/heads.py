@@ -16,7 +16,9 @@ def fitting(model: LlamaForCausalLM, size: int, workers: int) -> LlamaForCausalL
     config: Any = model.config
     group = config.num_attention_heads // config.num_key_value_heads
     kv_heads = _multiple(config.num_key_value_heads, workers)
-    wide: Any = widened(model, heads=kv_heads * group, kv_heads=kv_heads)
+    heads = kv_heads * group
+    hidden = _multiple(config.hidden_size, heads)  # as transformers demands, whatever a head's size
+    wide: Any = widened(model, hidden=hidden, heads=heads, kv_heads=kv_heads)
     return with_heads_of(wide, _multiple(config.head_dim, size))
 
 
