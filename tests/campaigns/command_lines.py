@@ -331,7 +331,8 @@ def _of_lines(trial: Trial, status: int, err: str) -> Iterator[str]:
 
 # Lines of standard error that say nothing wrong.
 NOTE = re.compile(
-    r"uag: (loading the|warning:|hint:|not in the plot:|the plot is in|every round|\d+ tokens in) "
+    r"uag: (loading the|warning:|hint:|not in the plot:|the plot is in|every round|\d+ tokens in"
+    r"|\d+ texts are in) "
 )
 
 
