@@ -106,6 +106,15 @@ def is_pair(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple) and len(cast("list[Any]", value)) == PAIR
 
 
+def power_of_two(least: int) -> int:
+    """The first of 1, 2, 4 ... that is not less.
+
+    >>> power_of_two(96), power_of_two(1), power_of_two(0)
+    (128, 1, 1)
+    """
+    return 1 << max(0, least - 1).bit_length()
+
+
 def shown(value: object) -> str:
     """A value in an error message: its `repr`, of limited length.
 

@@ -17,6 +17,7 @@ from uag.batching.rows import Place, RowBuffers, SlotMap
 from uag.models.engines.fused.kernels import Places
 from uag.models.engines.graphs import GraphRunner
 from uag.models.engines.static_text import LEAST, Body, Graphs, elsewhere, rounded
+from uag.values import power_of_two
 
 # Most ids of a row in a captured pass, and of all rows, padding included.
 WIDEST, MOST_IDS = 32, 1024
@@ -158,7 +159,7 @@ class RowGraphs:
 
     def end_of(self, longest: int, width: int = WIDEST) -> int:
         """How far rows of up to `longest` ids are written to by a pass of a width."""
-        width = _doubled(width)
+        width = power_of_two(width)
         return longest + width if width <= WIDEST else longest
 
     def room(self, held: RowBuffers, rows: int, end: int) -> tuple[int, int]:
@@ -174,7 +175,7 @@ class RowGraphs:
         slots = rounded(max(end, self._first))
         if end <= (most := -(-self.end_of(self._longest) // LEAST) * LEAST):
             slots = min(slots, most)
-        return min(_doubled(rows), max(self._rows, rows)), slots + 1
+        return min(power_of_two(rows), max(self._rows, rows)), slots + 1
 
     def read(
         self,
@@ -196,8 +197,8 @@ class RowGraphs:
         Returns:
             `None` if the pass must be run eagerly.
         """
-        rows = min(_doubled(1 + max(place.row for place in places)), buffers.rows)
-        width = _doubled(max(place.count for place in places))
+        rows = min(power_of_two(1 + max(place.row for place in places)), buffers.rows)
+        width = power_of_two(max(place.count for place in places))
         too_many = width > WIDEST or rows * width > MOST_IDS
         if self._runner.reason or buffers.empty or too_many:
             return None
@@ -217,8 +218,3 @@ class RowGraphs:
         )
         logits = self._runner.run(buffers, (("rows", rows), width, seen), body)
         return logits.view(rows, width, -1)
-
-
-def _doubled(least: int) -> int:
-    """The first of 1, 2, 4 ... that is not less."""
-    return 1 << max(0, least - 1).bit_length()

@@ -20,10 +20,9 @@ from uag.cli.commands import (
     serve,
 )
 from uag.cli.help import Command, Commands
-from uag.cli.terminal import drop, fail, settle
+from uag.cli.terminal import INTERRUPTED, drop, fail, settle
 from uag.errors import UagError
 
-INTERRUPTED = 130  # the status after Ctrl-C, as shells have it
 app = typer.Typer(
     cls=Commands,
     help="Speculative decoding between models with different tokenizers.",

@@ -140,6 +140,14 @@ MinP = Annotated[
         rich_help_panel=SAMPLING,
     ),
 ]
+System = Annotated[
+    str | None,
+    typer.Option(
+        help="What the system says before the user. Implies --chat.",
+        metavar="TEXT",
+        rich_help_panel=TEXT,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

@@ -16,6 +16,8 @@ COMMANDING = ("Cc", "Cs")
 # Characters that change the direction of text, so that it can be misread: embeddings, overrides and
 # isolates. Right-to-left scripts do not need them.
 TURNING = {*map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A)))}
+# The status of a shell command that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def printable(text: str) -> str:

@@ -24,7 +24,7 @@ from uag.cli.options import (
     check_report,
     write_report,
 )
-from uag.cli.terminal import be_quiet, printable
+from uag.cli.terminal import INTERRUPTED, be_quiet, printable
 from uag.cli.watching import watched
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 # More would only wait for each other, and many thousands stop the system.
 MOST_THREADS = 1024
-# The status of a shell command that Ctrl-C ended.
-INTERRUPTED = 130
 EXAMPLES = """Examples:
 
     uag compare

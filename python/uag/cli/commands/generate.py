@@ -21,6 +21,7 @@ from uag.cli.options import (
     RepetitionPenalty,
     Report,
     Seed,
+    System,
     Temperature,
     Texts,
     TopK,
@@ -81,14 +82,7 @@ def generate(
             rich_help_panel=TEXT,
         ),
     ] = False,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            help="What the system says before the user. Implies --chat.",
-            metavar="TEXT",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
+    system: System = None,
     max_new_tokens: Length = 128,
     stop: Annotated[
         list[str] | None,

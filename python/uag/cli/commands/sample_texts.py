@@ -20,6 +20,7 @@ from uag.cli.options import (
     MinP,
     RepetitionPenalty,
     Seed,
+    System,
     Temperature,
     TopK,
     TopP,
@@ -27,7 +28,7 @@ from uag.cli.options import (
     generation_options,
 )
 from uag.cli.reading import as_prompt
-from uag.cli.terminal import be_quiet, tell
+from uag.cli.terminal import INTERRUPTED, be_quiet, tell
 from uag.cli.watching import following
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 # All are planned before the first is written.
 MOST_SAMPLES = 1000
 MOST_AT_ONCE = 4096
-# The status of a shell command that Ctrl-C ended.
-INTERRUPTED = 130
 EXAMPLES = """Examples:
 
     uag sample-texts ./target --prompts prompts.txt --out texts.jsonl
@@ -81,14 +80,7 @@ def sample_texts(
             rich_help_panel=TEXT,
         ),
     ] = False,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            help="What the system says before the user. Implies --chat.",
-            metavar="TEXT",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
+    system: System = None,
     samples: Annotated[
         int,
         typer.Option(

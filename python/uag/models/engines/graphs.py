@@ -28,7 +28,6 @@ from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.engines.static_text import (
-    LEAST,
     MOST_STEPS,
     Body,
     Key,
@@ -122,9 +121,10 @@ class GraphRunner(ModelRunner):
         finalize(borrower, free.append, memory).atexit = False
         return memory
 
-    def new_text(self, longest: int) -> StaticText:
-        """Memory of a text of about `longest` ids."""
-        return self._new_text(min(longest, MOST_AT_FIRST))
+    def new_text(self, longest: int = 0) -> StaticText:
+        """Memory of a text of about `longest` ids, if that is known."""
+        size = min(longest, MOST_AT_FIRST)
+        return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
 
     @torch.no_grad()
     def run(self, memory: Lent, key: Key, body: Body) -> Tensor:
@@ -308,9 +308,6 @@ class GraphRunner(ModelRunner):
         restore()
         return same
 
-    def _new_text(self, size: int = LEAST) -> StaticText:
-        return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
-
     def _give_up(self, reason: str, memory: Lent | None = None) -> None:
         """Run the model eagerly from now on, and say why."""
         self.reason = self.always = reason
@@ -331,7 +328,7 @@ class GraphRunner(ModelRunner):
 
     def _reads_blocks(self) -> bool:
         """Whether a padded block gives the logits of its ids without padding; tried eagerly."""
-        text = self._new_text()
+        text = self.new_text()
 
         def read(ids: Tensor, place: int) -> Tensor:
             block = text.put(ids, BLOCK, place)

@@ -12,6 +12,7 @@ from transformers.cache_utils import CacheLayerMixin
 from uag.models.engines.capture import Run
 from uag.models.engines.fused.attention import Buffered, attending
 from uag.models.engines.fused.kernels import Places
+from uag.values import power_of_two
 
 if TYPE_CHECKING:
     from uag.models.caches.protocol import StaticChoose
@@ -240,7 +241,7 @@ def rounded(size: int) -> int:
     >>> rounded(5), rounded(257)
     (256, 512)
     """
-    return max(LEAST, 1 << (size - 1).bit_length())
+    return max(LEAST, power_of_two(size))
 
 
 def elsewhere(place: int, count: int, seen: int) -> int:

@@ -192,13 +192,14 @@ def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object
     """The rotary embedding of each file of transformers that the model's modules are from."""
     names = {type(module).__module__ for module in cast("Any", model).modules()}
     like = next(model.parameters())
+    size = kernels.head
     for file in (sys.modules[name] for name in sorted(names)):
-        own = vars(file).get(ROTARY)
-        size = kernels.head
+        if (own := vars(file).get(ROTARY)) is None:
+            continue
         queries, keys = (_numbers(like, 1, 3, heads, size).transpose(1, 2) for heads in (4, 2))
         cosines, sines = _numbers(like, 2, 1, 3, size)
         given = queries, keys, cosines, sines
-        if own is not None and all(map(_same, _rotate(kernels, own, *given), own(*given))):
+        if all(map(_same, _rotate(kernels, own, *given), own(*given))):
             yield file, ROTARY, partial(_rotate, kernels, own)
 
 

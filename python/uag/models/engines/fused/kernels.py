@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher
+from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
@@ -184,12 +185,3 @@ class Kernels:
             parts, scales, out, places.begins, share, heads, width, places.window,
         )  # fmt: skip
         return out
-
-
-def power_of_two(count: int) -> int:
-    """The least power of two that is at least `count`.
-
-    >>> power_of_two(96), power_of_two(1)
-    (128, 1)
-    """
-    return 1 << max(0, count - 1).bit_length()

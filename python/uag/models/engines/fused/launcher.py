@@ -6,7 +6,6 @@ compiled is kept in huggingface_hub's folder for what libraries keep.
 """
 
 import ctypes
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,6 +17,9 @@ from typing import Any, Protocol, cast
 import torch
 from huggingface_hub import cached_assets_path
 from torch import Tensor
+
+from uag.errors import FileError
+from uag.files import write_bytes
 
 # Which file a kernel is in; the others are in the first one.
 SMALL, ATTENTION, PRODUCTS = "small.cu", "attention.cu", "products.cu"
@@ -165,10 +167,8 @@ def compiled(file: str, capability: tuple[int, int], defined: tuple[str, ...]) -
     code = b" " * cast("int", _checked(nvrtc.nvrtcGetCUBINSize(program)))
     _checked(nvrtc.nvrtcGetCUBIN(program, code))
     if kept is not None:
-        with suppress(OSError):
-            own = kept.with_suffix(f".{os.getpid()}")
-            own.write_bytes(code)
-            own.replace(kept)  # no other process reads half of it
+        with suppress(FileError):
+            write_bytes(kept, code, "kernels")
     return code
 
 
