@@ -44,7 +44,7 @@ def measure(record: Record, setting: Setting) -> None:
                 lambda width=width, keys=keys: attention(setting, width, keys),
             )
     for size, out in setting.scale.products:
-        for width in (1, 2, 3, 4):
+        for width in (1, 2, 4, 8, 16):
             record.attempt(
                 f"product, {size} to {out}, {width} ids",
                 lambda size=size, out=out, width=width: products(setting, size, out, width),
@@ -267,7 +267,7 @@ def attention(setting: Setting, width: int, keys: int) -> Values:
 
 
 def products(setting: Setting, size: int, out: int, width: int) -> Values:
-    """The same for a linear layer: by torch, and by the kernel for a few ids.
+    """The same for a linear layer, and for two with a gate: by torch, and by kernels.
 
     Each of the ten has weights of its own: one layer's would stay in the card's cache.
     """
@@ -282,6 +282,12 @@ def products(setting: Setting, size: int, out: int, width: int) -> Values:
         ("torch", lambda: next(turn)(x)),
         ("uag's kernel", lambda: kernels.project(x, [next(turn)])),
     ]
+    if out > size:
+        gated = torch.nn.functional.silu
+        runs += [
+            ("torch, gated", lambda: gated(next(turn)(x)) * next(turn)(x)),
+            ("uag's kernel, gated", lambda: kernels.project_gated(x, next(turn), next(turn), 0)),
+        ]
     return in_graphs(setting, runs)
 
 

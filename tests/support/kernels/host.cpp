@@ -76,8 +76,13 @@ static float __shfl_xor_sync(unsigned, float x, int apart) {
   return other;
 }
 
+// As on a device, of one warp: see products.cu.
+union Pack;
+static void multiply(const Pack& row, const Pack& other, const Pack& vector, float (&sums)[4]);
+
 #define __global__
-#define __device__ static
+#define __launch_bounds__(...)
+#define __device__
 #define __shared__ static
 #define __align__(bytes) __attribute__((aligned(bytes)))
 static float __uint_as_float(unsigned bits) {
@@ -96,11 +101,29 @@ static float rsqrtf(float x) { return 1 / sqrtf(x); }
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
+static Pack once(const Pack* from) { return *from; }
 #include "products.cu"
+static void multiply(const Pack& row, const Pack& other, const Pack& vector, float (&sums)[4]) {
+  static Pack rows[2][1024], vectors[1024];
+  const unsigned warp = threadIdx.x / 32 * 32, lane = threadIdx.x % 32;
+  rows[0][threadIdx.x] = row, rows[1][threadIdx.x] = other, vectors[threadIdx.x] = vector;
+  __syncthreads();
+  for (int at = 0; at < 4; at++)
+    for (int member = 0; member < 4; member++) {
+      const Pack& one = rows[at / 2][warp + lane / 4 * 4 + member];
+      const Pack& two = vectors[warp + (lane % 4 * 2 + at % 2) * 4 + member];
+      for (int j = 0; j < PACK; j++) sums[at] += wide(one.at[j]) * wide(two.at[j]);
+    }
+  __syncthreads();
+}
 OF_WIDTH(1)
 OF_WIDTH(2)
-OF_WIDTH(3)
-OF_WIDTH(4)
+TILED(16, 8)
+TILED(16, 16)
+TILED(32, 8)
+TILED(32, 16)
+GATED_TILED(16, 8)
+GATED_TILED(16, 16)
 
 template <class... Types, size_t... At>
 void call(void (*kernel)(Types...), void** given, std::index_sequence<At...>) {
@@ -121,14 +144,17 @@ void run(void (*kernel)(Types...), const int* shape, void** given) {
   extern "C" void on_host_##kernel(const int* shape, void** given) { run(kernel, shape, given); }
 ON_HOST(rms_norm)
 ON_HOST(gated)
+ON_HOST(add)
 ON_HOST(project_1)
 ON_HOST(project_2)
-ON_HOST(project_3)
-ON_HOST(project_4)
+ON_HOST(project_16x8)
+ON_HOST(project_16x16)
+ON_HOST(project_32x8)
+ON_HOST(project_32x16)
 ON_HOST(project_gated_1)
 ON_HOST(project_gated_2)
-ON_HOST(project_gated_3)
-ON_HOST(project_gated_4)
+ON_HOST(project_gated_16x8)
+ON_HOST(project_gated_16x16)
 ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend)

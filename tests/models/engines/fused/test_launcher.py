@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from uag.models.engines.fused import launcher
-from uag.models.engines.fused.kernels import WIDEST
 from uag.models.engines.fused.launcher import (
+    AMPERE,
+    HOPPER,
     NUMBERS,
     LaunchError,
     compiled,
@@ -18,8 +19,9 @@ from uag.models.engines.fused.launcher import (
 )
 
 pytest.importorskip("cuda.bindings.nvrtc")
-KINDS = ["rms_norm", "attend", *(f"project_{width}" for width in range(1, WIDEST + 1))]
-HOPPER, TURING = (9, 0), (7, 5)
+KINDS = ["rms_norm", "attend", "project_1", "project_gated_2"]
+TILED = ["project_32x8", "project_16x16", "project_gated_16x8"]
+TURING = 7, 5
 
 
 def code(name: str, capability: tuple[int, int], *sizes: int) -> bytes:
@@ -39,6 +41,17 @@ def test_they_compile(name: str, dtype: torch.dtype) -> None:
     sizes = sizes_of(dtype, 128, 128)
     assert sizes is not None
     assert name.encode() in code(name, HOPPER, *sizes)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("capability", [AMPERE, HOPPER], ids=str)
+def test_products_by_tensor_cores_compile(
+    name: str, dtype: torch.dtype, capability: tuple[int, int]
+) -> None:
+    sizes = sizes_of(dtype, 128, 128)
+    assert sizes is not None
+    assert name.encode() in code(name, capability, *sizes)
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)

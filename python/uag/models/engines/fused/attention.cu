@@ -21,6 +21,8 @@ extern "C" __global__ void attend(const Number* queries, const Number* keys, con
   __shared__ __align__(16) float scores[QUERIES][KEYS + 4];
   __shared__ float best[QUERIES], weights[QUERIES], kept[QUERIES];
 
+  let_others_begin();
+  wait_for_others();
   const int thread = threadIdx.x, row = blockIdx.y / kv_heads, head = blockIdx.y % kv_heads;
   const int begin = begins[row], last = begin + width - 1;
   const int first = blockIdx.x * share, end = min(first + share, last + 1);
@@ -123,6 +125,8 @@ extern "C" __global__ void attend(const Number* queries, const Number* keys, con
 extern "C" __global__ void join(const float* parts, const float* scales, Number* y,
                                 const long long* begins, int share, int heads, int width,
                                 int window) {
+  let_others_begin();
+  wait_for_others();
   const long long asked = gridDim.x, query = blockIdx.x;
   const long long id = query % width, head = query / width % heads, row = query / width / heads;
   const int begin = begins[row], places = begin + width;

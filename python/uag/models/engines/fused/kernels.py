@@ -10,15 +10,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher
+from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher, Shape
 from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
-# Ids of a pass whose matrix products are by `project`: few enough to only read the matrices. On an
-# H200 a model of 8 billion takes 5.0 ms for one id and 5.9 for two, but 8.2 for four, where torch's
-# products take 6.1.
-WIDEST = 2
+# Most ids of a pass whose matrix products are by `project`, which mostly reads the matrices: with
+# tensor cores, and without them.
+WIDEST, WIDEST_ALONE = 16, 2
+# Rows and ids that tensor cores multiply at a time, and threads of a block that has them do so.
+TILE, TIMES = 16, 8
+TILED_THREADS = 256
+# With so many tiles, a block has two: fewer blocks would leave processors of a large GPU idle.
+MANY = 256
+# Bytes of matrices that blocks read into the card's cache before their vectors are there, all of
+# them together: so much is read while the kernels between two products run.
+AHEAD = 24 << 20
+# Rows of matrices that blocks of a large GPU hold at a time.
+HELD = 8192
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -49,6 +58,7 @@ class Kernels:
     def __init__(self, launcher: Launcher, dtype: torch.dtype, sizes: tuple[int, ...]) -> None:
         """`sizes`: what the launcher is compiled for (see `sizes_of`)."""
         self._launcher = launcher
+        self._is_tiled = launcher.has_tensor_cores and dtype != torch.float32
         self.dtype = dtype
         _, self.head, self.value, self._keys, *_ = sizes
         self.pack = 16 // dtype.itemsize
@@ -61,7 +71,7 @@ class Kernels:
 
     def projects(self, x: Tensor) -> bool:
         """Whether there are so few ids that `project` is for them."""
-        return x.numel() <= WIDEST * x.shape[-1]
+        return x.numel() <= (WIDEST if self._is_tiled else WIDEST_ALONE) * x.shape[-1]
 
     def is_projected(self, layer: object) -> bool:
         """Whether `project` is for a layer: the usual one, with rows of whole packs."""
@@ -98,6 +108,23 @@ class Kernels:
         self._launcher.launch("gated", grid, threads, gate, up, out, packs, kind)
         return out
 
+    def adds(self, a: object, b: object) -> bool:
+        """Whether `add` is for these: contiguous tensors of one shape, of whole packs."""
+        if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape:
+            return False
+        both = a, b
+        return a.dim() > 0 and all(
+            each.dtype == self.dtype and each.is_contiguous() and self.is_packed(each)
+            for each in both
+        )
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a + b`, for what `adds` permits."""
+        out = torch.empty_like(a)
+        packs, threads = a.numel() // self.pack, 128
+        self._launcher.launch("add", (-(-packs // threads), 1, 1), threads, a, b, out, packs)
+        return out
+
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
         """`layer(x)` of up to three layers, for up to `WIDEST` ids: `[..., size]`."""
         x = x.contiguous()
@@ -105,11 +132,13 @@ class Kernels:
         counts = [layer.out_features for layer in layers]
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
+        width, rows = x.numel() // size, sum(counts)
+        kind, grid, threads = self._blocks(width, rows, 2 if rows >= TILE * MANY else 1)
         self._launcher.launch(
-            f"project_{x.numel() // size}", (-(-sum(counts) * 32 // THREADS), 1, 1), THREADS,
+            f"project_{kind}", grid, threads,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size,
+            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows), width,
         )  # fmt: skip
         return outs
 
@@ -118,11 +147,25 @@ class Kernels:
         x = x.contiguous()
         size, count = x.shape[-1], gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
+        width = x.numel() // size
+        shape, grid, threads = self._blocks(width, count, 1)
         self._launcher.launch(
-            f"project_gated_{x.numel() // size}", (-(-count * 32 // THREADS), 1, 1), THREADS,
-            x, gate.weight, up.weight, out, count, size, kind,
+            f"project_gated_{shape}", grid, threads,
+            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count), width,
         )  # fmt: skip
         return out
+
+    def _blocks(self, width: int, rows: int, tiles: int) -> tuple[str, Shape, int]:
+        """Which kernel multiplies so many rows with `width` vectors, its grid, and its threads."""
+        if width == 1 or not self._is_tiled:
+            return f"{width}", (-(-rows * 32 // THREADS), 1, 1), THREADS
+        size = tiles * TILE
+        return f"{size}x{-(-width // TIMES) * TIMES}", (-(-rows // size), 1, 1), TILED_THREADS
+
+    def _ahead(self, size: int, rows: int) -> int:
+        """Bytes of each row that are read before the vectors are there: whole packs."""
+        each = min(size * self.dtype.itemsize, AHEAD // min(rows, HELD))
+        return each // 16 * 16
 
     def rotate(
         self, queries: Tensor, keys: Tensor, cosines: Tensor, sines: Tensor

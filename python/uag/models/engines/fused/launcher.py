@@ -33,6 +33,8 @@ QUERIES = 16
 MOST_HELD = 33 << 10
 # How many keys a block holds, at most and at least.
 MOST_KEYS, LEAST_KEYS = 32, 8
+# The first compute capabilities with the tensor cores that products use, and with early launches.
+AMPERE, HOPPER = (8, 0), (9, 0)
 Shape = tuple[int, int, int]
 Argument = Tensor | float | None
 
@@ -42,7 +44,13 @@ class LaunchError(RuntimeError):
 
 
 class Launcher(Protocol):
-    """Launches kernels by their names."""
+    """Launches kernels by their names.
+
+    Attributes:
+        has_tensor_cores: whether the device has those that products are written for.
+    """
+
+    has_tensor_cores: bool
 
     def launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
         """Launch a kernel, of `grid` blocks of `block` threads, after what was launched before.
@@ -69,6 +77,10 @@ class CudaLauncher:
         self._driver = driver
         self._modules: dict[tuple[str, ...], Any] = {}
         self._kernels: dict[str, Any] = {}
+        capability = torch.cuda.get_device_capability(device)
+        self.has_tensor_cores = capability >= AMPERE
+        # Only these let a kernel begin before the ones launched earlier have ended.
+        self._attributes = [_early(driver)] if capability >= HOPPER else []
         with torch.cuda.device(device):
             self._kernel("rms_norm")  # what cannot be compiled is known at once
 
@@ -76,9 +88,12 @@ class CudaLauncher:
         values, kinds = zip(*map(as_argument, args), strict=True)
         with torch.cuda.device(self._device):
             kernel = self._kernels.get(name) or self._kernel(name)
-            stream = torch.cuda.current_stream().cuda_stream
-            given = *grid, block, 1, 1, 0, stream, (values, kinds), 0
-            _checked(self._driver.cuLaunchKernel(kernel, *given))
+            config = self._driver.CUlaunchConfig()
+            config.gridDimX, config.gridDimY, config.gridDimZ = grid
+            config.blockDimX, config.blockDimY, config.blockDimZ = block, 1, 1
+            config.hStream = torch.cuda.current_stream().cuda_stream
+            config.attrs, config.numAttrs = self._attributes, len(self._attributes)
+            _checked(self._driver.cuLaunchKernelEx(config, kernel, (values, kinds), 0))
 
     def _kernel(self, name: str) -> Any:
         """A kernel for the current device, which is the launcher's."""
@@ -93,15 +108,29 @@ class CudaLauncher:
         return self._kernels.setdefault(name, kernel)
 
 
+def _early(driver: Any) -> Any:
+    """The attribute of launches by which a kernel begins early (see `numbers.cuh`)."""
+    attribute = driver.CUlaunchAttribute()
+    ids = driver.CUlaunchAttributeID
+    attribute.id = ids.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+    attribute.value.programmaticStreamSerializationAllowed = 1
+    return attribute
+
+
 def file_of(name: str) -> tuple[str, ...]:
     """The file of a kernel, and the compiler's options for it.
 
     >>> file_of("project_gated_2"), file_of("rotate")
     (('products.cu', '-DPRODUCTS=OF_WIDTH(2)'), ('small.cu',))
+    >>> file_of("project_gated_16x8")
+    ('products.cu', '-DPRODUCTS=GATED_TILED(16,8)')
     """
-    if name.startswith("project"):
-        return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
-    return (FILES.get(name, SMALL),)
+    if not name.startswith("project"):
+        return (FILES.get(name, SMALL),)
+    kind, _, shape = name.rpartition("_")
+    tiled = "GATED_TILED" if kind == "project_gated" else "TILED"
+    macro = tiled if "x" in shape else "OF_WIDTH"
+    return PRODUCTS, f"-DPRODUCTS={macro}({shape.replace('x', ',')})"
 
 
 def as_argument(value: Argument) -> tuple[int | float, Any]:

@@ -35,19 +35,40 @@ __device__ float rounded(float x) { return wide(narrow(x)); }
 
 // 16 bytes, which are read and written at once.
 const int PACK = 16 / sizeof(Number);
-struct __align__(16) Pack {
+union __align__(16) Pack {
   Number at[PACK];
+  unsigned words[4];
 };
 
-// The sum over the threads of a block, whose number is a power of two.
+// Programmatic dependent launch: a kernel may begin before those launched earlier have ended. It
+// calls `let_others_begin` first, and reads what those write, or writes, only after `wait_for_others`.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+__device__ void let_others_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
+__device__ void wait_for_others() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+// Has bytes read into the card's cache; `bytes` is a multiple of 16.
+__device__ void read_ahead(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
+#else
+__device__ void let_others_begin() {}
+__device__ void wait_for_others() {}
+__device__ void read_ahead(const void*, int) {}
+#endif
+
+// The sum over the threads of a warp.
+__device__ float total(float mine) {
+  for (int apart = 16; apart > 0; apart /= 2) mine += __shfl_xor_sync(0xffffffff, mine, apart);
+  return mine;
+}
+
+// The sum over the threads of a block of whole warps; `sums` has room for one number of each.
 __device__ float total(float mine, float* sums) {
-  sums[threadIdx.x] = mine;
-  for (int half = blockDim.x / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-  }
+  mine = total(mine);
+  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = mine;
   __syncthreads();
-  return sums[0];
+  float all = 0;
+  for (int warp = 0; warp < blockDim.x / 32; warp++) all += sums[warp];
+  return all;
 }
 
 // Kind 0 is SiLU, 1 GELU, 2 GELU by tanh.

@@ -4,8 +4,10 @@
 // weight is one more than it says, and it is multiplied before rounding.
 extern "C" __global__ void rms_norm(const Pack* x, const Pack* weight, Pack* y, int size, float eps,
                                     int offset) {
-  __shared__ float sums[512];
+  __shared__ float sums[16];
   const int packs = size / PACK;
+  let_others_begin();
+  wait_for_others();
   x += (long long)blockIdx.x * packs;
   y += (long long)blockIdx.x * packs;
   float squares = 0;
@@ -29,11 +31,25 @@ extern "C" __global__ void rms_norm(const Pack* x, const Pack* weight, Pack* y, 
 // activation(gate) * up; a thread a pack.
 extern "C" __global__ void gated(const Pack* gate, const Pack* up, Pack* y, int packs, int kind) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  let_others_begin();
+  wait_for_others();
   if (i >= packs) return;
   const Pack gates = gate[i], ups = up[i];
   Pack out;
   for (int j = 0; j < PACK; j++)
     out.at[j] = narrow(rounded(activated(wide(gates.at[j]), kind)) * wide(ups.at[j]));
+  y[i] = out;
+}
+
+// a + b; a thread a pack.
+extern "C" __global__ void add(const Pack* a, const Pack* b, Pack* y, int packs) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  let_others_begin();
+  wait_for_others();
+  if (i >= packs) return;
+  const Pack one = a[i], other = b[i];
+  Pack out;
+  for (int j = 0; j < PACK; j++) out.at[j] = narrow(wide(one.at[j]) + wide(other.at[j]));
   y[i] = out;
 }
 
@@ -58,6 +74,8 @@ extern "C" __global__ void rotate(const Number* queries, const Number* keys, con
   const Number* cosine = cosines + (long long)row * angles_row + id * turned;
   const Number* sine = sines + (long long)row * angles_row + id * turned;
   const int half = turned / 2;
+  let_others_begin();
+  wait_for_others();
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
     const float one = wide(x[i]), other = wide(x[i + half]);
     y[i] = narrow(product(one, cosine[i]) + product(-other, sine[i]));
@@ -72,6 +90,8 @@ extern "C" __global__ void store(const Number* new_keys, const Number* new_value
                                  Number* values, const long long* begin, int places, int keys_head,
                                  int keys_id, int values_head, int values_id) {
   const int id = blockIdx.x, head = blockIdx.y;
+  let_others_begin();
+  wait_for_others();
   const long long place = (long long)head * places + begin[0] + id;
   for (int i = threadIdx.x; i < HEAD; i += blockDim.x)
     keys[place * HEAD + i] = new_keys[(long long)head * keys_head + id * keys_id + i];
