@@ -17,9 +17,14 @@ from uag.models.engines.fused import kernels, launcher
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
     (kernels, "WIDEST", (2, 8)),
-    (kernels, "AHEAD", (0, 8 << 20, 48 << 20)),
     (kernels, "MANY", (1, 1 << 30)),
 )
+# What else a line of the kernels' source may say.
+LINES = (
+    ("const int AT_ONCE = 8;", "const int AT_ONCE = 4;"),
+    ("void let_others_begin() { asm volatile(\"griddepcontrol.launch_dependents;\"); }",
+     "void let_others_begin() {}"),
+)  # fmt: skip
 
 
 def measure(record: Record, setting: Setting) -> None:
@@ -33,6 +38,17 @@ def measure(record: Record, setting: Setting) -> None:
         for value in values:
             with changed(module, name, value):
                 record.attempt(f"{name} = {value}", lambda: of_models(setting, models))
+    own = launcher.source_of
+    for line, other in LINES:
+        assert any(line in own(name) for name in (launcher.SMALL, launcher.PRODUCTS)), line
+
+        def source(file: str, line: str = line, other: str = other) -> str:
+            return own(file).replace(line, other)
+
+        launcher.compiled.cache_clear()
+        with changed(launcher, "source_of", source):
+            record.attempt(other, lambda: of_models(setting, models))
+    launcher.compiled.cache_clear()
 
 
 @contextmanager

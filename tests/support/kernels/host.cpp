@@ -101,7 +101,7 @@ static float rsqrtf(float x) { return 1 / sqrtf(x); }
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
-static Pack once(const Pack* from) { return *from; }
+static Pack once(const Pack* from, bool there) { return there ? *from : Pack{}; }
 #include "products.cu"
 static void multiply(const Pack& row, const Pack& other, const Pack& vector, float (&sums)[4]) {
   static Pack rows[2][1024], vectors[1024];

@@ -23,11 +23,6 @@ TILE, TIMES = 16, 8
 TILED_THREADS = 256
 # With so many tiles, a block has two: fewer blocks would leave processors of a large GPU idle.
 MANY = 256
-# Bytes of matrices that blocks read into the card's cache before their vectors are there, all of
-# them together: so much is read while the kernels between two products run.
-AHEAD = 24 << 20
-# Rows of matrices that blocks of a large GPU hold at a time.
-HELD = 8192
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -138,7 +133,7 @@ class Kernels:
             f"project_{kind}", grid, threads,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows), width,
+            *outs, *[None] * absent, *counts, *[0] * absent, size, width,
         )  # fmt: skip
         return outs
 
@@ -151,7 +146,7 @@ class Kernels:
         shape, grid, threads = self._blocks(width, count, 1)
         self._launcher.launch(
             f"project_gated_{shape}", grid, threads,
-            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count), width,
+            x, gate.weight, up.weight, out, count, size, kind, width,
         )  # fmt: skip
         return out
 
@@ -161,11 +156,6 @@ class Kernels:
             return f"{width}", (-(-rows * 32 // THREADS), 1, 1), THREADS
         size = tiles * TILE
         return f"{size}x{-(-width // TIMES) * TIMES}", (-(-rows // size), 1, 1), TILED_THREADS
-
-    def _ahead(self, size: int, rows: int) -> int:
-        """Bytes of each row that are read before the vectors are there: whole packs."""
-        each = min(size * self.dtype.itemsize, AHEAD // min(rows, HELD))
-        return each // 16 * 16
 
     def rotate(
         self, queries: Tensor, keys: Tensor, cosines: Tensor, sines: Tensor

@@ -41,18 +41,13 @@ union __align__(16) Pack {
 };
 
 // Programmatic dependent launch: a kernel may begin before those launched earlier have ended. It
-// calls `let_others_begin` first, and reads what those write, or writes, only after `wait_for_others`.
+// calls `let_others_begin` first, and until `wait_for_others` only reads what no kernel writes.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 __device__ void let_others_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
 __device__ void wait_for_others() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-// Has bytes read into the card's cache; `bytes` is a multiple of 16.
-__device__ void read_ahead(const void* from, int bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
 #else
 __device__ void let_others_begin() {}
 __device__ void wait_for_others() {}
-__device__ void read_ahead(const void*, int) {}
 #endif
 
 // The sum over the threads of a warp.

@@ -23,42 +23,108 @@ __device__ Row row_of(int row, const Pack* a, const Pack* b, const Pack* c, cons
   return {matrix + (long long)row * packs, bias ? bias + row : bias, y + row, count};
 }
 
-// The products of one row of a matrix with WIDTH vectors of `packs` packs, in each thread of a warp.
-template <int WIDTH>
-__device__ void dot(const Pack* row, const Pack* x, int packs, float (&sums)[WIDTH]) {
-  for (int id = 0; id < WIDTH; id++) sums[id] = 0;
-#pragma unroll 4
-  for (int i = threadIdx.x % 32; i < packs; i += 32) {
-    const Pack weights = row[i];
+// Packs that a thread has asked for before it uses the first one: so much is under way that the memory
+// is busy.
+const int AT_ONCE = 8;
+
+// Asks for a pack of what no kernel writes, or for zeros if it is not `there`; it comes to `slot`, which
+// is in shared memory and of this thread alone. `awaited` waits for all but the last LATER groups of
+// requests.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+__device__ void request(Pack* slot, const Pack* from, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   (unsigned)__cvta_generic_to_shared(slot)),
+               "l"(from), "r"(there ? 16 : 0)
+               : "memory");
+}
+__device__ void end_of_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LATER>
+__device__ void await() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+}
+#else
+__device__ void request(Pack* slot, const Pack* from, bool there) {
+  const Pack empty = {};
+  *slot = there ? *from : empty;
+}
+__device__ void end_of_group() {}
+template <int LATER>
+__device__ void await() {}
+#endif
+
+// The next packs of ROWS rows for each of BLOCK threads: pack `first` of its rows, and every STEP-th one
+// after it. The first ones are asked for before others' results are waited for.
+template <int ROWS, int STEP, int BLOCK>
+struct Ahead {
+  static const int DEEP = AT_ONCE / ROWS;
+  Pack slots[DEEP][ROWS][BLOCK];
+
+  __device__ void ask(int k, const Pack* const (&rows)[ROWS], int i, int packs) {
+#pragma unroll
+    for (int row = 0; row < ROWS; row++)
+      request(&slots[k][row][threadIdx.x], rows[row] + i, i < packs);
+    end_of_group();
+  }
+
+  // Calls use(pack's index, packs of the rows) for all of them; as often in each thread if `first` < STEP.
+  template <class Use>
+  __device__ void each(const Pack* const (&rows)[ROWS], int first, int packs, Use use) {
+#pragma unroll
+    for (int k = 0; k < DEEP; k++) ask(k, rows, first + STEP * k, packs);
+    wait_for_others();
+    for (int from = 0; from < packs; from += STEP * DEEP)
+#pragma unroll
+      for (int k = 0; k < DEEP; k++) {
+        const int i = first + from + STEP * k;
+        Pack held[ROWS];
+        await<DEEP - 1>();
+#pragma unroll
+        for (int row = 0; row < ROWS; row++) held[row] = slots[k][row][threadIdx.x];
+        ask(k, rows, i + STEP * DEEP, packs);
+        use(i, held);
+      }
+  }
+};
+
+// The products of ROWS rows of matrices with WIDTH vectors of `packs` packs, by a warp.
+template <int ROWS, int WIDTH>
+__device__ void dot(const Pack* const (&rows)[ROWS], const Pack* x, int packs,
+                    float (&sums)[ROWS][WIDTH]) {
+  __shared__ Ahead<ROWS, 32, THREADS> ahead;
+  ahead.each(rows, threadIdx.x % 32, packs, [&](int i, const Pack (&weights)[ROWS]) {
+    if (i >= packs) return;
+#pragma unroll
     for (int id = 0; id < WIDTH; id++) {
       const Pack numbers = x[id * packs + i];
-      for (int j = 0; j < PACK; j++) sums[id] += wide(weights.at[j]) * wide(numbers.at[j]);
+#pragma unroll
+      for (int row = 0; row < ROWS; row++)
+#pragma unroll
+        for (int j = 0; j < PACK; j++)
+          sums[row][id] += wide(weights[row].at[j]) * wide(numbers.at[j]);
     }
-  }
-  for (int id = 0; id < WIDTH; id++) sums[id] = total(sums[id]);
+  });
+  for (int row = 0; row < ROWS; row++)
+    for (int id = 0; id < WIDTH; id++) sums[row][id] = total(sums[row][id]);
 }
 
 // x @ matrix.T + bias, for up to three matrices and the same WIDTH rows of x; a warp a row of a
 // matrix. A matrix has rows [its count, size], and y [WIDTH, its count]; a bias may be absent.
-// `ahead` bytes of each row are read before x is there.
 template <int WIDTH>
 __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
                         const Number* bias_a, const Number* bias_b, const Number* bias_c,
                         Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                        int count_c, int size, int ahead, int) {
+                        int count_c, int size, int) {
   const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
-  const bool is_one = row < count_a + count_b + count_c;
-  const Row mine = row_of(is_one ? row : 0, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a,
-                          count_b, count_c, packs);
+  const int count = count_a + count_b + count_c;
+  const Row mine = row_of(min(row, count - 1), a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c,
+                          count_a, count_b, count_c, packs);
+  const Pack* rows[] = {mine.numbers};
+  float sums[1][WIDTH] = {};
   let_others_begin();
-  if (threadIdx.x % 32 == 0) read_ahead(mine.numbers, ahead);
-  wait_for_others();
-  if (!is_one) return;
-  float sums[WIDTH];
-  dot<WIDTH>(mine.numbers, x, packs, sums);
-  if (threadIdx.x % 32 == 0)
+  dot(rows, x, packs, sums);
+  if (threadIdx.x % 32 == 0 && row < count)
     for (int id = 0; id < WIDTH; id++)
-      mine.y[id * mine.count] = narrow(sums[id] + (mine.bias ? wide(*mine.bias) : 0));
+      mine.y[id * mine.count] = narrow(sums[0][id] + (mine.bias ? wide(*mine.bias) : 0));
 }
 
 __device__ Number let_through(float gate, float up, int kind) {
@@ -68,18 +134,16 @@ __device__ Number let_through(float gate, float up, int kind) {
 // activation(x @ gate.T) * (x @ up.T): a warp a row of both.
 template <int WIDTH>
 __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, Number* y,
-                              int count, int size, int kind, int ahead, int) {
+                              int count, int size, int kind, int) {
   const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
   const long long begin = (long long)min(row, count - 1) * packs;
+  const Pack* rows[] = {gate + begin, up + begin};
+  float sums[2][WIDTH] = {};
   let_others_begin();
-  if (threadIdx.x % 32 < 2) read_ahead((threadIdx.x % 32 ? up : gate) + begin, ahead);
-  wait_for_others();
-  if (row >= count) return;
-  float gates[WIDTH], ups[WIDTH];
-  dot<WIDTH>(gate + begin, x, packs, gates);
-  dot<WIDTH>(up + begin, x, packs, ups);
-  if (threadIdx.x % 32 == 0)
-    for (int id = 0; id < WIDTH; id++) y[id * count + row] = let_through(gates[id], ups[id], kind);
+  dot(rows, x, packs, sums);
+  if (threadIdx.x % 32 == 0 && row < count)
+    for (int id = 0; id < WIDTH; id++)
+      y[id * count + row] = let_through(sums[0][id], sums[1][id], kind);
 }
 
 // For more vectors there are tensor cores. Each warp of a block has a share of every row's numbers:
@@ -105,15 +169,6 @@ __device__ void multiply(const Pack& row, const Pack& other, const Pack& vector,
         : "r"(row.words[half]), "r"(other.words[half]), "r"(row.words[half + 1]),
           "r"(other.words[half + 1]), "r"(vector.words[half]), "r"(vector.words[half + 1]));
 }
-
-// What is read once, and leaves the near cache to what is read again.
-__device__ Pack once(const Pack* from) {
-  Pack pack;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(pack.words[0]), "=r"(pack.words[1]), "=r"(pack.words[2]), "=r"(pack.words[3])
-      : "l"(from));
-  return pack;
-}
 #endif
 
 // The products of 16 * TILES rows with 8 * TIMES vectors, in parts: of each warp's numbers.
@@ -130,27 +185,20 @@ struct Products {
   // `rows`: those that this thread reads (see `multiply`), of each tile two. Of vectors there are
   // `width`.
   __device__ void fill(const Pack* const (&rows)[2 * TILES], const Pack* x, int width, int packs) {
+    __shared__ Ahead<2 * TILES, 4 * WARPS, 32 * WARPS> ahead;
     const int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     const Pack empty = {};
     float sums[TILES][TIMES][4] = {};
-#pragma unroll 4
-    for (int first = 0; first < packs; first += 4 * WARPS) {
-      const int i = first + 4 * warp + member;
-      Pack weights[2 * TILES], numbers[TIMES];
-#pragma unroll
-      for (int row = 0; row < 2 * TILES; row++)
-        weights[row] = i < packs ? once(rows[row] + i) : empty;
+    ahead.each(rows, 4 * warp + member, packs, [&](int i, const Pack (&weights)[2 * TILES]) {
 #pragma unroll
       for (int time = 0; time < TIMES; time++) {
         const int id = 8 * time + group;
-        numbers[time] = i < packs && id < width ? x[id * packs + i] : empty;
+        const Pack numbers = i < packs && id < width ? x[id * packs + i] : empty;
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile++)
+          multiply(weights[2 * tile], weights[2 * tile + 1], numbers, sums[tile][time]);
       }
-#pragma unroll
-      for (int tile = 0; tile < TILES; tile++)
-#pragma unroll
-        for (int time = 0; time < TIMES; time++)
-          multiply(weights[2 * tile], weights[2 * tile + 1], numbers[time], sums[tile][time]);
-    }
+    });
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
@@ -168,7 +216,7 @@ template <int TILES, int TIMES>
 __device__ void project_tiled(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
                               const Number* bias_a, const Number* bias_b, const Number* bias_c,
                               Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                              int count_c, int size, int ahead, int width) {
+                              int count_c, int size, int width) {
   __shared__ Products<TILES, TIMES> products;
   const int ROWS = 16 * TILES, first = blockIdx.x * ROWS, group = threadIdx.x % 32 / 4;
   const int count = count_a + count_b + count_c, packs = size / PACK;
@@ -177,11 +225,9 @@ __device__ void project_tiled(const Pack* x, const Pack* a, const Pack* b, const
                   count_a, count_b, count_c, packs);
   };
   let_others_begin();
-  if (threadIdx.x < ROWS) read_ahead(row_at(threadIdx.x).numbers, ahead);
   const Pack* rows[2 * TILES];
 #pragma unroll
   for (int i = 0; i < 2 * TILES; i++) rows[i] = row_at(8 * i + group).numbers;
-  wait_for_others();
   products.fill(rows, x, width, packs);
   for (int i = threadIdx.x; i < ROWS * width; i += blockDim.x) {
     const int row = i % ROWS, id = i / ROWS;
@@ -194,7 +240,7 @@ __device__ void project_tiled(const Pack* x, const Pack* a, const Pack* b, const
 // As `project_gated`, for `width` rows of x; a block 16 * TILES rows of both.
 template <int TILES, int TIMES>
 __device__ void project_gated_tiled(const Pack* x, const Pack* gate, const Pack* up, Number* y,
-                                    int count, int size, int kind, int ahead, int width) {
+                                    int count, int size, int kind, int width) {
   __shared__ Products<2 * TILES, TIMES> products;
   const int ROWS = 16 * TILES, first = blockIdx.x * ROWS, group = threadIdx.x % 32 / 4;
   const int packs = size / PACK;
@@ -203,11 +249,9 @@ __device__ void project_gated_tiled(const Pack* x, const Pack* gate, const Pack*
     return (row < ROWS ? gate : up) + other * packs;
   };
   let_others_begin();
-  if (threadIdx.x < 2 * ROWS) read_ahead(row_at(threadIdx.x), ahead);
   const Pack* rows[4 * TILES];
 #pragma unroll
   for (int i = 0; i < 4 * TILES; i++) rows[i] = row_at(8 * i + group);
-  wait_for_others();
   products.fill(rows, x, width, packs);
   for (int i = threadIdx.x; i < ROWS * width; i += blockDim.x) {
     const int row = i % ROWS, id = i / ROWS;
@@ -221,26 +265,26 @@ __device__ void project_gated_tiled(const Pack* x, const Pack* gate, const Pack*
   extern "C" __global__ void BOUNDS NAME(                                                       \
       const Pack* x, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,         \
       const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b, Number* y_c,        \
-      int count_a, int count_b, int count_c, int size, int ahead, int width) {                  \
+      int count_a, int count_b, int count_c, int size, int width) {                             \
     __VA_ARGS__(x, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a, count_b, count_c,   \
-                size, ahead, width);                                                            \
+                size, width);                                                                   \
   }
 #define GATED(NAME, BOUNDS, ...)                                                                \
   extern "C" __global__ void BOUNDS NAME(const Pack* x, const Pack* gate, const Pack* up,       \
-                                         Number* y, int count, int size, int kind, int ahead,   \
-                                         int width) {                                           \
-    __VA_ARGS__(x, gate, up, y, count, size, kind, ahead, width);                               \
+                                         Number* y, int count, int size, int kind, int width) { \
+    __VA_ARGS__(x, gate, up, y, count, size, kind, width);                                      \
   }
-// Registers for two blocks at a time.
-#define TWO __launch_bounds__(32 * WARPS, 2)
+// So many blocks of a kernel shall have room on a processor.
+#define BY_WARPS __launch_bounds__(THREADS, 8)
+#define BY_TILES __launch_bounds__(32 * WARPS, 3)
 // Such as project_2 and project_gated_2, for two vectors; project_32x8, for up to 8 of them, and 32
 // rows a block; project_gated_16x8.
-#define OF_WIDTH(WIDTH)                      \
-  PROJECT(project_##WIDTH, , project<WIDTH>) \
-  GATED(project_gated_##WIDTH, , project_gated<WIDTH>)
-#define TILED(ROWS, IDS) PROJECT(project_##ROWS##x##IDS, TWO, project_tiled<ROWS / 16, IDS / 8>)
+#define OF_WIDTH(WIDTH)                              \
+  PROJECT(project_##WIDTH, BY_WARPS, project<WIDTH>) \
+  GATED(project_gated_##WIDTH, BY_WARPS, project_gated<WIDTH>)
+#define TILED(ROWS, IDS) PROJECT(project_##ROWS##x##IDS, BY_TILES, project_tiled<ROWS / 16, IDS / 8>)
 #define GATED_TILED(ROWS, IDS) \
-  GATED(project_gated_##ROWS##x##IDS, TWO, project_gated_tiled<ROWS / 16, IDS / 8>)
+  GATED(project_gated_##ROWS##x##IDS, BY_TILES, project_gated_tiled<ROWS / 16, IDS / 8>)
 #ifdef PRODUCTS  // such as OF_WIDTH(2)
 PRODUCTS
 #endif
