@@ -2,29 +2,38 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
 
+from benches.gpu.clocks import device_ms
 from benches.gpu.engines import decoder, reader
 from benches.gpu.models import Setting
-from benches.gpu.passes import draft, of_width
 from benches.gpu.record import Record, Values
+from uag.models.cached_lm import CachedLM
 from uag.models.engines.fused import kernels, launcher
+from uag.sampling.greedy import most_likely_draft
 
 # A module, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
-    (kernels, "WIDEST", (2, 8)),
-    (kernels, "MANY", (1, 1 << 30)),
+    (kernels, "WIDEST", (2,)),
+    (kernels, "AHEAD", (0, 64 << 20)),
 )
-# What else a line of the kernels' source may say.
+# Parts of the kernels' source, and what they may be instead.
 LINES = (
-    ("const int AT_ONCE = 8;", "const int AT_ONCE = 4;"),
-    ("void let_others_begin() { asm volatile(\"griddepcontrol.launch_dependents;\"); }",
-     "void let_others_begin() {}"),
+    (launcher.PRODUCTS, "int AT_ONCE = 4;", ("int AT_ONCE = 2;", "int AT_ONCE = 8;")),
+    (launcher.PRODUCTS, "weights[k] = once(row + first + 32 * k, first + 32 * k < packs);",
+     ("weights[k].pack = row[min(first + 32 * k, packs - 1)];",)),
+    (launcher.PRODUCTS, "AT_ONCE = 4 / TILES;", ("AT_ONCE = 2 / TILES;", "AT_ONCE = 8 / TILES;")),
+    (launcher.PRODUCTS, "__launch_bounds__(32 * WARPS, 3)", ("__launch_bounds__(32 * WARPS, 2)",)),
+    (launcher.SMALL, 'asm volatile("griddepcontrol.launch_dependents;");', ("",)),
 )  # fmt: skip
+# Ids of the target's passes.
+WIDTHS = (1, 2, 8, 16)
+# Passes that are measured together, so that the device never waits for the host.
+TOGETHER = 20
 
 
 def measure(record: Record, setting: Setting) -> None:
@@ -39,15 +48,16 @@ def measure(record: Record, setting: Setting) -> None:
             with changed(module, name, value):
                 record.attempt(f"{name} = {value}", lambda: of_models(setting, models))
     own = launcher.source_of
-    for line, other in LINES:
-        assert any(line in own(name) for name in (launcher.SMALL, launcher.PRODUCTS)), line
+    for file, part, others in LINES:
+        assert part in own(file), part
+        for other in others:
 
-        def source(file: str, line: str = line, other: str = other) -> str:
-            return own(file).replace(line, other)
+            def source(file: str, part: str = part, other: str = other) -> str:
+                return own(file).replace(part, other)
 
-        launcher.compiled.cache_clear()
-        with changed(launcher, "source_of", source):
-            record.attempt(other, lambda: of_models(setting, models))
+            launcher.compiled.cache_clear()
+            with changed(launcher, "source_of", source):
+                record.attempt(other or f"without {part}", lambda: of_models(setting, models))
     launcher.compiled.cache_clear()
 
 
@@ -63,18 +73,38 @@ def changed(module: Any, name: str, value: object) -> Generator[None]:
 
 
 def of_models(setting: Setting, models: list[PreTrainedModel]) -> Values:
-    """Milliseconds of the target's passes, by width, and of a step of a draft."""
+    """Microseconds of passes by width: the target's, and the assistant's step of a draft."""
     found: Values = {}
     for model, role in zip(models, ("target", "assistant"), strict=True):
         lm = reader(decoder("graphs", model, setting.tokenizer(role)))
         lm.append([5] * setting.scale.context)
         lm.logits(1)
         if role == "assistant":
-            found |= draft(setting, lm)
+            lm.append([7])
+            lm.draft(1, most_likely_draft())
+            found["step"] = replayed(setting, lm)
             continue
-        for width in setting.scale.widths:
-            passed = of_width(setting, lm, width, setting.scale.repeats, 1)
-            found[f"{width} ids"] = passed["wall_ms"]
+        for width in WIDTHS:
+            lm.append([7] * width)
+            lm.logits(width)
+            found[f"{width} ids"] = replayed(setting, lm)
+            lm.roll_back(setting.scale.context)
     if setting.device.type == "cuda":
         torch.cuda.empty_cache()
     return found
+
+
+def replayed(setting: Setting, lm: CachedLM) -> float:
+    """Microseconds of the pass that was captured last."""
+    text = cast("Any", lm.cache)._text
+    replay, _ = next(reversed(text.graphs.values()))
+    begin = int(text.slots.begin)
+
+    def run() -> None:
+        text.slots.begin.fill_(begin)  # a step moves on
+        text.step.zero_()
+        for _ in range(TOGETHER):
+            replay()
+
+    ms = device_ms(run, setting.device, 5)
+    return 1e3 / TOGETHER * ms

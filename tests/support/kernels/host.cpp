@@ -77,8 +77,10 @@ static float __shfl_xor_sync(unsigned, float x, int apart) {
 }
 
 // As on a device, of one warp: see products.cu.
-union Pack;
-static void multiply(const Pack& row, const Pack& other, const Pack& vector, float (&sums)[4]);
+union Words;
+struct Pack;
+static void multiply(const Words& row, const Words& other, const Words& vector, float (&sums)[4]);
+static Words once(const Pack* from, bool there);
 
 #define __global__
 #define __launch_bounds__(...)
@@ -101,12 +103,17 @@ static float rsqrtf(float x) { return 1 / sqrtf(x); }
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
-static Pack once(const Pack* from, bool there) { return there ? *from : Pack{}; }
 #include "products.cu"
-static void multiply(const Pack& row, const Pack& other, const Pack& vector, float (&sums)[4]) {
+static Words once(const Pack* from, bool there) {
+  Words words = {};
+  if (there) words.pack = *from;
+  return words;
+}
+static void multiply(const Words& row, const Words& other, const Words& vector, float (&sums)[4]) {
   static Pack rows[2][1024], vectors[1024];
   const unsigned warp = threadIdx.x / 32 * 32, lane = threadIdx.x % 32;
-  rows[0][threadIdx.x] = row, rows[1][threadIdx.x] = other, vectors[threadIdx.x] = vector;
+  rows[0][threadIdx.x] = row.pack, rows[1][threadIdx.x] = other.pack;
+  vectors[threadIdx.x] = vector.pack;
   __syncthreads();
   for (int at = 0; at < 4; at++)
     for (int member = 0; member < 4; member++) {
@@ -118,12 +125,9 @@ static void multiply(const Pack& row, const Pack& other, const Pack& vector, flo
 }
 OF_WIDTH(1)
 OF_WIDTH(2)
-TILED(16, 8)
-TILED(16, 16)
-TILED(32, 8)
-TILED(32, 16)
-GATED_TILED(16, 8)
-GATED_TILED(16, 16)
+#if NUMBER > 0
+TILED
+#endif
 
 template <class... Types, size_t... At>
 void call(void (*kernel)(Types...), void** given, std::index_sequence<At...>) {
@@ -147,15 +151,13 @@ ON_HOST(gated)
 ON_HOST(add)
 ON_HOST(project_1)
 ON_HOST(project_2)
-ON_HOST(project_16x8)
-ON_HOST(project_16x16)
-ON_HOST(project_32x8)
-ON_HOST(project_32x16)
 ON_HOST(project_gated_1)
 ON_HOST(project_gated_2)
-ON_HOST(project_gated_16x8)
-ON_HOST(project_gated_16x16)
 ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend)
 ON_HOST(join)
+#if NUMBER > 0
+ON_HOST(project_tiled)
+ON_HOST(project_gated_tiled)
+#endif

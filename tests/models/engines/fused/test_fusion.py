@@ -90,8 +90,8 @@ ATTENTION = ["rotate", "store", "attend", "join"]
         (6, torch.float32,
          ["rms_norm", *ATTENTION, "add", "rms_norm", "gated", "add", "rms_norm"]),
         (6, torch.bfloat16,
-         ["rms_norm", "project_16x8", *ATTENTION, "project_16x8", "add",
-          "rms_norm", "project_gated_16x8", "project_16x8", "add", "rms_norm", "project_16x8"]),
+         ["rms_norm", "project_tiled", *ATTENTION, "project_tiled", "add",
+          "rms_norm", "project_gated_tiled", "project_tiled", "add", "rms_norm", "project_tiled"]),
     ],
     ids=str,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from uag.models.engines.fused.launcher import (
 
 pytest.importorskip("cuda.bindings.nvrtc")
 KINDS = ["rms_norm", "attend", "project_1", "project_gated_2"]
-TILED = ["project_32x8", "project_16x16", "project_gated_16x8"]
+TILED = ["project_tiled", "project_gated_tiled"]
 TURING = 7, 5
 
 

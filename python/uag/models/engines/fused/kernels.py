@@ -17,12 +17,12 @@ from uag.values import power_of_two
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
 # Most ids of a pass whose matrix products are by `project`, which mostly reads the matrices: with
 # tensor cores, and without them.
-WIDEST, WIDEST_ALONE = 16, 2
-# Rows and ids that tensor cores multiply at a time, and threads of a block that has them do so.
-TILE, TIMES = 16, 8
-TILED_THREADS = 256
-# With so many tiles, a block has two: fewer blocks would leave processors of a large GPU idle.
-MANY = 256
+WIDEST, WIDEST_ALONE = 8, 2
+# Rows that a block of tensor cores multiplies, and its threads.
+TILE, TILED_THREADS = 16, 256
+# Matrices of up to so many bytes are read into the card's cache before their vectors are there:
+# where passes wait for one small kernel after the other, that is most of the reading.
+AHEAD = 8 << 20
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -128,12 +128,12 @@ class Kernels:
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
         width, rows = x.numel() // size, sum(counts)
-        kind, grid, threads = self._blocks(width, rows, 2 if rows >= TILE * MANY else 1)
+        kind, grid, threads = self._blocks(width, rows)
         self._launcher.launch(
             f"project_{kind}", grid, threads,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size, width,
+            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows), width,
         )  # fmt: skip
         return outs
 
@@ -143,19 +143,23 @@ class Kernels:
         size, count = x.shape[-1], gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
         width = x.numel() // size
-        shape, grid, threads = self._blocks(width, count, 1)
+        which, grid, threads = self._blocks(width, count)
         self._launcher.launch(
-            f"project_gated_{shape}", grid, threads,
-            x, gate.weight, up.weight, out, count, size, kind, width,
+            f"project_gated_{which}", grid, threads,
+            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count), width,
         )  # fmt: skip
         return out
 
-    def _blocks(self, width: int, rows: int, tiles: int) -> tuple[str, Shape, int]:
+    def _blocks(self, width: int, rows: int) -> tuple[str, Shape, int]:
         """Which kernel multiplies so many rows with `width` vectors, its grid, and its threads."""
-        if width == 1 or not self._is_tiled:
-            return f"{width}", (-(-rows * 32 // THREADS), 1, 1), THREADS
-        size = tiles * TILE
-        return f"{size}x{-(-width // TIMES) * TIMES}", (-(-rows // size), 1, 1), TILED_THREADS
+        if width > 1 and self._is_tiled:
+            return "tiled", (-(-rows // TILE), 1, 1), TILED_THREADS
+        return f"{width}", (-(-rows * 32 // THREADS), 1, 1), THREADS
+
+    def _ahead(self, size: int, rows: int) -> int:
+        """Bytes of each row that are read before the vectors are there."""
+        each = size * self.dtype.itemsize
+        return each if each * rows <= AHEAD else 0
 
     def rotate(
         self, queries: Tensor, keys: Tensor, cosines: Tensor, sines: Tensor

@@ -122,15 +122,13 @@ def file_of(name: str) -> tuple[str, ...]:
 
     >>> file_of("project_gated_2"), file_of("rotate")
     (('products.cu', '-DPRODUCTS=OF_WIDTH(2)'), ('small.cu',))
-    >>> file_of("project_gated_16x8")
-    ('products.cu', '-DPRODUCTS=GATED_TILED(16,8)')
+    >>> file_of("project_tiled")
+    ('products.cu', '-DPRODUCTS=TILED')
     """
     if not name.startswith("project"):
         return (FILES.get(name, SMALL),)
-    kind, _, shape = name.rpartition("_")
-    tiled = "GATED_TILED" if kind == "project_gated" else "TILED"
-    macro = tiled if "x" in shape else "OF_WIDTH"
-    return PRODUCTS, f"-DPRODUCTS={macro}({shape.replace('x', ',')})"
+    kind = name.rpartition("_")[2]
+    return PRODUCTS, f"-DPRODUCTS={'TILED' if kind == 'tiled' else f'OF_WIDTH({kind})'}"
 
 
 def as_argument(value: Argument) -> tuple[int | float, Any]:

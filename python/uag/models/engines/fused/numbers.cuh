@@ -35,9 +35,8 @@ __device__ float rounded(float x) { return wide(narrow(x)); }
 
 // 16 bytes, which are read and written at once.
 const int PACK = 16 / sizeof(Number);
-union __align__(16) Pack {
+struct __align__(16) Pack {
   Number at[PACK];
-  unsigned words[4];
 };
 
 // Programmatic dependent launch: a kernel may begin before those launched earlier have ended. It
@@ -45,9 +44,14 @@ union __align__(16) Pack {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 __device__ void let_others_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
 __device__ void wait_for_others() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+// Has `bytes`, which no kernel writes, read into the card's cache; a multiple of 16.
+__device__ void read_ahead(const void* from, int bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+}
 #else
 __device__ void let_others_begin() {}
 __device__ void wait_for_others() {}
+__device__ void read_ahead(const void*, int) {}
 #endif
 
 // The sum over the threads of a warp.
