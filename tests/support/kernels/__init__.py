@@ -35,8 +35,6 @@ def library(sizes: tuple[int, ...]) -> ctypes.CDLL:
 class HostLauncher:
     """A `Launcher` for a CPU; what is launched while a pass is recorded is replayed with it."""
 
-    has_tensor_cores = True
-
     def __init__(self, device: torch.device, sizes: tuple[int, ...]) -> None:
         assert device.type == "cpu"
         self._library = library(sizes)

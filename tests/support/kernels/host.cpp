@@ -76,14 +76,11 @@ static float __shfl_xor_sync(unsigned, float x, int apart) {
   return other;
 }
 
-// As on a device, of one warp: see products.cu.
 union Words;
 struct Pack;
-static void multiply(const Words& row, const Words& other, const Words& vector, float (&sums)[4]);
 static Words once(const Pack* from, bool there);
 
 #define __global__
-#define __launch_bounds__(...)
 #define __device__
 #define __shared__ static
 #define __align__(bytes) __attribute__((aligned(bytes)))
@@ -109,25 +106,8 @@ static Words once(const Pack* from, bool there) {
   if (there) words.pack = *from;
   return words;
 }
-static void multiply(const Words& row, const Words& other, const Words& vector, float (&sums)[4]) {
-  static Pack rows[2][1024], vectors[1024];
-  const unsigned warp = threadIdx.x / 32 * 32, lane = threadIdx.x % 32;
-  rows[0][threadIdx.x] = row.pack, rows[1][threadIdx.x] = other.pack;
-  vectors[threadIdx.x] = vector.pack;
-  __syncthreads();
-  for (int at = 0; at < 4; at++)
-    for (int member = 0; member < 4; member++) {
-      const Pack& one = rows[at / 2][warp + lane / 4 * 4 + member];
-      const Pack& two = vectors[warp + (lane % 4 * 2 + at % 2) * 4 + member];
-      for (int j = 0; j < PACK; j++) sums[at] += wide(one.at[j]) * wide(two.at[j]);
-    }
-  __syncthreads();
-}
 OF_WIDTH(1)
 OF_WIDTH(2)
-#if NUMBER > 0
-TILED
-#endif
 
 template <class... Types, size_t... At>
 void call(void (*kernel)(Types...), void** given, std::index_sequence<At...>) {
@@ -157,7 +137,3 @@ ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend)
 ON_HOST(join)
-#if NUMBER > 0
-ON_HOST(project_tiled)
-ON_HOST(project_gated_tiled)
-#endif

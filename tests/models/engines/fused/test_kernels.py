@@ -11,7 +11,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_
 from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb as partly_rotated
 
 from tests.support.kernels import on_gpu, on_host
-from uag.models.engines.fused.kernels import WIDEST, WIDEST_ALONE, Kernels, Places
+from uag.models.engines.fused.kernels import WIDEST, Kernels, Places
 
 HEAD = 16
 ON_HOST = [("cpu", torch.float32), ("cpu", torch.bfloat16)]
@@ -66,18 +66,10 @@ def test_sums(kernels: Kernels) -> None:
     assert not kernels.adds(a[..., :3].contiguous(), b[..., :3].contiguous())
 
 
-def are_few(kernels: Kernels, count: int) -> None:
-    """Skip a test of a product with so many ids that torch computes it."""
-    if not kernels.projects(torch.zeros(count, 8)):
-        assert count > (WIDEST_ALONE if kernels.dtype == torch.float32 else WIDEST)
-        pytest.skip("products with so many ids are torch's")
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 5, WIDEST])
+@pytest.mark.parametrize("count", range(1, WIDEST + 1))
 @pytest.mark.parametrize("size", [32, 2064])
 def test_products(kernels: Kernels, count: int, size: int) -> None:
     layers = [nn.Linear(size, out, bias=bias) for out, bias in ((33, True), (7, False), (9, True))]
-    are_few(kernels, count)
     layers = [layer.to(kernels.dtype) for layer in layers]
     x = torch.randn(1, count, size).to(kernels.dtype)
     assert kernels.projects(x) and all(map(kernels.is_projected, layers))
@@ -87,17 +79,14 @@ def test_products(kernels: Kernels, count: int, size: int) -> None:
 
 
 def test_products_are_for_a_few_ids_and_usual_layers(kernels: Kernels) -> None:
-    most = WIDEST_ALONE if kernels.dtype == torch.float32 else WIDEST
-    assert kernels.projects(torch.zeros(1, most, 8))
-    assert not kernels.projects(torch.zeros(1, most + 1, 8))
+    assert not kernels.projects(torch.zeros(1, WIDEST + 1, 8))
     layer = nn.Linear(16, 3).to(kernels.dtype)
     others = nn.Linear(15, 3).to(kernels.dtype), nn.Linear(16, 3).to(torch.float64), nn.ReLU()
     assert kernels.is_projected(layer) and not any(map(kernels.is_projected, others))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, WIDEST])
+@pytest.mark.parametrize("count", range(1, WIDEST + 1))
 def test_products_with_a_gate(kernels: Kernels, count: int) -> None:
-    are_few(kernels, count)
     gate, up = (nn.Linear(264, 19, bias=False).to(kernels.dtype) for _ in range(2))
     x = torch.randn(count, 264).to(kernels.dtype)
     got = kernels.project_gated(x, gate, up, kind=0)

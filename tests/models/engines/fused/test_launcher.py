@@ -8,7 +8,6 @@ import torch
 
 from uag.models.engines.fused import launcher
 from uag.models.engines.fused.launcher import (
-    AMPERE,
     HOPPER,
     NUMBERS,
     LaunchError,
@@ -20,7 +19,6 @@ from uag.models.engines.fused.launcher import (
 
 pytest.importorskip("cuda.bindings.nvrtc")
 KINDS = ["rms_norm", "attend", "project_1", "project_gated_2"]
-TILED = ["project_tiled", "project_gated_tiled"]
 TURING = 7, 5
 
 
@@ -41,17 +39,6 @@ def test_they_compile(name: str, dtype: torch.dtype) -> None:
     sizes = sizes_of(dtype, 128, 128)
     assert sizes is not None
     assert name.encode() in code(name, HOPPER, *sizes)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("name", TILED)
-@pytest.mark.parametrize("capability", [AMPERE, HOPPER], ids=str)
-def test_products_by_tensor_cores_compile(
-    name: str, dtype: torch.dtype, capability: tuple[int, int]
-) -> None:
-    sizes = sizes_of(dtype, 128, 128)
-    assert sizes is not None
-    assert name.encode() in code(name, capability, *sizes)
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher, Shape
+from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher
 from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
-# Most ids of a pass whose matrix products are by `project`, which mostly reads the matrices: with
-# tensor cores, and without them.
-WIDEST, WIDEST_ALONE = 8, 2
-# Rows that a block of tensor cores multiplies, and its threads.
-TILE, TILED_THREADS = 16, 256
+# Ids of a pass whose matrix products are by `project`: few enough to only read the matrices. On an
+# H200 a pass of 8 billion takes 4.7 ms for one id; of four, it takes as long with torch's products.
+WIDEST = 2
 # Matrices of up to so many bytes are read into the card's cache before their vectors are there:
 # where passes wait for one small kernel after the other, that is most of the reading.
 AHEAD = 8 << 20
@@ -53,7 +51,6 @@ class Kernels:
     def __init__(self, launcher: Launcher, dtype: torch.dtype, sizes: tuple[int, ...]) -> None:
         """`sizes`: what the launcher is compiled for (see `sizes_of`)."""
         self._launcher = launcher
-        self._is_tiled = launcher.has_tensor_cores and dtype != torch.float32
         self.dtype = dtype
         _, self.head, self.value, self._keys, *_ = sizes
         self.pack = 16 // dtype.itemsize
@@ -66,7 +63,7 @@ class Kernels:
 
     def projects(self, x: Tensor) -> bool:
         """Whether there are so few ids that `project` is for them."""
-        return x.numel() <= (WIDEST if self._is_tiled else WIDEST_ALONE) * x.shape[-1]
+        return x.numel() <= WIDEST * x.shape[-1]
 
     def is_projected(self, layer: object) -> bool:
         """Whether `project` is for a layer: the usual one, with rows of whole packs."""
@@ -127,13 +124,12 @@ class Kernels:
         counts = [layer.out_features for layer in layers]
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
-        width, rows = x.numel() // size, sum(counts)
-        kind, grid, threads = self._blocks(width, rows)
+        rows = sum(counts)
         self._launcher.launch(
-            f"project_{kind}", grid, threads,
+            f"project_{x.numel() // size}", (-(-rows * 32 // THREADS), 1, 1), THREADS,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows), width,
+            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows),
         )  # fmt: skip
         return outs
 
@@ -142,19 +138,11 @@ class Kernels:
         x = x.contiguous()
         size, count = x.shape[-1], gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
-        width = x.numel() // size
-        which, grid, threads = self._blocks(width, count)
         self._launcher.launch(
-            f"project_gated_{which}", grid, threads,
-            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count), width,
+            f"project_gated_{x.numel() // size}", (-(-count * 32 // THREADS), 1, 1), THREADS,
+            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count),
         )  # fmt: skip
         return out
-
-    def _blocks(self, width: int, rows: int) -> tuple[str, Shape, int]:
-        """Which kernel multiplies so many rows with `width` vectors, its grid, and its threads."""
-        if width > 1 and self._is_tiled:
-            return "tiled", (-(-rows // TILE), 1, 1), TILED_THREADS
-        return f"{width}", (-(-rows * 32 // THREADS), 1, 1), THREADS
 
     def _ahead(self, size: int, rows: int) -> int:
         """Bytes of each row that are read before the vectors are there."""

@@ -33,8 +33,8 @@ QUERIES = 16
 MOST_HELD = 33 << 10
 # How many keys a block holds, at most and at least.
 MOST_KEYS, LEAST_KEYS = 32, 8
-# The first compute capabilities with the tensor cores that products use, and with early launches.
-AMPERE, HOPPER = (8, 0), (9, 0)
+# The first compute capability whose kernels may begin before those launched earlier have ended.
+HOPPER = 9, 0
 Shape = tuple[int, int, int]
 Argument = Tensor | float | None
 
@@ -44,13 +44,7 @@ class LaunchError(RuntimeError):
 
 
 class Launcher(Protocol):
-    """Launches kernels by their names.
-
-    Attributes:
-        has_tensor_cores: whether the device has those that products are written for.
-    """
-
-    has_tensor_cores: bool
+    """Launches kernels by their names."""
 
     def launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
         """Launch a kernel, of `grid` blocks of `block` threads, after what was launched before.
@@ -78,8 +72,6 @@ class CudaLauncher:
         self._modules: dict[tuple[str, ...], Any] = {}
         self._kernels: dict[str, Any] = {}
         capability = torch.cuda.get_device_capability(device)
-        self.has_tensor_cores = capability >= AMPERE
-        # Only these let a kernel begin before the ones launched earlier have ended.
         self._attributes = [_early(driver)] if capability >= HOPPER else []
         with torch.cuda.device(device):
             self._kernel("rms_norm")  # what cannot be compiled is known at once
@@ -122,13 +114,10 @@ def file_of(name: str) -> tuple[str, ...]:
 
     >>> file_of("project_gated_2"), file_of("rotate")
     (('products.cu', '-DPRODUCTS=OF_WIDTH(2)'), ('small.cu',))
-    >>> file_of("project_tiled")
-    ('products.cu', '-DPRODUCTS=TILED')
     """
-    if not name.startswith("project"):
-        return (FILES.get(name, SMALL),)
-    kind = name.rpartition("_")[2]
-    return PRODUCTS, f"-DPRODUCTS={'TILED' if kind == 'tiled' else f'OF_WIDTH({kind})'}"
+    if name.startswith("project"):
+        return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
+    return (FILES.get(name, SMALL),)
 
 
 def as_argument(value: Argument) -> tuple[int | float, Any]:

@@ -74,7 +74,7 @@ template <int WIDTH>
 __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
                         const Number* bias_a, const Number* bias_b, const Number* bias_c,
                         Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                        int count_c, int size, int ahead, int) {
+                        int count_c, int size, int ahead) {
   const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
   const int count = count_a + count_b + count_c;
   const Row mine = row_of(min(row, count - 1), a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c,
@@ -97,7 +97,7 @@ __device__ Number let_through(float gate, float up, int kind) {
 // activation(x @ gate.T) * (x @ up.T): a warp a row of both.
 template <int WIDTH>
 __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, Number* y,
-                              int count, int size, int kind, int ahead, int) {
+                              int count, int size, int kind, int ahead) {
   const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
   const long long begin = (long long)min(row, count - 1) * packs;
   let_others_begin();
@@ -112,151 +112,20 @@ __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, N
       y[id * count + row] = let_through(gates[id], ups[id], kind);
 }
 
-// For up to 8 vectors there are tensor cores. Each warp of a block has a share of every row's numbers:
-// so much is read at the same time that the memory is busy, also where there are few rows.
-#if NUMBER > 0 && (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800)
-const int WARPS = 8;
-
-#ifdef __CUDA_ARCH__
-#if NUMBER == 1
-#define MULTIPLY "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-#else
-#define MULTIPLY "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-#endif
-
-// The products of 16 rows with 8 vectors, by a warp. A thread has a pack of rows `group` = lane / 4 and
-// `group` + 8, and of vector `group`. The packs of a group's four threads make up 32 numbers, in one
-// order for all. `sums`: rows `group` and `group` + 8, each with vectors 2 * (lane % 4) and the next.
-__device__ void multiply(const Words& row, const Words& other, const Words& vector,
-                         float (&sums)[4]) {
-#pragma unroll
-  for (int half = 0; half < 4; half += 2)
-    asm(MULTIPLY "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-        : "r"(row.at[half]), "r"(other.at[half]), "r"(row.at[half + 1]), "r"(other.at[half + 1]),
-          "r"(vector.at[half]), "r"(vector.at[half + 1]));
-}
-#endif
-
-// The products of 16 * TILES rows with 8 vectors, in parts: of each warp's numbers.
-template <int TILES>
-struct Products {
-  float parts[WARPS][16 * TILES][8];
-
-  __device__ float of(int row, int id) const {
-    float sum = 0;
-    for (int warp = 0; warp < WARPS; warp++) sum += parts[warp][row][id];
-    return sum;
+// Such as OF_WIDTH(2): project_2 and project_gated_2, for two vectors.
+#define OF_WIDTH(WIDTH)                                                                            \
+  extern "C" __global__ void project_##WIDTH(                                                      \
+      const Pack* x, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,            \
+      const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b, Number* y_c,           \
+      int count_a, int count_b, int count_c, int size, int ahead) {                                \
+    project<WIDTH>(x, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a, count_b, count_c,   \
+                   size, ahead);                                                                   \
+  }                                                                                                \
+  extern "C" __global__ void project_gated_##WIDTH(const Pack* x, const Pack* gate,                \
+                                                   const Pack* up, Number* y, int count, int size, \
+                                                   int kind, int ahead) {                          \
+    project_gated<WIDTH>(x, gate, up, y, count, size, kind, ahead);                                \
   }
-
-  // `rows`: those that this thread reads (see `multiply`), of each tile two. Of vectors there are
-  // `width`.
-  __device__ void fill(const Pack* const (&rows)[2 * TILES], const Pack* x, int width, int packs) {
-    const int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
-    const int AT_ONCE = 4 / TILES;
-    const Pack* vector = x + group * packs;
-    float sums[TILES][4] = {};
-    for (int from = 0; from < packs; from += 4 * WARPS * AT_ONCE) {  // as often in each warp
-      const int first = from + 4 * warp + member;
-      Words weights[AT_ONCE][2 * TILES], numbers[AT_ONCE];
-#pragma unroll
-      for (int k = 0; k < AT_ONCE; k++) {
-        const int i = first + 4 * WARPS * k;
-#pragma unroll
-        for (int row = 0; row < 2 * TILES; row++) weights[k][row] = once(rows[row] + i, i < packs);
-      }
-#pragma unroll
-      for (int k = 0; k < AT_ONCE; k++) {
-        const int i = first + 4 * WARPS * k;
-        numbers[k] = Words{};
-        if (i < packs && group < width) numbers[k].pack = vector[i];
-      }
-#pragma unroll
-      for (int k = 0; k < AT_ONCE; k++)
-#pragma unroll
-        for (int tile = 0; tile < TILES; tile++)
-          multiply(weights[k][2 * tile], weights[k][2 * tile + 1], numbers[k], sums[tile]);
-    }
-#pragma unroll
-    for (int tile = 0; tile < TILES; tile++)
-#pragma unroll
-      for (int at = 0; at < 4; at++)
-        parts[warp][16 * tile + group + at / 2 * 8][2 * member + at % 2] = sums[tile][at];
-    __syncthreads();
-  }
-};
-
-// As `project`, for `width` rows of x; a block 16 rows of the matrices.
-__device__ void tiled(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
-                              const Number* bias_a, const Number* bias_b, const Number* bias_c,
-                              Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                              int count_c, int size, int ahead, int width) {
-  __shared__ Products<1> products;
-  const int first = blockIdx.x * 16, group = threadIdx.x % 32 / 4, packs = size / PACK;
-  const int count = count_a + count_b + count_c;
-  const auto row_at = [&](int row) {
-    return row_of(min(first + row, count - 1), a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c,
-                  count_a, count_b, count_c, packs);
-  };
-  const Pack* rows[] = {row_at(group).numbers, row_at(group + 8).numbers};
-  let_others_begin();
-  if (ahead && threadIdx.x < 16) read_ahead(row_at(threadIdx.x).numbers, ahead);
-  wait_for_others();
-  products.fill(rows, x, width, packs);
-  for (int i = threadIdx.x; i < 16 * width; i += blockDim.x) {
-    const int row = i % 16, id = i / 16;
-    const Row mine = row_at(row);
-    if (first + row < count)
-      mine.y[id * mine.count] = narrow(products.of(row, id) + (mine.bias ? wide(*mine.bias) : 0));
-  }
-}
-
-// As `project_gated`, for `width` rows of x; a block 16 rows of both.
-__device__ void gated_tiled(const Pack* x, const Pack* gate, const Pack* up, Number* y,
-                                    int count, int size, int kind, int ahead, int width) {
-  __shared__ Products<2> products;
-  const int first = blockIdx.x * 16, group = threadIdx.x % 32 / 4, packs = size / PACK;
-  const auto row_at = [&](const Pack* matrix, int row) {
-    return matrix + (long long)min(first + row, count - 1) * packs;
-  };
-  const Pack* rows[] = {row_at(gate, group), row_at(gate, group + 8), row_at(up, group),
-                        row_at(up, group + 8)};
-  let_others_begin();
-  if (ahead && threadIdx.x < 32) read_ahead(row_at(threadIdx.x < 16 ? gate : up, threadIdx.x % 16), ahead);
-  wait_for_others();
-  products.fill(rows, x, width, packs);
-  for (int i = threadIdx.x; i < 16 * width; i += blockDim.x) {
-    const int row = i % 16, id = i / 16;
-    if (first + row < count)
-      y[id * count + first + row] = let_through(products.of(row, id), products.of(16 + row, id), kind);
-  }
-}
-
-#endif
-
-#define PROJECT(NAME, BOUNDS, ...)                                                              \
-  extern "C" __global__ void BOUNDS NAME(                                                       \
-      const Pack* x, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,         \
-      const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b, Number* y_c,        \
-      int count_a, int count_b, int count_c, int size, int ahead, int width) {                  \
-    __VA_ARGS__(x, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a, count_b, count_c,   \
-                size, ahead, width);                                                            \
-  }
-#define GATED(NAME, BOUNDS, ...)                                                                \
-  extern "C" __global__ void BOUNDS NAME(const Pack* x, const Pack* gate, const Pack* up,       \
-                                         Number* y, int count, int size, int kind, int ahead,   \
-                                         int width) {                                           \
-    __VA_ARGS__(x, gate, up, y, count, size, kind, ahead, width);                               \
-  }
-// So many blocks of a kernel have room on a processor.
-#define BLOCKS __launch_bounds__(32 * WARPS, 3)
-// Such as project_2 and project_gated_2, for two vectors.
-#define OF_WIDTH(WIDTH)                      \
-  PROJECT(project_##WIDTH, , project<WIDTH>) \
-  GATED(project_gated_##WIDTH, , project_gated<WIDTH>)
-#define TILED                                   \
-  PROJECT(project_tiled, BLOCKS, tiled) \
-  GATED(project_gated_tiled, BLOCKS, gated_tiled)
-#ifdef PRODUCTS  // such as OF_WIDTH(2)
+#ifdef PRODUCTS
 PRODUCTS
 #endif
