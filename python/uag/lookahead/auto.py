@@ -194,6 +194,8 @@ class Auto:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in BEFORE_PASS)
             if done.width > 1 or self._previous_was_single or self.costs.plain is None:
                 self.costs.verified(done.width, rest)
+            if self._rows == 1:
+                self.costs.padded(done.candidates + 1, done.width)
             if done.searched:
                 # Until the first draft, the time of a lookup counts as "prefill".
                 before_pass = sum(done.seconds.get(phase, 0.0) for phase in BEFORE_PASS)

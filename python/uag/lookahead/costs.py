@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter, deque
 from itertools import accumulate
+from math import ceil
 from statistics import median_low
 
 # Number of measurements in a median: one interruption by another process has no effect, and a
@@ -53,6 +54,8 @@ class Costs:
         self._drafts = 0
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
+        # Widths of passes over fewer ids, which were padded, by the number of those.
+        self._padded: dict[int, int] = {}
         # The widths measured so far, in order, and their seconds.
         self._widths: list[int] = []
         self._seconds: list[float] = []
@@ -110,6 +113,11 @@ class Costs:
         self._widths = sorted(known)
         self._seconds = _plausible(self._widths, [known[width] for width in self._widths])
 
+    def padded(self, ids: int, width: int) -> None:
+        """Remember that a pass over so many ids is of this width: captured passes have only few."""
+        if width > ids:
+            self._padded[ids] = width
+
     def draft(self, k: float) -> float:
         """Estimated seconds to draft `k` ids; 0 if nothing is known."""
         step = self.step or 0.0
@@ -121,6 +129,7 @@ class Costs:
         The estimate is interpolated between the nearest widths measured. Beyond the widest one it
         is assumed not to rise, so that wider passes are tried.
         """
+        width = self._padded.get(ceil(width), width)
         widths, seconds = self._widths, self._seconds
         if not widths or width >= widths[-1]:
             return seconds[-1] if seconds else 0.0
