@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections import Counter, deque
 from itertools import accumulate
-from math import ceil
 from statistics import median_low
 
 # Number of measurements in a median: one interruption by another process has no effect, and a
@@ -55,7 +54,7 @@ class Costs:
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
         # Widths of passes over fewer ids, which were padded, by the number of those.
-        self._padded: dict[int, int] = {}
+        self._padded: dict[float, int] = {}
         # The widths measured so far, in order, and their seconds.
         self._widths: list[int] = []
         self._seconds: list[float] = []
@@ -127,9 +126,10 @@ class Costs:
         """Estimated seconds of a round without its draft, whose pass is over `width` ids.
 
         The estimate is interpolated between the nearest widths measured. Beyond the widest one it
-        is assumed not to rise, so that wider passes are tried.
+        is assumed not to rise, so that wider passes are tried. A mean width is always interpolated,
+        as the passes that it stands for are of several widths.
         """
-        width = self._padded.get(ceil(width), width)
+        width = self._padded.get(width, width)
         widths, seconds = self._widths, self._seconds
         if not widths or width >= widths[-1]:
             return seconds[-1] if seconds else 0.0
