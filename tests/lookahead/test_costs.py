@@ -39,3 +39,15 @@ def test_wider_passes_than_any_so_far_are_worth_a_try() -> None:
     for width, seconds in ((1, 1.0), (2, 1.1), (4, 1.9)) * 2:
         costs.verified(width, seconds)
     assert costs.verification(30) == costs.verification(4) == 1.9
+
+
+def test_a_padded_pass_costs_what_one_of_its_width_does() -> None:
+    costs = Costs()
+    for _ in range(2):
+        for width, seconds in ((1, 1.0), (2, 1.1), (4, 1.5), (8, 1.6)):
+            costs.verified(width, seconds)
+    assert costs.verification(3) == pytest.approx(1.3)
+    costs.padded(3, 4)
+    assert costs.verification(3) == 1.5
+    # Passes of 2 to 4 ids, of which some are padded.
+    assert costs.verification(2.5) == pytest.approx(1.2)

@@ -1,11 +1,10 @@
 """Two models on a GPU as seconds and chances, for a lookahead to be tried in.
 
-The milliseconds are those of an H200: a target of 8 billion parameters and an assistant of 70
-million, both by captured graphs. An eager pass is bound by its launches.
+The milliseconds are those of an H200, by captured graphs. An eager pass is bound by its launches.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from math import ceil
 from random import Random
@@ -17,14 +16,58 @@ from uag.models.engines.graphs import MOST_CAPTURED, WIDTHS
 from uag.stats import Round
 
 WIDEST = WIDTHS[-1]
-# The target's passes over each of `WIDTHS`, and an eager one.
-PASSES, EAGER_PASS = (5.0, 5.9, 6.1, 6.3, 6.6, 7.2), 45.0
-# The assistant's pass over what it has not read, an eager one, and one over the id that it chose.
-READ, EAGER_READ, STEP = 0.65, 15.0, 0.43
 # Ids of a prompt, which are read eagerly.
 PROMPT = 1000
 # Beside the models' passes.
 HOST = 0.02
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Milliseconds of a target's and an assistant's passes.
+
+    Attributes:
+        passes: the target's over each of `WIDTHS`.
+        eager_pass: the target's over more ids than are captured.
+        read: the assistant's over what it has not read.
+        eager_read: the same over more ids than are captured.
+        step: the assistant's over the id that it chose.
+    """
+
+    passes: tuple[float, ...]
+    eager_pass: float
+    read: float
+    eager_read: float
+    step: float
+
+    def drafted(self, unread: int, k: int, cold: tuple[float, float]) -> list[float]:
+        """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
+        captured = unread <= MOST_CAPTURED * WIDEST
+        read = (self.read * ceil(unread / WIDEST) if captured else self.eager_read) + cold[0]
+        rest = self.step * (k - 1) + cold[1]
+        if unread > CATCHES_UP and k > 1:
+            return [read / 1000] + [rest / (k - 1) / 1000] * (k - 1)
+        return [(read + rest) / k / 1000] * k
+
+    def verified(self, ids: int) -> tuple[int, float]:
+        """The width of the target's pass over so many ids, and its seconds."""
+        if ids > MOST_CAPTURED * WIDEST:
+            return ids, self.eager_pass / 1000
+        full, rest = divmod(ids - 1, WIDEST)
+        each = zip(WIDTHS, self.passes, strict=True)
+        width, last = next((width, spent) for width, spent in each if width > rest)
+        return full * WIDEST + width, (full * self.passes[-1] + last) / 1000
+
+
+# Targets of 8 and 3 billion parameters with an assistant of 70 million.
+LARGE = Pair((5.0, 5.9, 6.1, 6.3, 6.6, 7.2), 45.0, read=0.65, eager_read=15.0, step=0.43)
+MIDDLE = Pair((2.8, 3.07, 3.83, 3.93, 4.15, 4.27), 40.0, read=0.65, eager_read=13.0, step=0.44)
+
+
+def slow_assistant(cost: float) -> Pair:
+    """The larger target with an assistant whose step costs this many of its passes."""
+    plain = LARGE.passes[0]
+    return replace(LARGE, read=1.2 * cost * plain, eager_read=45.0, step=cost * plain)
 
 
 @dataclass
@@ -33,6 +76,7 @@ class SimulatedGPU:
 
     Attributes:
         right: the chance that an id of the assistant is accepted, after so many tokens.
+        pair: what the models' passes take.
         found: the chances of the ids that a lookup finds.
         finds: how often it finds any.
         cold: milliseconds of what the first draft sets up: in its first step, and in the others.
@@ -40,6 +84,7 @@ class SimulatedGPU:
     """
 
     right: Callable[[int], float]
+    pair: Pair = LARGE
     found: tuple[float, ...] = ()
     finds: float = 0.0
     cold: tuple[float, float] = (0.0, 0.0)
@@ -68,10 +113,10 @@ class SimulatedGPU:
             looked_up, steps = len(chances), list[float]()
             if k and not looked_up:
                 cold = (0.0, 0.0) if self.asked else self.cold
-                chances, steps = [self.right(emitted)] * k, drafted(unread, k, cold)
+                chances, steps = [self.right(emitted)] * k, self.pair.drafted(unread, k, cold)
                 self.asked += 1
             accepted = sum(1 for _ in takewhile(lambda each: self.random.random() < each, chances))
-            width, seconds = verified(1 + len(chances))
+            width, seconds = self.pair.verified(1 + len(chances))
             done = Round(
                 tokens=[0] * (accepted + 1),
                 accepted=accepted,
@@ -96,22 +141,3 @@ class SimulatedGPU:
         """The chances of the ids that are looked up in this round, rather than drafted."""
         found = auto.reach(self.found) if self.random.random() < self.finds else []
         return found if found and auto.prefers(found) else []
-
-
-def drafted(unread: int, k: int, cold: tuple[float, float]) -> list[float]:
-    """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
-    captured = unread <= MOST_CAPTURED * WIDEST
-    read = (READ * ceil(unread / WIDEST) if captured else EAGER_READ) + cold[0]
-    rest = STEP * (k - 1) + cold[1]
-    if unread > CATCHES_UP and k > 1:
-        return [read / 1000] + [rest / (k - 1) / 1000] * (k - 1)
-    return [(read + rest) / k / 1000] * k
-
-
-def verified(ids: int) -> tuple[int, float]:
-    """The width of the target's pass over so many ids, and its seconds."""
-    if ids > MOST_CAPTURED * WIDEST:
-        return ids, EAGER_PASS / 1000
-    full, rest = divmod(ids - 1, WIDEST)
-    width, last = next(each for each in zip(WIDTHS, PASSES, strict=True) if each[0] > rest)
-    return full * WIDEST + width, (full * PASSES[-1] + last) / 1000

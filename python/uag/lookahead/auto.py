@@ -65,7 +65,7 @@ class Auto:
         self.share(1)
         self._wait = 0
         self._drafts = False
-        self.estimates.start_text(self.costs)
+        self.estimates.start_text()
 
     def next_k(self) -> int:
         if self._drafts:
@@ -99,8 +99,7 @@ class Auto:
             self.estimates.lookups.learn(done)
         elif done.drafted:
             self.estimates.learn_draft(done, usual)
-            plain = self.costs.plain
-            self._wasted_rounds = max(0.0, usual / plain - len(done.tokens)) if plain else 0.0
+            self._learn_waste(done, usual)
 
     def looks_up(self) -> bool:
         """Whether to look up in this round: only once the cost of a plain round is known."""
@@ -138,15 +137,13 @@ class Auto:
         return self._rows / (1 + (self._rows - 1) * self.estimates.lookups.share)
 
     def _choose(self) -> int:
-        if (
-            self._wait
-            or self._plain_is_due()
-            or not (self.estimates.pays or self.estimates.could_pay(self.costs))
-        ):
+        if self._wait or self._plain_is_due() or not self.estimates.may_draft(self.costs):
             return 0
+        if not self.estimates.could_pay(self.costs):
+            self.costs.forget_steps()
         if self._decides_early:
             return LONGEST
-        return self.estimates.best(self.costs)[0] if self.costs.are_steps_known else FIRST_DRAFT
+        return FIRST_DRAFT if self.costs.step is None else self.estimates.best(self.costs)[0]
 
     @property
     def _decides_early(self) -> bool:
@@ -164,13 +161,10 @@ class Auto:
 
     def _judge(self) -> None:
         """After a round with a draft: begin or extend a pause if drafting does not pay."""
-        plain = self.costs.plain
-        if plain is None or not self.costs.are_steps_known:
+        if self.costs.plain is None or not self.costs.are_steps_known:
             return
-        self.estimates.pays = self.estimates.drafting_rate(self.costs) >= 1 / plain
-        if self.estimates.pays:
-            self.estimates.pause = 0
-        else:
+        self.estimates.judge(self.costs)
+        if not self.estimates.pays:
             shortest, longest = (
                 min(max(SHORT_PAUSE, round(self._wasted_rounds / part)), LONG_PAUSE)
                 for part in (WASTE_BUDGET_START, WASTE_BUDGET)
@@ -178,6 +172,16 @@ class Auto:
             self._wait = self.estimates.pause = min(
                 max(2 * self.estimates.pause, shortest), longest
             )
+
+    def _learn_waste(self, done: Round, usual: float) -> None:
+        """Count what a draft cost; the very first shows only how long the prompt takes."""
+        if not (plain := self.costs.plain):
+            return
+        self._wasted_rounds = usual / plain - len(done.tokens)
+        reading = 0.0 if self._previous_drafted else done.draft_seconds[0] - self.costs.draft(1)
+        self.estimates.waste(
+            self._wasted_rounds if self.costs.are_steps_known else 0.0, max(0.0, reading) / plain
+        )
 
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:
@@ -190,6 +194,8 @@ class Auto:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in BEFORE_PASS)
             if done.width > 1 or self._previous_was_single or self.costs.plain is None:
                 self.costs.verified(done.width, rest)
+            if self._rows == 1:
+                self.costs.padded(done.candidates + 1, done.width)
             if done.searched:
                 # Until the first draft, the time of a lookup counts as "prefill".
                 before_pass = sum(done.seconds.get(phase, 0.0) for phase in BEFORE_PASS)

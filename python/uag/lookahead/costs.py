@@ -53,6 +53,8 @@ class Costs:
         self._drafts = 0
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
+        # Widths of passes over fewer ids, which were padded, by the number of those.
+        self._padded: dict[float, int] = {}
         # The widths measured so far, in order, and their seconds.
         self._widths: list[int] = []
         self._seconds: list[float] = []
@@ -110,6 +112,11 @@ class Costs:
         self._widths = sorted(known)
         self._seconds = _plausible(self._widths, [known[width] for width in self._widths])
 
+    def padded(self, ids: int, width: int) -> None:
+        """Remember that a pass over so many ids is of this width: captured passes have only few."""
+        if width > ids:
+            self._padded[ids] = width
+
     def draft(self, k: float) -> float:
         """Estimated seconds to draft `k` ids; 0 if nothing is known."""
         step = self.step or 0.0
@@ -119,8 +126,10 @@ class Costs:
         """Estimated seconds of a round without its draft, whose pass is over `width` ids.
 
         The estimate is interpolated between the nearest widths measured. Beyond the widest one it
-        is assumed not to rise, so that wider passes are tried.
+        is assumed not to rise, so that wider passes are tried. A mean width is always interpolated,
+        as the passes that it stands for are of several widths.
         """
+        width = self._padded.get(width, width)
         widths, seconds = self._widths, self._seconds
         if not widths or width >= widths[-1]:
             return seconds[-1] if seconds else 0.0

@@ -20,13 +20,16 @@ LONGEST = 20
 RATE_WINDOW = 64
 # Number of rounds of any kind from which the rate of a generation is measured.
 RECENT = 32
-# Where drafts could never pay, draft steps are measured again once in this many generations.
-RETRY_EVERY_N_TEXTS = 8
+# An assistant whose drafts would save less than this share of the time if all of them were accepted
+# never pays. To find out whether others do, drafts may waste so many plain rounds, times the share
+# beyond that.
+LEAST_GAIN, PATIENCE = 0.1, 20
 # After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
 # wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
 WASTE_BUDGET_START = 0.2
-# Ids of the very first drafts, while the cost of a step is not known yet.
-FIRST_DRAFT = 3
+# Ids of the very first draft, while the cost of a step is not known yet: the first of them also
+# shows what it takes to read the prompt.
+FIRST_DRAFT = 2
 
 
 class Estimates:
@@ -58,23 +61,38 @@ class Estimates:
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
         # Whether drafting paid when it was last judged, and the length of the last pause.
         self.pays, self.pause = True, 0
+        # Plain rounds that drafts wasted since they last paid, less `WASTE_BUDGET` of all rounds;
+        # and those that the assistant's reading took in the newest text.
+        self._wasted, self._reading = 0.0, 0.0
         # Rounds since the last in which the assistant wasn't asked, and since the last without
         # candidates.
         self.rounds_since_plain, self.rounds_since_single = 0, 0
         # Tokens emitted since the assistant's last draft.
         self._tokens_since_draft = 0
-        self._texts = 0
 
     def costs(self, rows: int) -> Costs:
         """The costs of passes shared by `rows` rows; seconds are one row's share."""
         return self._costs[rows.bit_length()]
 
-    def start_text(self, costs: Costs) -> None:
-        """Call this when a generation begins."""
-        self._texts += 1
-        if self._texts % RETRY_EVERY_N_TEXTS == 0 and not self.could_pay(costs):
-            # The steps may have been measured while the machine was busy with something else.
-            costs.forget_steps()
+    def start_text(self) -> None:
+        """Call this when a generation begins: what was read for the last one is of no more use."""
+        self.waste(self._reading)
+        self._reading = 0.0
+
+    def waste(self, rounds: float, reading: float = 0.0) -> None:
+        """Count what a draft cost beyond the tokens that it gave, in plain rounds.
+
+        `reading`: what the assistant's reading took, from which later drafts gain as well.
+        """
+        self._wasted = max(0.0, self._wasted + rounds)
+        self._reading += reading
+
+    def judge(self, costs: Costs) -> None:
+        """Find out whether drafting pays."""
+        plain = costs.plain
+        self.pays = plain is None or self.drafting_rate(costs) >= 1 / plain
+        if self.pays:
+            self.pause, self._wasted, self._reading = 0, 0.0, 0.0
 
     def learn_rate(self, done: Round, costs: Costs) -> float:
         """Count a round of any kind; returns the seconds that such a round usually takes."""
@@ -83,6 +101,7 @@ class Estimates:
         usual += costs.verification(done.width)
         self._recent.append((len(done.tokens), usual))
         self._tokens_since_draft += len(done.tokens)
+        self.waste(-WASTE_BUDGET)
         self.rounds_since_single = self.rounds_since_single + 1 if done.candidates else 0
         return usual
 
@@ -140,13 +159,26 @@ class Estimates:
 
     def could_pay(self, costs: Costs) -> bool:
         """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
-        plain = costs.plain
-        return (
-            plain is None
-            or costs.step is None
-            or not costs.are_steps_known
-            or self.best(costs, certain=True)[1] > 1 / plain
+        return self._most_gain(costs) > LEAST_GAIN
+
+    def may_draft(self, costs: Costs) -> bool:
+        """Whether drafts have not wasted too much since they last paid.
+
+        The more they could save, the more they may waste. Where even drafts that are all accepted
+        would not pay, they take `WASTE_BUDGET` of the time, as costs may have been measured while
+        the machine was busy with something else.
+        """
+        more = self._most_gain(costs) - LEAST_GAIN
+        return self.pays or (
+            self._wasted <= PATIENCE * more if more > 0 else self._wasted + self._reading <= 0
         )
+
+    def _most_gain(self, costs: Costs) -> float:
+        """The share of the time that drafts would save if all of them were accepted."""
+        plain = costs.plain
+        if plain is None or costs.step is None or not costs.are_steps_known:
+            return 1.0
+        return 1 - 1 / (plain * self.best(costs, certain=True)[1])
 
     def drafting_rate(self, costs: Costs) -> float:
         """Tokens a second of rounds with a draft: measured or, with few rounds, estimated."""
