@@ -52,14 +52,15 @@ def trees_fault(model: PreTrainedModel, cache: ModelCache) -> str:
         return cache.way.reason or _OTHERWISE
     if not isinstance(cache, TreeReading):
         return f"has no tree in the passes over a {type(cache).__name__}"
+    if known := next(_obstacles(model), ""):
+        return known
     record = record_of(model)
     if (known := record.get("trees")) is None:
         try:
-            known = next(_obstacles(model), "") or _fault_in_tree(model)
-        except torch.OutOfMemoryError:
-            return "has no memory to read a tree"  # not remembered: the next try may succeed
+            known = _fault_in_tree(model)
         except Exception as error:  # noqa: BLE001 - a model's code may raise anything
-            known = f"fails where it reads a tree ({type(error).__name__})"
+            # Not remembered: after a lack of memory the next try may succeed.
+            return f"fails where it reads a tree ({type(error).__name__})"
         record.keep("trees", known, passed=not known)
     return cast("str", known)
 
