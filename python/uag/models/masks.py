@@ -58,8 +58,8 @@ class Masks:
 
         `slots`: those that a layer with a window has states of.
 
-        >>> masks, branches = Masks([None], None), Branches(1, Tree((-1, -1)).table(2))
-        >>> masks.of_tree(branches, lambda window: torch.arange(3)).int().tolist()
+        >>> branches = Branches(begin=1, table=torch.tensor([[0, 0], [1, 0], [0, 1]]))
+        >>> Masks([None], None).of_tree(branches, lambda _: torch.arange(3)).int().tolist()
         [[[[1, 1, 0], [1, 0, 1]]]]
         """
         return self._by_kind(lambda window: branches.seen(slots(window), window)[None, None])

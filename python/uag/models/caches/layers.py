@@ -116,7 +116,7 @@ def check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
             )
 
 
-def has_no_states(layer: CacheLayerMixin) -> bool:
+def has_no_states(layer: object) -> bool:
     """Whether it stands for a layer that keeps nothing of its own, since transformers 5.23."""
     return type(layer).__name__ == "DummyLayer"
 
@@ -161,8 +161,8 @@ def gather_path(states: Tensor, begin: int, path: Tensor) -> None:
     >>> states.flatten().tolist()
     [0.0, 1.0, 2.0, 4.0, 4.0]
     """
-    path = path.to(states.device)
-    states[:, :, begin : begin + len(path)] = states[:, :, begin + path]
+    nodes = states.narrow(2, begin, states.shape[2] - begin)
+    nodes.narrow(2, 0, len(path)).copy_(nodes.index_select(2, path.to(states.device)))
 
 
 _RECURRENT = ("conv_states", "recurrent_states", "has_previous_state", "is_conv_states_initialized",
