@@ -80,15 +80,6 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     assert str(runner) == "graphs"
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
-def test_a_tree_is_attended_to_by_its_mask(architecture: str, launched: list[str]) -> None:
-    model = random_model(architecture, VOCABULARY)
-    runner = GraphRunner(model)
-    check_trees(model, reader(model, runner), Random(3), rounds=10)
-    assert str(runner) == "graphs"
-    assert {"store", "rotate"} <= {*launched}
-
-
 @pytest.mark.parametrize(
     ("width", "once"),
     [
@@ -192,3 +183,12 @@ def test_the_generator_is_not_asked() -> None:
     before = torch.random.get_rng_state()
     fusion_of(model)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_a_tree_is_attended_to_by_its_mask(architecture: str, launched: list[str]) -> None:
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    check_trees(model, reader(model, runner), Random(3), rounds=10)
+    assert str(runner) == "graphs"
+    assert {"store", "rotate"} <= {*launched}
