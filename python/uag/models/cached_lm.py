@@ -1,7 +1,7 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,8 +11,16 @@ from transformers import PreTrainedModel
 
 from uag.clock import now
 from uag.draft import Draft, GoesOn
-from uag.models.caches.protocol import Choose, Keepable, ModelCache, SelfFeeding, StaticChoose
+from uag.models.caches.protocol import (
+    Choose,
+    Keepable,
+    ModelCache,
+    SelfFeeding,
+    StaticChoose,
+    TreeReading,
+)
 from uag.models.caches.rollback import RollbackCache
+from uag.models.caches.tree import Tree
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
@@ -86,6 +94,7 @@ class CachedLM:
         if self._keepable is not None:
             self._keepable.text = self.ids
         self._prompt = 0  # number of ids in the prompt
+        self._tree = Tree()  # of the last ids, until a path of it is kept
 
     def append(self, ids: list[int]) -> None:
         """Add ids to the end of the sequence; the first ones are its prompt."""
@@ -109,6 +118,59 @@ class CachedLM:
         """The logits at the last `positions` ids: `[positions, vocabulary]`."""
         self._read_all_but(positions)
         return self._forward(self._tensor(self.ids[self._held :]), positions)
+
+    def tree_logits(self, parents: Sequence[int]) -> Tensor:
+        """The logits at the last id before a tree, and at its nodes, which are the last ids.
+
+        A tree with branches is for models and caches that read them (see `reads_trees`). Call
+        `keep_path` next. Any other tree is a chain, and is read as `logits` reads it.
+
+        >>> lm = CachedLM(target)
+        >>> lm.append([5, 6, 7, 8, 9])
+        >>> lm.tree_logits([-1, 0, -1]).shape == (4, target.config.vocab_size)  # 7, its 8; or 9
+        True
+        >>> lm.keep_path([2])
+        >>> lm.ids
+        [5, 6, 9]
+
+        Args:
+            parents: for each node the index of the one that it follows, or -1 for the last id
+                before the tree. It stands before those that follow it.
+
+        Raises:
+            ValueError: if a node follows a later one.
+        """
+        tree = self._tree = Tree.of(parents)
+        positions = len(tree) + 1
+        if tree.is_chain:
+            return self.logits(positions)
+        self._read_all_but(positions)
+        begin = len(self.ids) - len(tree)
+        if begin - self._held <= CATCHES_UP:
+            return self._forward(self._tensor(self.ids[self._held :]), positions, tree)
+        # The tree's mask would have a row for each id before it.
+        last = self._forward(self._tensor(self.ids[self._held : begin]), 1)
+        nodes = self._forward(self._tensor(self.ids[begin:]), len(tree), tree)
+        return torch.cat([last, nodes])
+
+    def keep_path(self, path: Sequence[int]) -> None:
+        """Of the tree whose logits were read last keep only some nodes, as the last ids.
+
+        `path`: the indices of nodes, of which each follows the one before it, and the first one
+        none. It costs least if they are the first ones.
+
+        Raises:
+            ValueError: if the nodes are no such path.
+        """
+        tree, self._tree = self._tree, Tree()
+        if not tree.has_path(path):
+            raise ValueError(f"{[*path]}: not a path from a beginning of {tree}")
+        begin = len(self.ids) - len(tree)
+        if tree.is_chain:
+            self.roll_back(begin + len(path))
+            return
+        self.ids[begin:] = [self.ids[begin + node] for node in path]
+        cast("TreeReading", self.cache).keep(path)
 
     def draft(
         self, steps: int, choose: Choose, ends: Container[int] = (), goes_on: GoesOn | None = None
@@ -208,8 +270,11 @@ class CachedLM:
         room = self._regimes.room(len(self.ids) - self._start) if self._regimes else None
         return sys.maxsize if room is None else room + 1
 
-    def _forward(self, ids: Tensor, positions: int) -> Tensor:
-        """Read `ids`, in as few passes as give what `generate` would compute."""
+    def _forward(self, ids: Tensor, positions: int, tree: Tree | None = None) -> Tensor:
+        """Read `ids`, in as few passes as give what `generate` would compute.
+
+        `tree`: how the last ones follow each other; by default they are a chain.
+        """
         logits: list[Tensor] = []
         for size in self._sizes(len(ids)):
             piece, ids = ids[:size], ids[size:]
@@ -219,7 +284,7 @@ class CachedLM:
                 self.cache.clear()
                 piece = torch.cat([self._tensor(read), piece])
             whole_prompt = not self.cache.length
-            logits.append(self._step(piece, wanted))
+            logits.append(self._step(piece, wanted, None if len(ids) else tree))
             self._regime = self._regimes.of(self.cache.length)
             if whole_prompt and len(ids):
                 self.cache.checkpoint()  # what follows may be undone
@@ -257,8 +322,10 @@ class CachedLM:
         self.forwards += steps
         return ids
 
-    def _step(self, ids: Tensor, positions: int) -> Tensor:
+    def _step(self, ids: Tensor, positions: int, tree: Tree | None) -> Tensor:
         self.forwards += 1
+        if tree is not None:
+            return cast("TreeReading", self.cache).read_tree(ids, tree, positions)
         return self.cache.forward(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:

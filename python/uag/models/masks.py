@@ -1,5 +1,6 @@
 """Attention masks for keys in buffers, where slots beyond a text are not to be seen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
+from uag.models.caches.tree import Branches
 from uag.models.properties import text_config
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -44,10 +46,27 @@ class Masks:
         """`[rows, width]` -> `[rows, 1, width, keys]`; by kind of layer, if there are two kinds."""
         slots = torch.arange(keys, device=positions.device)
         own = positions[:, None, :, None]
-        seen = slots <= own
-        masks = {FULL: self._shaped(seen)} if None in self.windows else {}
-        for window in {window for window in self.windows if window is not None}:
-            masks[SLIDING] = self._shaped(seen & (slots > own - window))
+        before = slots <= own
+        return self._by_kind(
+            lambda window: before if window is None else before & (slots > own - window)
+        )
+
+    def of_tree(
+        self, branches: Branches, slots: Callable[[int | None], Tensor]
+    ) -> Tensor | dict[str, Tensor]:
+        """The same for one row, whose ids are a tree: `[1, 1, width, slots]`.
+
+        `slots`: those that a layer with a window has states of.
+
+        >>> branches = Branches(begin=1, table=torch.tensor([[0, 0], [1, 0], [0, 1]]))
+        >>> Masks([None], None).of_tree(branches, lambda _: torch.arange(3)).int().tolist()
+        [[[[1, 1, 0], [1, 0, 1]]]]
+        """
+        return self._by_kind(lambda window: branches.seen(slots(window), window)[None, None])
+
+    def _by_kind(self, seen: Callable[[int | None], Tensor]) -> Tensor | dict[str, Tensor]:
+        kinds = {FULL if window is None else SLIDING: window for window in self.windows}
+        masks = {kind: self._shaped(seen(window)) for kind, window in kinds.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _shaped(self, seen: Tensor) -> Tensor:

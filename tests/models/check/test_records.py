@@ -13,7 +13,8 @@ from uag.batching.batch_cache import rows_fault
 from uag.models.caches.protocol import TOGETHER
 from uag.models.check import records
 from uag.models.check.records import Record, record_of
-from uag.models.check.way import way_of
+from uag.models.check.trees import trees_fault
+from uag.models.check.way import new_cache, way_of
 from uag.models.reading import reading_of
 
 VOCABULARY = tokenizer("qwen2")
@@ -42,6 +43,7 @@ class Later:
         self._monkeypatch.setattr(records, "_records", {})
         self._monkeypatch.setattr("uag.models.check.way.Trial", _not_to_be_called)
         self._monkeypatch.setattr("uag.batching.batch_cache._fault_in_rows", _not_to_be_called)
+        self._monkeypatch.setattr("uag.models.check.trees._fault_in_tree", _not_to_be_called)
 
 
 class TriedAgainError(Exception):
@@ -60,10 +62,12 @@ def test_in_a_later_process(later: Later) -> None:
     first = llama()
     assert way_of(first) == TOGETHER
     assert rows_fault(first) == ""
+    assert trees_fault(first, new_cache(first)) == ""
     later()
     second = llama(seed=1)
     assert way_of(second) == TOGETHER
     assert rows_fault(second) == ""
+    assert trees_fault(second, new_cache(second)) == ""
 
 
 def test_what_fails_is_kept_with_its_reason(later: Later) -> None:

@@ -1,6 +1,7 @@
 """CUDA graphs themselves, where there is a GPU: what `test_graphs` asks of their stand-in."""
 
 import gc
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.engines import (
 )
 from tests.support.models import plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.trees import check_trees
 from uag import SpeculativeDecoder
 from uag.models.engines.graphs import GraphRunner
 from uag.sampling.greedy import MostLikely
@@ -33,6 +35,14 @@ def test_reading_and_drafting(architecture: str) -> None:
     check_reading(model, runner)
     check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
     assert str(runner) == "graphs" and runner.seconds > 0
+
+
+@pytest.mark.parametrize("architecture", DENSE)
+def test_reading_trees(architecture: str) -> None:
+    model = random_model(architecture, VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    check_trees(model, reader(model, runner), Random(3), rounds=12)
+    assert str(runner) == "graphs"
 
 
 @pytest.mark.filterwarnings("ignore::uag.errors.UagWarning")

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.engines import (
 from tests.support.models import ARCHITECTURES, plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.trees import check_trees, true_logits
 from uag import SpeculativeDecoder, compare
 from uag.clock import set_clock
 from uag.errors import OptionError, UagWarning
@@ -399,3 +401,44 @@ def test_engines_that_there_are_not(options: dict[str, Any], message: str) -> No
     names = tokenizer("gpt2")
     with pytest.raises(OptionError, match=message):
         SpeculativeDecoder(random_model("llama", names), names, **options)
+
+
+@pytest.mark.parametrize("architecture", WITH_GRAPHS)
+def test_a_tree_is_read_as_each_of_its_paths_is(
+    architecture: str, recorded: list[RecordedGraphs]
+) -> None:
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    check_trees(model, reader(model, runner), Random(3), rounds=16)
+    assert str(runner) == "graphs"
+    assert recorded[0].replays > 10
+
+
+def test_trees_of_a_width_share_a_graph(recorded: list[RecordedGraphs]) -> None:
+    model = random_model("gemma3", VOCABULARY)
+    lm = reader(model, GraphRunner(model))
+    lm.append([7] * 30)
+    lm.logits(1)
+    captured = 0
+    for parents in ([-1, -1, 0], [-1, 0, 0], [-1, 0, -1]):
+        lm.append([5, 6, 7, 8])
+        logits = lm.tree_logits(parents)
+        true = true_logits(model, lm.ids, parents)
+        torch.testing.assert_close(logits, true, atol=2e-4, rtol=1e-4)
+        lm.keep_path([0])
+        captured = captured or recorded[0].captured
+    assert lm.cache.width == 4
+    assert recorded[0].captured == captured
+
+
+def test_a_tree_wider_than_all_graphs_is_read(recorded: list[RecordedGraphs]) -> None:
+    model = random_model("mistral-window", VOCABULARY)
+    lm = reader(model, GraphRunner(model))
+    lm.append([7] * 30)
+    lm.logits(1)
+    replays, parents = recorded[0].replays, [-1] * 20 + [3] * 25
+    lm.append([*range(len(parents))])
+    logits = lm.tree_logits(parents)
+    true = true_logits(model, lm.ids, parents)
+    torch.testing.assert_close(logits, true, atol=2e-4, rtol=1e-4)
+    assert recorded[0].replays == replays

@@ -107,13 +107,18 @@ def check_layers(model: PreTrainedModel, layers: list[CacheLayerMixin]) -> None:
                 and layer.is_croppable
                 and not getattr(layer, "is_sliding", False)
             )
-            or kind.__name__ == "DummyLayer"  # a layer without states, since transformers 5.23
+            or has_no_states(layer)
         ):
             raise UnsupportedModelError(
                 f"{type(model).__name__} keeps a {kind.__name__}, which cannot be rolled "
                 "back when a draft is rejected; use a model with full, sliding-window or "
                 "linear attention"
             )
+
+
+def has_no_states(layer: object) -> bool:
+    """Whether it stands for a layer that keeps nothing of its own, since transformers 5.23."""
+    return type(layer).__name__ == "DummyLayer"
 
 
 def can_crop(layer: CacheLayerMixin, length: int) -> bool:
@@ -144,6 +149,20 @@ def crop_layer(layer: CacheLayerMixin, count: int) -> None:
             DynamicLayer.crop(layer, -count)
     else:
         cast("Any", layer).crop(-count)
+
+
+def gather_path(states: Tensor, begin: int, path: Tensor) -> None:
+    """Move the states of a tree's path together: `[rows, heads, positions, head size]`, in place.
+
+    `begin`: the place of the tree's first node; `path`: indices of nodes.
+
+    >>> states = torch.arange(5.0).view(1, 1, 5, 1)
+    >>> gather_path(states, 2, torch.tensor([0, 2]))
+    >>> states.flatten().tolist()
+    [0.0, 1.0, 2.0, 4.0, 4.0]
+    """
+    nodes = states.narrow(2, begin, states.shape[2] - begin)
+    nodes.narrow(2, 0, len(path)).copy_(nodes.index_select(2, path.to(states.device)))
 
 
 _RECURRENT = ("conv_states", "recurrent_states", "has_previous_state", "is_conv_states_initialized",

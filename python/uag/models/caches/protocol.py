@@ -6,6 +6,8 @@ from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
+from uag.models.caches.tree import Tree
+
 # Chooses the next id: `[1, vocabulary]` -> `[1]`.
 Choose = Callable[[Tensor], Tensor]
 
@@ -110,6 +112,23 @@ class SelfFeeding(Protocol):
             The chosen ids, `[steps]`, and the logits that the last one was chosen from, `[1,
             vocabulary]`; `None` if it must be done step by step.
         """
+        ...
+
+
+@runtime_checkable
+class TreeReading(ModelCache, Protocol):
+    """A `ModelCache` whose passes can read a tree of ids."""
+
+    def read_tree(self, ids: Tensor, tree: Tree, positions: int) -> Tensor:
+        """Run a forward pass over `ids`, the last of which are the nodes of a tree.
+
+        `[ids]` -> `[positions, vocabulary]`, as `forward`. Those before the tree are added to the
+        cache, its nodes only if `keep` is called next.
+        """
+        ...
+
+    def keep(self, path: Sequence[int]) -> None:
+        """Add nodes of the tree that was read just now: those of a path, from its beginning on."""
         ...
 
 

@@ -5,7 +5,9 @@ then: a copy is restored, and the cache's owner reads the ids after it again.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -24,10 +26,13 @@ from uag.models.caches.layers import (
     check_layers,
     copy_state,
     crop_layer,
+    gather_path,
     restore_state,
 )
 from uag.models.caches.protocol import TOGETHER, Way
-from uag.models.properties import device_of, text_config
+from uag.models.caches.tree import Branches, Tree
+from uag.models.masks import Masks, windows_of
+from uag.models.properties import attention_of, device_of, text_config
 from uag.models.reading import ModuleState, reading_of
 
 if TYPE_CHECKING:
@@ -81,6 +86,7 @@ class RollbackCache:
     def clear(self) -> None:
         """Remove every id."""
         self.length = 0
+        self._nodes = 0  # of a tree that the layers hold after the first `length` ids
         self._modules = self._reading.initial
         self.past = DynamicCache(config=text_config(self._model))
         self.layers = cast("list[CacheLayerMixin]", self.past.layers)
@@ -159,18 +165,69 @@ class RollbackCache:
     @torch.no_grad()
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
+        self._forget_tree()
         end = self.length + len(ids)
         places = torch.arange(self.length, end, device=self._device)
         inputs = self._reading.inputs(ids[None], positions=places[None], logits=positions)
+        logits = self._pass(inputs)
+        self.length = end
+        self.width = len(ids)
+        return logits[-positions:]
+
+    @torch.no_grad()
+    def read_tree(self, ids: Tensor, tree: Tree, positions: int) -> Tensor:
+        """Run a forward pass over a tree; see `TreeReading.read_tree`."""
+        self._forget_tree()
+        held, width = self.length, len(ids)
+        certain = width - len(tree)
+        branches = Branches(held, tree.after(certain).table(width).to(self._device))
+
+        def slots(window: int | None) -> Tensor:
+            begin = 0 if window is None else max(0, held - window + 1)
+            return torch.arange(begin, held + width, device=self._device)
+
+        places = branches.positions[None]
+        inputs = self._reading.inputs(ids[None], positions=places, logits=positions)
+        logits = self._pass(inputs | {"attention_mask": self._masks.of_tree(branches, slots)})
+        self.length += certain
+        self.width = width
+        self._nodes = len(tree)
+        return logits[-positions:]
+
+    def keep(self, path: Sequence[int]) -> None:
+        """Add the nodes of a path to the ids that are held; see `TreeReading.keep`."""
+        if [*path] != [*range(len(path))]:  # else they are together
+            nodes = torch.tensor(path, device=self._device)
+            # Some share the states of another layer, and have none.
+            layers = [cast("Any", layer) for layer in self.layers if layer.keys is not None]
+            for states in [each for layer in layers for each in (layer.keys, layer.values)]:
+                gather_path(states, states.shape[2] - self._nodes, nodes)
+        self._nodes -= len(path)
+        self.length += len(path)
+        self._forget_tree()
+
+    @cached_property
+    def _masks(self) -> Masks:
+        additive = self._model.dtype if attention_of(self._model) == "eager" else None
+        return Masks(windows_of(self._model), additive)
+
+    def _forget_tree(self) -> None:
+        """Drop the nodes of a tree that was read, but for those that were kept."""
+        if self._nodes:
+            for layer in self.layers:
+                crop_layer(layer, self._nodes)
+            self._nodes = 0
+
+    def _pass(self, inputs: dict[str, Any]) -> Tensor:
+        """The logits of the model's own pass, `[positions or more, vocabulary]`."""
         with self._reading.turn(self._modules):
             output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
             self._modules = self._reading.take()
-        self.length = end
-        self.width = len(ids)
-        return output.logits[0, -positions:]
+        return output.logits[0]
 
     def roll_back(self, length: int) -> None:
         """Roll back to the newest state of at most `length` ids; `self.length` says which it is."""
+        self._forget_tree()
         if length > self.length or (length == self.length and self._only_buffers):
             return
         if self.recurrent and length < self.length:

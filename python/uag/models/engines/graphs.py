@@ -9,7 +9,7 @@ A capture is believed only after it gave at another place what the model itself 
 """
 
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from threading import RLock
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from uag.errors import UagWarning
 from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
+from uag.models.caches.tree import Branches, Tree
 from uag.models.check.comparison import TOLERANCES
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
@@ -133,8 +134,12 @@ class GraphRunner(ModelRunner):
             return self._run(memory, key, body).clone()
 
     @torch.no_grad()
-    def read(self, text: StaticText, place: int, ids: Tensor, logits: int) -> tuple[Tensor, int]:
+    def read(
+        self, text: StaticText, place: int, ids: Tensor, logits: int, tree: Tree | None = None
+    ) -> tuple[Tensor, int]:
         """Read `[ids]` after the first `place` of a text.
+
+        `tree`: which of them each follows; by default they are a chain.
 
         Returns:
             Logits at the last ones, `[logits, vocabulary]`, and the width of the pass.
@@ -147,11 +152,14 @@ class GraphRunner(ModelRunner):
             fits = width <= WIDTHS[-1] and (self._window is None or end <= self._window)
             if not fits or text.empty or self.reason:
                 block = text.put(ids, count, place)
-                return self._pass(text, block, place + count, logits)[-logits:], count
+                branches = text.put_tree(tree, count) if tree else None
+                out = self._pass(text, block, place + count, logits, branches=branches)
+                return out[-logits:], count
             block, seen = text.put(ids, width, place), self._seen(text, end)
-            run = partial(self._pass, text, block, seen)
+            branches = text.put_tree(tree, width) if tree else None
+            run = partial(self._pass, text, block, seen, branches=branches)
             body = Body(run, partial(text.move, place, width, seen), [text.slots.begin])
-            out = self._run(text, ("logits", width, seen), body)
+            out = self._run(text, ("tree" if tree else "logits", width, seen), body)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
 
@@ -195,7 +203,14 @@ class GraphRunner(ModelRunner):
             count -= sizes[-1]
         return [*sizes, count]
 
-    def _pass(self, text: StaticText, ids: Tensor, seen: int, logits: int | None = None) -> Tensor:
+    def _pass(
+        self,
+        text: StaticText,
+        ids: Tensor,
+        seen: int,
+        logits: int | None = None,
+        branches: Branches | None = None,
+    ) -> Tensor:
         """The model's own forward pass over `ids`, which attends to the first `seen` positions.
 
         `[ids]` -> `[at least logits, or ids; vocabulary]`.
@@ -203,10 +218,16 @@ class GraphRunner(ModelRunner):
         slots = text.slots
         slots.at = slots.begin + torch.arange(len(ids), device=ids.device)
         slots.seen = seen
-        # Positions of padding are that of the last id: longer ones could change what all ids get.
-        positions = torch.minimum(slots.at, slots.begin + text.last)
+        slots.chained = branches is None
+        if branches is None:
+            # Padding has the position of the last id: a longer one could change what all ids get.
+            positions = torch.minimum(slots.at, slots.begin + text.last)
+            mask = self._masks(slots.at[None], seen)
+        else:
+            keys = torch.arange(seen, device=ids.device)
+            positions, mask = branches.positions, self._masks.of_tree(branches, lambda _: keys)
         inputs = self._reading.inputs(ids[None], positions=positions[None], logits=logits)
-        inputs["attention_mask"] = self._masks(slots.at[None], seen)
+        inputs["attention_mask"] = mask
         inputs[self._reading.cache_name] = text.past
         return cast("Any", self.model)(**inputs).logits[0]
 
@@ -354,11 +375,7 @@ class GraphCache(PreallocatedCache):
 
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
-        # Borrowed only now: of several generations, those still waiting need no memory.
-        runner = self._runner
-        text = self._text = self._text or runner.lend(
-            self, "text", partial(runner.new_text, self._longest)
-        )
+        runner, text = self._runner, self._borrowed()
         logits: list[Tensor] = []
         self.width = 0
         for size in runner.pieces(text, len(ids), positions):
@@ -370,6 +387,19 @@ class GraphCache(PreallocatedCache):
             self.width += width
         return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
 
+    def read_tree(self, ids: Tensor, tree: Tree, positions: int) -> Tensor:
+        """Run a forward pass over a tree; see `TreeReading.read_tree`."""
+        text, certain = self._borrowed(), len(ids) - len(tree)
+        whole = tree.after(certain)
+        logits, self.width = self._runner.read(text, self.length, ids, positions, whole)
+        self.length += certain
+        return logits
+
+    def keep(self, path: Sequence[int]) -> None:
+        """Add the nodes of a path to the ids that are held; see `TreeReading.keep`."""
+        self._borrowed().keep(self.length, path)
+        self.length += len(path)
+
     def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""
         if self._text is None or steps > MOST_STEPS:
@@ -378,6 +408,13 @@ class GraphCache(PreallocatedCache):
         self.length += steps
         self.width = 1
         return rolled
+
+    def _borrowed(self) -> StaticText:
+        """Its memory, borrowed at first use: texts that are still waiting need none."""
+        runner = self._runner
+        if self._text is None:
+            self._text = runner.lend(self, "text", partial(runner.new_text, self._longest))
+        return self._text
 
 
 def _close(got: Tensor, true: Tensor) -> bool:

@@ -9,6 +9,8 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from uag.models.caches.layers import gather_path
+from uag.models.caches.tree import Branches, Tree
 from uag.models.engines.capture import Run
 from uag.models.engines.fused.attention import Buffered, attending
 from uag.models.engines.fused.kernels import Places
@@ -53,12 +55,14 @@ class Slots:
         begin: the position of the pass's first id, a tensor without axes.
         at: the positions of its ids, `[width]`.
         seen: how many positions it attends to, from the first one.
+        chained: whether each of its ids follows the one before it, as kernels take it.
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.size = self.seen = size
         self.begin = torch.zeros((), dtype=torch.long, device=device)
         self.at = self.begin[None]
+        self.chained = True
 
 
 class StaticLayer(CacheLayerMixin):
@@ -155,6 +159,8 @@ class StaticText:
         slots: where the next pass writes.
         ids: what the next pass reads first, `[width]`.
         last: the index of the last of these that is not padding, `[1]`.
+        table: how the ids of the next pass follow each other, if not one after the other (see
+            `Tree.table`).
         drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
         choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
@@ -167,6 +173,7 @@ class StaticText:
         """`windows`: of each layer (see `windows_of`)."""
         self.ids = torch.zeros(width, dtype=torch.long, device=device)
         self.last = torch.zeros(1, dtype=torch.long, device=device)
+        self.table = torch.zeros((1 + width, width), dtype=torch.long, device=device)
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.choosers: dict[Hashable, StaticChoose] = {}
@@ -186,8 +193,11 @@ class StaticText:
         return not all(layer.is_initialized for layer in self.layers)
 
     def places(self, keys: Tensor) -> Places | None:
-        """Where the new ids of the layer with these keys are; `None` if they are not its own."""
-        for layer in self.layers:
+        """Where the new ids of the layer with these keys are; `None` if they are not its own.
+
+        Also if they are no chain.
+        """
+        for layer in self.layers if self.slots.chained else ():
             if layer.is_initialized and layer.keys.data_ptr() == keys.data_ptr():
                 return Places(self.slots.begin[None], keys.shape[2], layer.window or 0)
         return None
@@ -233,6 +243,23 @@ class StaticText:
         if count < width:
             self.ids[count:width].copy_(ids[-1:].expand(width - count))
         return self.ids[:width]
+
+    def put_tree(self, tree: Tree, width: int) -> Branches:
+        """Set how the ids of the next pass follow each other, which `put` has set."""
+        most = len(self.ids)
+        if width > most:
+            return Branches(self.slots.begin, tree.table(width).to(self.table.device))
+        self.table.copy_(tree.table(most))
+        return Branches(self.slots.begin, self.table[: 1 + width, :width])
+
+    def keep(self, place: int, path: Sequence[int]) -> None:
+        """Of the nodes of a tree, from a place on, move those of a path together."""
+        if [*path] == [*range(len(path))]:  # they are
+            return
+        nodes = torch.tensor(path, device=self.ids.device)
+        for layer in self.layers:
+            for states in layer.states:
+                gather_path(states, place, nodes)
 
 
 def rounded(size: int) -> int:

@@ -1,6 +1,7 @@
 """Captured passes use kernels for the parts that these are right for, and give the same."""
 
 from collections.abc import Iterator
+from random import Random
 from threading import Thread
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.kernels import HostLauncher
 from tests.support.models import random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer
+from tests.support.trees import check_trees
 from uag import UagWarning
 from uag.models.check.records import is_of_transformers
 from uag.models.engines.capture import CAPTURERS
@@ -192,3 +194,12 @@ def test_the_generator_is_not_asked() -> None:
     before = torch.random.get_rng_state()
     fusion_of(model)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_a_tree_is_attended_to_by_its_mask(architecture: str, launched: list[str]) -> None:
+    model = random_model(architecture, VOCABULARY)
+    runner = GraphRunner(model)
+    check_trees(model, reader(model, runner), Random(3), rounds=10)
+    assert str(runner) == "graphs"
+    assert {"store", "rotate"} <= {*launched}
