@@ -160,19 +160,17 @@ class Translation:
         Each path is translated as `propose` translates a draft. The candidates are those of the
         paths to leaves. The last call before a commit counts.
 
-        >>> import json
-        >>> from uag.translation.byte_level import byte_chars
-        >>> vocab = {character: byte for byte, character in enumerate(byte_chars())}
-        >>> model = {"type": "BPE", "vocab": {**vocab, "ab": 256}, "merges": [["a", "b"]]}
-        >>> spelling = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
-        >>> parts = {"model": model, "pre_tokenizer": spelling, "decoder": spelling}
-        >>> tokenizer = Tokenizer(json.dumps(parts | {"added_tokens": []}))
-        >>> text = Bridge(tokenizer, tokenizer, []).start([], [])
-        >>> tree = text.propose_tree([97, 98, 99], [-1, 0, 0], [1.0, 0.75, 0.25], held=[0, 1])
-        >>> tree.ids, tree.parents, tree.weights  # "ab", or "a" and "c"
-        ([256, 97, 99], [-1, -1, 1], [0.75, 0.25, 0.25])
-        >>> text.commit([97, 99])  # the assistant's cache held "a" and "b"
-        Edit(keep=1, feed=[99], cause="text")
+        >>> a, b, dog = (target_tokenizer.encode(text)[0] for text in ("a", "b", " dog"))
+        >>> bridge = uag.Bridge(target_tokenizer, target_tokenizer)
+        >>> text = bridge.start([a], [a])
+        >>> tree = text.propose_tree([dog, b, a], [-1, 0, -1], [0.5, 0.25, 0.375], held=[0, 1])
+        >>> tree.ids == [dog, b, a], tree.parents, tree.weights
+        (True, [-1, 0, -1], [0.5, 0.125, 0.375])
+        >>> tree.best(2).ids == [dog, a]
+        True
+        >>> edit = text.commit([a])  # the assistant's cache has read " dog" and "b" after the text
+        >>> edit.keep, edit.feed == [a], edit.cause
+        (1, True, 'text')
 
         Args:
             ids: the assistant's id of each node.

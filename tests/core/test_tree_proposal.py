@@ -40,9 +40,7 @@ class Tree:
         return [child for child, parent in enumerate(self.parents) if parent == node]
 
     def depth_first(self, node: int = -1) -> list[int]:
-        return [
-            each for child in self.children(node) for each in (child, *self.depth_first(child))
-        ]
+        return [each for child in self.children(node) for each in (child, *self.depth_first(child))]
 
     def passes(self, node: int) -> float:
         return math.prod(self.chances[each] for each in self.path(node))
@@ -198,7 +196,9 @@ def test_rounds_with_trees(target_name: str, assistant_name: str, text: str, see
         plain.commit(emitted)
         assert sequence.target_ids == plain.target_ids
         assert sequence.assistant_ids == plain.assistant_ids == cached[: edit.keep] + edit.feed
-        assert not edit.feed or edit.feed[:1] != cached[edit.keep :][:1], "nothing is fed that stays"
+        assert not edit.feed or edit.feed[:1] != cached[edit.keep :][:1], (
+            "nothing is fed that stays"
+        )
         assert (edit.cause == "") == (edit.keep == len(cached))
 
 
