@@ -40,6 +40,24 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """How a round went whose candidates were a tree.
+
+    Attributes:
+        chain: how many candidates the drafted ids became, others at their places left aside.
+        read: how many of those were in the target's pass.
+        accepted: how many of those were accepted.
+        choices: for each candidate that follows an accepted one, or the text: how many candidates
+            are before it, its estimated chance, and whether it was accepted.
+    """
+
+    chain: int
+    read: int
+    accepted: int
+    choices: list[tuple[int, float, bool]]
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round: a draft, its translation, one forward pass of the target, the tokens accepted.
 
@@ -53,7 +71,7 @@ class Round:
         drafted: number of assistant ids drafted, plus target ids looked up after them.
         drafted_accepted: how many of `drafted` agreed with the target.
         looked_up: how many of `drafted` were looked up: the last ones.
-        candidates: number of target ids that the draft was translated to.
+        candidates: number of target ids that the draft was translated to, and that were verified.
         width: number of ids in the target's forward pass, padding included.
         seconds: wall-clock seconds by phase (`PHASES`). A model's first pass, over its prompt,
             counts as "prefill".
@@ -62,6 +80,7 @@ class Round:
         draft_seconds: for each id that the assistant drafted, how long it took.
         searched: whether a lookup was tried, even if it found nothing.
         ending: why the generation ends with this round; `None` if it goes on.
+        tree: what became of the candidates where they were a tree; `None` for a chain.
     """
 
     tokens: list[int]
@@ -76,6 +95,7 @@ class Round:
     draft_seconds: list[float] = field(default_factory=list[float])
     searched: bool = False
     ending: Ending | None = None
+    tree: Judged | None = None
 
     @property
     def judged(self) -> int:
@@ -88,7 +108,8 @@ class Round:
         ... ).judged
         2
         """
-        rejected = self.accepted < self.candidates
+        tree = self.tree
+        rejected = self.accepted < self.candidates if tree is None else tree.accepted < tree.read
         return min(self.drafted_accepted + rejected, self.drafted)
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from uag.draft import GoesOn
 from uag.lookahead.costs import Costs
 from uag.lookahead.estimates import FIRST_DRAFT, LONGEST, WASTE_BUDGET_START, Estimates
-from uag.lookahead.lookup_rule import LONGEST_TEXT, WASTE_BUDGET
+from uag.lookahead.rules.lookups import LONGEST_TEXT, WASTE_BUDGET
 from uag.stats import Round
 
 # Shortest and longest pause, in rounds.
@@ -99,6 +99,8 @@ class Auto:
             self.estimates.lookups.learn(done)
         elif done.drafted:
             self.estimates.learn_draft(done, usual)
+            if done.tree is not None:
+                self.estimates.trees.learn(done.tree.choices)
             self._learn_waste(done, usual)
 
     def looks_up(self) -> bool:
@@ -127,6 +129,13 @@ class Auto:
         gain = self.estimates.lookups.best(chances, rate * self._burden, self.costs)[1]
         more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
         return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
+
+    def prune(
+        self, parents: list[int], chances: list[float], most: int
+    ) -> tuple[list[float], int]:
+        """See `TreeJudge.prune`."""
+        rate = self.estimates.rate(self.costs)
+        return self.estimates.trees.best(parents, chances, most, rate, self.costs)
 
     @property
     def _burden(self) -> float:

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
 
 from uag._core import Tokenizer
-from uag.sampling.noise import digest, gumbel, step_keys
+from uag.sampling.noise import digest, gumbel, gumbel_of_each, step_keys
 from uag.stats import Round
 
 # The assistant samples from this many of its likeliest tokens. More take longer and did not change
@@ -99,6 +99,18 @@ class Sampler:
         self._position += sum(moves[id] for id in ids[self._counted : end])
         self._counted = end
         return self._position
+
+    def noise(self, tokens: list[int], parents: list[int], ids: list[int]) -> list[float]:
+        """The noise of each token of a tree that follows `ids`; `parents`: see `DraftTree`."""
+        begin, moves = self.position(ids, len(ids)), self._names.moves
+        positions: list[int] = []
+        ends: list[int] = []
+        for token, parent in zip(tokens, parents, strict=True):
+            positions.append(ends[parent] if parent >= 0 else begin)
+            ends.append(positions[-1] + moves[token])
+        keys = self._names.keys[torch.tensor(tokens, device=self._names.keys.device)]
+        steps = step_keys(self._key, positions, keys.device)
+        return cast("list[float]", cast("Any", gumbel_of_each(steps, keys)).tolist())
 
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
         """Sample a token for each row of processed scores: row `r` follows `ids[:end + r]`.

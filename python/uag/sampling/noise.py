@@ -68,7 +68,23 @@ def gumbel(steps: Tensor, tokens: Tensor) -> Tensor:
     >>> gumbel(keys, torch.tensor([digest("a"), digest("b"), digest("c")])).shape
     torch.Size([2, 3])
     """
-    bits = _mix(steps[:, None] ^ tokens).bitwise_and_(_HIGHEST)
+    return _noise(steps[:, None] ^ tokens)
+
+
+def gumbel_of_each(steps: Tensor, tokens: Tensor) -> Tensor:
+    """The noise of each token at its own step: `[tokens]`, `[tokens]` -> `[tokens]`.
+
+    >>> keys = step_keys(digest("seed"), [0, 1], torch.device("cpu"))
+    >>> tokens = torch.tensor([digest("a"), digest("b")])
+    >>> bool((gumbel_of_each(keys, tokens) == gumbel(keys, tokens).diagonal()).all())
+    True
+    """
+    return _noise(steps ^ tokens)
+
+
+def _noise(bits: Tensor) -> Tensor:
+    """Gumbel noise from one number each, whose bits are not mixed yet."""
+    bits = _mix(bits).bitwise_and_(_HIGHEST)
     # Small values, which give large noise, keep all their digits in float32.
     chance = bits.to(torch.float32).mul_(2**-63).clamp_(2**-64, _BELOW_ONE)
     return chance.neg_().log1p_().neg_().log_().neg_()
