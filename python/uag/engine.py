@@ -10,7 +10,7 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.session import ASSISTANT, TARGET, Session
-from uag.decoding.candidates import Trees
+from uag.decoding.candidates import ANY, Trees
 from uag.decoding.loop import rounds
 from uag.decoding.output import Output, TextStream
 from uag.decoding.streamers import check_one, feed, put_prompt
@@ -279,7 +279,7 @@ class Engine:
             verifier(plan.processors, sampling.pick, plan.stop.device),
             plan.stop,
             drafting,
-            trees or Trees(),
+            trees or ANY,
         )
         text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)

@@ -45,15 +45,13 @@ class Judged:
 
     Attributes:
         chain: how many candidates the drafted ids became, others at their places left aside.
-        read: how many of those were in the target's pass.
-        accepted: how many of those were accepted.
-        choices: for each candidate that follows an accepted one, or the text: how many candidates
-            are before it, its estimated chance, and whether it was accepted.
+        rejected: whether the target chose another id than one of those.
+        choices: for each candidate, read or not, at whose place the target chose: how many are
+            before it, its estimated chance, and whether it was chosen.
     """
 
     chain: int
-    read: int
-    accepted: int
+    rejected: bool
     choices: list[tuple[int, float, bool]]
 
 
@@ -108,8 +106,7 @@ class Round:
         ... ).judged
         2
         """
-        tree = self.tree
-        rejected = self.accepted < self.candidates if tree is None else tree.accepted < tree.read
+        rejected = self.accepted < self.candidates if self.tree is None else self.tree.rejected
         return min(self.drafted_accepted + rejected, self.drafted)
 
     @property

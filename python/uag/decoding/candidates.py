@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from uag._core import Proposal, TreeProposal
@@ -38,11 +37,11 @@ class Candidates(Protocol):
         """The indices of the candidates that the first of `tokens` are."""
         ...
 
-    def drafted_accepted(self, path: Sequence[int]) -> int:
-        """How many drafted ids the candidates of a path spell."""
+    def drafted_accepted(self, tokens: list[int]) -> int:
+        """How many drafted ids agree with the emitted `tokens`."""
         ...
 
-    def judged(self, path: Sequence[int], tokens: list[int]) -> Judged | None:
+    def judged(self, tokens: list[int]) -> Judged | None:
         """How they did; `None` for a chain, of which the path says it."""
         ...
 
@@ -52,7 +51,7 @@ class Chain:
     """The first `count` ids of a proposal.
 
     >>> chain = Chain(Draft([5, 6]), Proposal([7, 8], draft_ends=[1, 3]), 2)
-    >>> chain.drafted, chain.path([7, 9]), chain.drafted_accepted(range(1))
+    >>> chain.drafted, chain.path([7, 9]), chain.drafted_accepted([7, 9])
     (3, range(0, 1), 1)
     """
 
@@ -72,66 +71,61 @@ class Chain:
     def path(self, tokens: list[int]) -> Sequence[int]:
         return range(agreement(tokens, self.ids))
 
-    def drafted_accepted(self, path: Sequence[int]) -> int:
-        if len(path) == len(self.proposal.ids) and not self.proposal.cut:
+    def drafted_accepted(self, tokens: list[int]) -> int:
+        accepted = agreement(tokens, self.ids)
+        if accepted == len(self.proposal.ids) and not self.proposal.cut:
             return self.drafted
-        return self.proposal.draft_ends[len(path) - 1] if path else 0
+        return self.proposal.draft_ends[accepted - 1] if accepted else 0
 
-    def judged(self, path: Sequence[int], tokens: list[int]) -> None:
-        del path, tokens
+    def judged(self, tokens: list[int]) -> None:
+        del tokens
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trie:
-    """The chosen ids of a tree of drafts.
+    """Chosen candidates of a tree of drafts.
+
+    What the target emits judges the others as well, as far as it follows them.
 
     Attributes:
-        ids, parents: see `Candidates`.
-        ends: for each, how many drafted ids its bytes reach into.
-        chances: for each, its estimated chance after the one before it.
+        ids, parents, drafted: see `Candidates`.
+        whole: all candidates of the tree.
+        chances: for each of those, its estimated chance after the one before it.
         chain: the indices of those that the drafted ids became.
-        whole: how many the drafted ids became, chosen or not.
-        drafted: how many ids were drafted.
-        cut: why those end early; see `Proposal.cut`.
     """
 
     ids: list[int]
     parents: list[int]
-    ends: list[int]
+    drafted: int
+    whole: TreeProposal
     chances: list[float]
     chain: list[int]
-    whole: int
-    drafted: int
-    cut: str
-
-    @cached_property
-    def _places(self) -> dict[tuple[int, int], int]:
-        return {each: at for at, each in enumerate(zip(self.parents, self.ids, strict=True))}
 
     def path(self, tokens: list[int]) -> Sequence[int]:
-        found: list[int] = []
-        node = -1
-        for token in tokens:
-            if (after := self._places.get((node, token))) is None:
-                break
-            found.append(node := after)
-        return found
+        return _path(self.parents, self.ids, tokens)
 
-    def drafted_accepted(self, path: Sequence[int]) -> int:
-        right = agreement([*path], self.chain)
-        if right == self.whole and not self.cut:
+    def drafted_accepted(self, tokens: list[int]) -> int:
+        right = self._right(tokens)
+        if right == len(self.chain) and not self.whole.cut:
             return self.drafted
-        return self.ends[self.chain[right - 1]] if right else 0
+        return self.whole.draft_ends[self.chain[right - 1]] if right else 0
 
-    def judged(self, path: Sequence[int], tokens: list[int]) -> Judged:
-        # Where the text ended with an accepted candidate, what follows it was not judged.
+    def judged(self, tokens: list[int]) -> Judged:
+        parents, right = self.whole.parents, self._right(tokens)
+        path = _path(parents, self.whole.ids, tokens)
+        # What follows the last of the tokens was not judged.
         depths = {node: depth for depth, node in enumerate([-1, *path][: len(tokens)])}
         choices = [
             (depths[parent], chance, at in path)
-            for at, (parent, chance) in enumerate(zip(self.parents, self.chances, strict=True))
+            for at, (parent, chance) in enumerate(zip(parents, self.chances, strict=True))
             if parent in depths
         ]
-        return Judged(self.whole, len(self.chain), agreement([*path], self.chain), choices)
+        return Judged(len(self.chain), right < min(len(tokens), len(self.chain)), choices)
+
+    def _right(self, tokens: list[int]) -> int:
+        """How many candidates of the chain the tokens begin with."""
+        ids = self.whole.ids
+        return agreement(tokens, [ids[at] for at in self.chain])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +138,9 @@ class Trees:
         most: the most that there may be.
     """
 
-    rank: Rank = by_weight
-    judge: TreeJudge = Heaviest(LARGEST_TREE)
-    most: int = LARGEST_TREE
+    rank: Rank
+    judge: TreeJudge
+    most: int
 
     def candidates(
         self, draft: Draft, translator: Translator, ids: list[int], room: int
@@ -165,21 +159,23 @@ class Trees:
         parents, chances = found.parents, self.rank(found, ids)
         weights, count = self.judge.prune(parents, chances, min(most, len(chances)))
         chosen = found.select(weights, count)
-        places = {each: at for at, each in enumerate(zip(parents, found.ids, strict=True))}
-        before: list[int] = []
-        for parent, id in zip(chosen.parents, chosen.ids, strict=True):
-            before.append(places[before[parent] if parent >= 0 else -1, id])
         chain = _chain(parents, found.nodes, drafted)
-        return Trie(
-            chosen.ids,
-            chosen.parents,
-            chosen.draft_ends,
-            [chances[at] for at in before],
-            [before.index(at) for at in chain if at in before],
-            len(chain),
-            drafted,
-            found.cut,
-        )
+        return Trie(chosen.ids, chosen.parents, drafted, found, chances, chain)
+
+
+# What is likeliest is verified, and no tree is refused.
+ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE)
+
+
+def _path(parents: list[int], ids: list[int], tokens: list[int]) -> list[int]:
+    """The nodes of a trie that the first of `tokens` are."""
+    places = {each: at for at, each in enumerate(zip(parents, ids, strict=True))}
+    path: list[int] = []
+    for token in tokens:
+        if (node := places.get((path[-1] if path else -1, token))) is None:
+            break
+        path.append(node)
+    return path
 
 
 def _chain(parents: list[int], nodes: list[int], drafted: int) -> list[int]:

@@ -7,7 +7,7 @@ target verifies them, and both models keep only what is emitted.
 from collections.abc import Iterator
 
 from uag.clock import Clock
-from uag.decoding.candidates import Trees
+from uag.decoding.candidates import ANY, Trees
 from uag.decoding.stopping import Stop
 from uag.decoding.verify import Verify
 from uag.draft import Draft
@@ -25,7 +25,7 @@ def rounds(
     verify: Verify,
     stop: Stop,
     lookahead: Lookahead,
-    trees: Trees = Trees(),
+    trees: Trees = ANY,
 ) -> Iterator[Round]:
     """Continue a generation whose prompt is already in `target`, `drafts` and `translator`.
 
@@ -84,7 +84,7 @@ def rounds(
             tokens=tokens,
             accepted=accepted,
             drafted=found.drafted,
-            drafted_accepted=found.drafted_accepted(path),
+            drafted_accepted=found.drafted_accepted(tokens),
             looked_up=found.drafted - len(draft.ids),
             candidates=len(candidates),
             seconds=clock.seconds(),
@@ -93,7 +93,7 @@ def rounds(
             draft_seconds=draft.seconds,
             searched=draft.searched,
             ending=ending,
-            tree=found.judged(path, tokens),
+            tree=found.judged(tokens),
         )
         lookahead.update(done)
         yield done

@@ -130,9 +130,7 @@ class Auto:
         more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
         return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
 
-    def prune(
-        self, parents: list[int], chances: list[float], most: int
-    ) -> tuple[list[float], int]:
+    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
         """See `TreeJudge.prune`."""
         rate = self.estimates.rate(self.costs)
         return self.estimates.trees.best(parents, chances, most, rate, self.costs)

@@ -9,9 +9,7 @@ from uag.stats import Round
 class TreeJudge(Protocol):
     """Decides how many candidates of a tree to verify."""
 
-    def prune(
-        self, parents: list[int], chances: list[float], most: int
-    ) -> tuple[list[float], int]:
+    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
         """For each candidate a weight, of which larger is better; and how many to verify.
 
         Args:

@@ -10,8 +10,8 @@ from uag.errors import OptionError
 from uag.limits import check_limits
 from uag.models.cached_lm import CachedLM, Score
 from uag.models.properties import device_of, vocabulary_rows
-from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
 from uag.sampling.alternatives import Alternatives
+from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
 from uag.sampling.greedy import Choice, Pick, most_likely, most_likely_draft
 from uag.sampling.ranking import ByNoise, Rank, by_weight
 from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens

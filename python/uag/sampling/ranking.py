@@ -6,8 +6,8 @@ from math import exp, log
 from uag._core import TreeProposal
 from uag.sampling.coupled import Sampler
 
-# For each candidate, the chance that the target chooses it after its parent: (tree, ids) -> chances.
-# The tree continues `ids`.
+# (tree, ids) -> for each candidate the chance that the target chooses it after its parent, where
+# the tree continues `ids`.
 Rank = Callable[[TreeProposal, list[int]], list[float]]
 
 # How far the assistant's log-probabilities are from the target's: the scale of Gumbel noise. From
@@ -45,9 +45,7 @@ class ByNoise:
         rest: dict[int, float] = {}
         for parent, chance in zip(parents, believed, strict=True):
             rest[parent] = rest.get(parent, 1.0) - chance
-        masses = [
-            _mass(chance, each) for chance, each in zip(believed, noise, strict=True)
-        ]
+        masses = [_mass(chance, each) for chance, each in zip(believed, noise, strict=True)]
         sums = {parent: _mass(chance, MEAN_NOISE) for parent, chance in rest.items()}
         for parent, mass in zip(parents, masses, strict=True):
             sums[parent] += mass

@@ -24,9 +24,7 @@ class Heaviest:
 
     count: int
 
-    def prune(
-        self, parents: list[int], chances: list[float], most: int
-    ) -> tuple[list[float], int]:
+    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
         return reached(parents, chances), min(self.count, most)
 
 
