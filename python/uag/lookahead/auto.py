@@ -185,7 +185,8 @@ class Auto:
         if not (plain := self.costs.plain):
             return
         self._wasted_rounds = usual / plain - len(done.tokens)
-        reading = 0.0 if self._previous_drafted else done.draft_seconds[0] - self.costs.draft(1)
+        timed = bool(done.draft_seconds) and not self._previous_drafted
+        reading = done.draft_seconds[0] - self.costs.draft(1) if timed else 0.0
         self.estimates.waste(
             self._wasted_rounds if self.costs.are_steps_known else 0.0, max(0.0, reading) / plain
         )
