@@ -27,6 +27,7 @@ from uag.models.caches.layers import (
     restore_state,
 )
 from uag.models.caches.protocol import TOGETHER, Way
+from uag.models.linear.passes import fast_layers
 from uag.models.properties import device_of, text_config
 from uag.models.reading import ModuleState, reading_of
 
@@ -162,7 +163,7 @@ class RollbackCache:
         end = self.length + len(ids)
         places = torch.arange(self.length, end, device=self._device)
         inputs = self._reading.inputs(ids[None], positions=places[None], logits=positions)
-        with self._reading.turn(self._modules):
+        with self._reading.turn(self._modules), fast_layers(self._model, len(ids)):
             output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
             self._modules = self._reading.take()
         self.length = end
