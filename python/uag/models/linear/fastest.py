@@ -11,10 +11,10 @@ from torch import Tensor
 from uag.models.linear.forms import Form, forms
 
 # Times of each form, and of them the one that counts: others may need the cores meanwhile.
-TIMES = 8
+TIMES = 12
 COUNTS = 2
 # A form must be so much faster than torch's own, and by the seconds that calling it takes.
-GAIN = 1.1
+GAIN = 1.15
 CALL = 1e-5
 # A form that was never faster than this many times the fastest is tried no more.
 TOO_SLOW = 1.3
