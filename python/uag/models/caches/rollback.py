@@ -31,6 +31,7 @@ from uag.models.caches.layers import (
 )
 from uag.models.caches.protocol import TOGETHER, Way
 from uag.models.caches.tree import Branches, Tree
+from uag.models.linear.passes import fast_layers
 from uag.models.masks import Masks, windows_of
 from uag.models.properties import attention_of, device_of, text_config
 from uag.models.reading import ModuleState, reading_of
