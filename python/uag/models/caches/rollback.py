@@ -221,7 +221,7 @@ class RollbackCache:
             self._nodes = 0
 
     def _pass(self, inputs: dict[str, Any], width: int) -> Tensor:
-        """The logits of the model's own pass over `width` ids, `[positions or more, vocabulary]`."""
+        """The logits of the model's pass over `width` ids, `[positions or more, vocabulary]`."""
         with self._reading.turn(self._modules), fast_layers(self._model, width):
             output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
             self._modules = self._reading.take()
