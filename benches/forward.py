@@ -4,7 +4,8 @@
 
 Milliseconds after a text of 100 ids, medians of interleaved runs. `static` is transformers' static
 cache of 256 positions, `compile` torch.compile over it, `trace` TorchScript over it. "1 thread" is
-"uag" with one; the others have `--threads`.
+"uag" with one; the others have `--threads`. "torch's linear layers" is "uag" without a choice of
+forms (`uag.models.linear`).
 """
 
 import warnings
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 from typing import Annotated, Any, cast
+from unittest.mock import patch
 
 import torch
 import typer
@@ -32,9 +34,12 @@ from benches.common import (
 )
 from benches.gpu.clocks import wait
 from uag.models.cached_lm import CachedLM
+from uag.models.linear import passes as linear_passes
 
 CONTEXT = 100
 PASSES = 8
+# Passes after which the forms of linear layers are known.
+SETTLES = 40
 
 Pass = Callable[[], object]
 
@@ -51,6 +56,25 @@ def buffered(model: Any, width: int) -> Pass:
         lm.roll_back(CONTEXT)
 
     return run
+
+
+def settled(model: Any, width: int) -> Pass:
+    """As in uag, once the forms of linear layers are known."""
+    run = buffered(model, width)
+    for _ in range(SETTLES):
+        run()
+    return run
+
+
+def unchosen(model: Any, width: int) -> Pass:
+    """As in uag, with torch's own linear layers."""
+    run = buffered(model, width)
+
+    def own() -> None:
+        with patch.object(linear_passes, "WIDTHS", range(0)):
+            run()
+
+    return own
 
 
 class Static(nn.Module):
@@ -117,9 +141,10 @@ def main(
         for attention in ("sdpa", "eager")
     )
     methods: dict[str, tuple[int, Callable[[int], Pass]]] = {
-        "uag": (threads, lambda width: buffered(sdpa, width)),
-        "1 thread": (1, lambda width: buffered(sdpa, width)),
-        "eager attention": (threads, lambda width: buffered(eager, width)),
+        "uag": (threads, lambda width: settled(sdpa, width)),
+        "torch's linear layers": (threads, lambda width: unchosen(sdpa, width)),
+        "1 thread": (1, lambda width: settled(sdpa, width)),
+        "eager attention": (threads, lambda width: settled(eager, width)),
         "static, no_grad": (threads, lambda width: static(sdpa, width, "no_grad")),
         "static, inference_mode": (threads, lambda width: static(sdpa, width, "inference_mode")),
     }
@@ -129,7 +154,10 @@ def main(
         methods["compile"] = threads, lambda width: static(sdpa, width, "compile")
     results = Results("width", *methods)
     for width in map(int, split(widths)):
-        passes = {name: (prepare(width), count) for name, (count, prepare) in methods.items()}
+        passes: dict[str, tuple[Pass, int]] = {}
+        for name, (count, prepare) in methods.items():
+            torch.set_num_threads(count)
+            passes[name] = prepare(width), count
         seconds: dict[str, list[float]] = {name: [] for name in methods}
         for _ in range(runs):
             for name, (run, count) in passes.items():

@@ -58,7 +58,7 @@ STAGES = (
     (Part("timeline", "timeline", 10),),
     (Part("batches", "batches", 16),),
     (Part("card", "card", 12),),
-    (Part("variants", "variants", 50),),
+    (Part("variants", "variants", 30),),
     (Part("compiled", "compiled", 480),),
 )
 PARTS = tuple(part for stage in STAGES for part in stage)

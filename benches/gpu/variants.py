@@ -18,18 +18,14 @@ from uag.sampling.greedy import most_likely_draft
 # A module, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
-    (kernels, "WIDEST", (2,)),
+    (kernels, "WIDEST", (1,)),
     (kernels, "AHEAD", (0, 64 << 20)),
 )
 # Parts of the kernels' source, and what they may be instead.
 LINES = (
     (launcher.PRODUCTS, "int AT_ONCE = 4;", ("int AT_ONCE = 2;", "int AT_ONCE = 8;")),
-    (launcher.PRODUCTS, "weights[k] = once(row + first + 32 * k, first + 32 * k < packs);",
-     ("weights[k].pack = row[min(first + 32 * k, packs - 1)];",)),
-    (launcher.PRODUCTS, "AT_ONCE = 4 / TILES;", ("AT_ONCE = 2 / TILES;", "AT_ONCE = 8 / TILES;")),
-    (launcher.PRODUCTS, "__launch_bounds__(32 * WARPS, 3)", ("__launch_bounds__(32 * WARPS, 2)",)),
     (launcher.SMALL, 'asm volatile("griddepcontrol.launch_dependents;");', ("",)),
-)  # fmt: skip
+)
 # Ids of the target's passes.
 WIDTHS = (1, 2, 8, 16)
 # Passes that are measured together, so that the device never waits for the host.

@@ -308,6 +308,18 @@ def test_what_the_first_draft_sets_up_does_not_keep_from_more(cold: tuple[float,
         assert gpu.asked - before > 20
 
 
+def test_a_first_text_that_set_up_much_and_went_badly_does_not_keep_from_more() -> None:
+    pair = replace(LARGE, read=1.6, eager_read=45.0, step=0.84)
+    for text in range(20):
+        gpu = SimulatedGPU(lambda _: 0.3, pair, cold=(700.0, 100.0), random=Random(text))
+        auto = captured()
+        gpu.speed(auto, 128)
+        gpu.right, before = (lambda _: 0.8), gpu.asked
+        for _ in range(12):
+            gpu.speed(auto, 128)
+        assert gpu.asked - before > 100
+
+
 def test_text_that_repeats_is_looked_up_and_the_assistant_seldom_asked() -> None:
     gpu, auto = SimulatedGPU(good, found=(0.95,) * 30, finds=1.0), captured()
     gpu.speed(auto, 400)

@@ -26,6 +26,7 @@ from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
 from uag.models.check.trial import named_lengths
 from uag.models.check.way import new_cache, way_of
+from uag.models.linear.passes import fast_layers
 from uag.models.masks import Masks, windows_of
 from uag.models.properties import (
     attention_of,
@@ -233,7 +234,8 @@ class Batch:
             own=positions.view(shape),
             write=write,
         )
-        return self._pass(torch.cat(ids)[order].view(shape), slots.own, slots, wanted)
+        with fast_layers(self._model, len(places) * width):
+            return self._pass(torch.cat(ids)[order].view(shape), slots.own, slots, wanted)
 
     def _pass(self, block: Tensor, positions: Tensor, slots: SlotMap, wanted: int | None) -> Tensor:
         """The model's own pass over a block; logits at the last `wanted` ids of each row."""

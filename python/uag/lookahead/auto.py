@@ -15,6 +15,9 @@ STALE = 64
 # If drafting is at least this many times as fast as plain decoding, the exact cost of a plain round
 # does not matter, and it is not measured again.
 CLEAR_WIN = 1.5
+# What the very first draft reads counts as at most so many plain rounds: much of it may be what a
+# library sets up, once.
+SETTING_UP = 10
 # Phases that do not belong to a round's forward pass of the target.
 BEFORE_PASS = ("draft", "prefill")
 
@@ -181,15 +184,17 @@ class Auto:
             )
 
     def _learn_waste(self, done: Round, usual: float) -> None:
-        """Count what a draft cost; the very first shows only how long the prompt takes."""
+        """Count what a draft cost; the very first also sets things up."""
         if not (plain := self.costs.plain):
             return
         self._wasted_rounds = usual / plain - len(done.tokens)
         timed = bool(done.draft_seconds) and not self._previous_drafted
         reading = done.draft_seconds[0] - self.costs.draft(1) if timed else 0.0
-        self.estimates.waste(
-            self._wasted_rounds if self.costs.are_steps_known else 0.0, max(0.0, reading) / plain
-        )
+        reading = max(0.0, reading) / plain
+        if self.costs.are_steps_known:
+            self.estimates.waste(self._wasted_rounds, reading)
+        else:
+            self.estimates.waste(0.0, min(reading, SETTING_UP))
 
     def _learn_costs(self, done: Round) -> None:
         if done.draft_seconds:

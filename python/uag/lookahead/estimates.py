@@ -24,7 +24,7 @@ RECENT = 32
 # An assistant whose drafts would save less than this share of the time if all of them were accepted
 # never pays. To find out whether others do, drafts may waste so many plain rounds, times the share
 # beyond that.
-LEAST_GAIN, PATIENCE = 0.1, 20
+LEAST_GAIN, PATIENCE = 0.1, 30
 # After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
 # wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
 WASTE_BUDGET_START = 0.2

@@ -31,6 +31,7 @@ from uag.models.caches.layers import (
 )
 from uag.models.caches.protocol import TOGETHER, Way
 from uag.models.caches.tree import Branches, Tree
+from uag.models.linear.passes import fast_layers
 from uag.models.masks import Masks, windows_of
 from uag.models.properties import attention_of, device_of, text_config
 from uag.models.reading import ModuleState, reading_of
@@ -169,7 +170,7 @@ class RollbackCache:
         end = self.length + len(ids)
         places = torch.arange(self.length, end, device=self._device)
         inputs = self._reading.inputs(ids[None], positions=places[None], logits=positions)
-        logits = self._pass(inputs)
+        logits = self._pass(inputs, len(ids))
         self.length = end
         self.width = len(ids)
         return logits[-positions:]
@@ -188,7 +189,8 @@ class RollbackCache:
 
         places = branches.positions[None]
         inputs = self._reading.inputs(ids[None], positions=places, logits=positions)
-        logits = self._pass(inputs | {"attention_mask": self._masks.of_tree(branches, slots)})
+        inputs["attention_mask"] = self._masks.of_tree(branches, slots)
+        logits = self._pass(inputs, width)
         self.length += certain
         self.width = width
         self._nodes = len(tree)
@@ -218,9 +220,9 @@ class RollbackCache:
                 crop_layer(layer, self._nodes)
             self._nodes = 0
 
-    def _pass(self, inputs: dict[str, Any]) -> Tensor:
-        """The logits of the model's own pass, `[positions or more, vocabulary]`."""
-        with self._reading.turn(self._modules):
+    def _pass(self, inputs: dict[str, Any], width: int) -> Tensor:
+        """The logits of the model's pass over `width` ids, `[positions or more, vocabulary]`."""
+        with self._reading.turn(self._modules), fast_layers(self._model, width):
             output = cast("Any", self._model)(**inputs, **{self._reading.cache_name: self.past})
             self._modules = self._reading.take()
         return output.logits[0]

@@ -80,20 +80,20 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     assert str(runner) == "graphs"
 
 
-ATTENTION = ["rotate", "store", "attend", "join"]
+ATTENTION = ["rotate", "attend", "join"]
 
 
 @pytest.mark.parametrize(
     ("width", "dtype", "once"),
     [
         (2, torch.float32,
-         ["rms_norm", "project_2", *ATTENTION, "project_2", "add",
-          "rms_norm", "project_gated_2", "project_2", "add", "rms_norm", "project_2"]),
+         ["rms_norm", "project_2", *ATTENTION, "project_2",
+          "rms_norm", "project_gated_2", "project_2", "rms_norm", "project_2"]),
         (6, torch.float32,
-         ["rms_norm", *ATTENTION, "add", "rms_norm", "gated", "add", "rms_norm"]),
+         ["rms_norm", *ATTENTION, "rms_norm", "gated", "rms_norm"]),
         (1, torch.bfloat16,
-         ["rms_norm", "project_1", *ATTENTION, "project_1", "add",
-          "rms_norm", "project_gated_1", "project_1", "add", "rms_norm", "project_1"]),
+         ["rms_norm", "project_1", *ATTENTION, "project_1",
+          "rms_norm", "project_gated_1", "project_1", "rms_norm", "project_1"]),
     ],
     ids=str,
 )  # fmt: skip
@@ -202,4 +202,4 @@ def test_a_tree_is_attended_to_by_its_mask(architecture: str, launched: list[str
     runner = GraphRunner(model)
     check_trees(model, reader(model, runner), Random(3), rounds=10)
     assert str(runner) == "graphs"
-    assert {"store", "rotate"} <= {*launched}
+    assert "rotate" in launched

@@ -58,6 +58,46 @@ def test_gates(kernels: Kernels, kind: int, activation: Callable[[Tensor], Tenso
     same(kernels.gated(gate, up, kind), activation(gate) * up)
 
 
+def test_norms_of_sums(kernels: Kernels) -> None:
+    a, b = 0.05 * torch.randn(2, 1, 5, 1104).to(kernels.dtype)
+    weight = torch.randn(1104).to(kernels.dtype)
+    true = kernels.rms_norm(a + b, weight, 1e-3, offset=False)
+    kernels.postpones = True
+    total = kernels.add(a, b)
+    same(kernels.rms_norm(total, weight, 1e-3, offset=False), true)
+    assert torch.equal(total, a + b)
+
+
+@pytest.mark.parametrize("turned", [HEAD, 12])
+def test_keys_that_are_rotated_and_stored(kernels: Kernels, turned: int) -> None:
+    queries, keys, values = (
+        torch.randn(1, 5, heads, HEAD).to(kernels.dtype).transpose(1, 2) for heads in (6, 2, 2)
+    )
+    cosines, sines = torch.randn(2, 1, 5, turned).to(kernels.dtype)
+    held = torch.randn(2, 1, 2, 50, HEAD).to(kernels.dtype)
+    expected = held.clone()
+    true = kernels.rotate(queries, keys, cosines, sines)
+    kernels.store((true[1], values), (expected[0], expected[1]), torch.tensor(7))
+    kernels.postpones = True
+    got = kernels.rotate(queries, keys, cosines, sines)
+    kernels.store((got[1], values), (held[0], held[1]), torch.tensor(7))
+    assert all(map(torch.equal, (*got, held), (*true, expected)))
+
+
+def test_what_waits_is_launched_before_the_next_kernel(kernels: Kernels) -> None:
+    a, b = torch.randn(2, 1, 5, 32).to(kernels.dtype)
+    kernels.postpones = True
+    total = kernels.add(a, b)
+    assert torch.equal(kernels.gated(total, total, 0), kernels.gated(a + b, a + b, 0))
+    other = kernels.add(a, a)
+    assert torch.equal(kernels.rms_norm(b, a[0, 0], 1e-3, offset=False),
+                       kernels.rms_norm(b.clone(), a[0, 0], 1e-3, offset=False))  # fmt: skip
+    assert torch.equal(other, a + a)
+    last = kernels.add(a, b)
+    kernels.flush()
+    assert torch.equal(last, a + b)
+
+
 def test_sums(kernels: Kernels) -> None:
     a, b = torch.randn(2, 1, 5, 1048).to(kernels.dtype)
     assert kernels.adds(a, b) and torch.equal(kernels.add(a, b), a + b)

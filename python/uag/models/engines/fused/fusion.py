@@ -20,7 +20,7 @@ from uag.errors import UagWarning
 from uag.models.engines.fused.attention import Buffered, attending, packed
 from uag.models.engines.fused.kernels import ACTIVATIONS, Kernels
 from uag.models.engines.fused.launcher import CudaLauncher, Launcher, LaunchError, sizes_of
-from uag.models.engines.fused.residuals import Residuals
+from uag.models.engines.fused.postponing import Postponing
 from uag.models.properties import device_of, text_config
 
 # What launches kernels on a type of device; with ROCm, which torch also calls "cuda", nothing does.
@@ -57,7 +57,7 @@ class Fusion:
                 stack.enter_context(_instead(owner, name, function, self.kernels.dtype))
             token = attending.set((self.kernels, text))
             stack.callback(attending.reset, token)
-            stack.enter_context(Residuals(self.kernels))
+            stack.enter_context(Postponing(self.kernels))
             yield
 
 

@@ -4,13 +4,13 @@ Results have the bits of the modules that they stand for, but for sums, which ot
 torch's add in another order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from uag.models.engines.fused.launcher import QUERIES, THREADS, Launcher
+from uag.models.engines.fused.launcher import QUERIES, THREADS, Argument, Launcher, Shape
 from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
@@ -40,12 +40,28 @@ class Places:
     window: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A kernel that was not launched yet, since the next one may do its work.
+
+    Attributes:
+        out: what it will write that the next one reads.
+        given: what it reads and writes.
+        launch: launches it by itself.
+    """
+
+    out: Tensor
+    given: tuple[Tensor, ...]
+    launch: Callable[[], None]
+
+
 class Kernels:
     """Launches kernels for one type of numbers and one size of heads.
 
     Attributes:
         head, value: numbers of a head of keys and of values.
         dtype: the type of all tensors but `Places.begins`.
+        postpones: whether kernels wait for the next one where it can do their work, until `flush`.
     """
 
     def __init__(self, launcher: Launcher, dtype: torch.dtype, sizes: tuple[int, ...]) -> None:
@@ -54,6 +70,18 @@ class Kernels:
         self.dtype = dtype
         _, self.head, self.value, self._keys, *_ = sizes
         self.pack = 16 // dtype.itemsize
+        self.postpones = False
+        self._postponed: Postponed | None = None
+
+    def flush(self) -> None:
+        """Launch what waits for the next kernel."""
+        if waiting := self._postponed:
+            self._postponed = None
+            waiting.launch()
+
+    def forget(self) -> None:
+        """Never launch what waits for the next kernel."""
+        self._postponed = None
 
     def attends(self, queries: Tensor, keys: Tensor, values: Tensor) -> bool:
         """Whether `attend` and `store` are for tensors like these."""
@@ -83,12 +111,14 @@ class Kernels:
 
         With `offset` it is multiplied by `1 + weight`, before it is rounded to the dtype.
         """
-        x = x.contiguous()
+        x, *added = self._taken(x) or [x.contiguous()]
         size = x.shape[-1]
         out = torch.empty_like(x)
         threads = min(512, max(32, power_of_two(size // self.pack)))
-        grid = x.numel() // size, 1, 1
-        self._launcher.launch("rms_norm", grid, threads, x, weight, out, size, eps, int(offset))
+        self._launch(
+            "rms_norm", (x.numel() // size, 1, 1), threads,
+            x, *(added or [None, None]), weight, out, size, eps, int(offset),
+        )  # fmt: skip
         return out
 
     def gated(self, gate: Tensor, up: Tensor, kind: int) -> Tensor:
@@ -97,7 +127,7 @@ class Kernels:
         out = torch.empty_like(gate)
         packs, threads = gate.numel() // self.pack, 128
         grid = -(-packs // threads), 1, 1
-        self._launcher.launch("gated", grid, threads, gate, up, out, packs, kind)
+        self._launch("gated", grid, threads, gate, up, out, packs, kind)
         return out
 
     def adds(self, a: object, b: object) -> bool:
@@ -114,7 +144,10 @@ class Kernels:
         """`a + b`, for what `adds` permits."""
         out = torch.empty_like(a)
         packs, threads = a.numel() // self.pack, 128
-        self._launcher.launch("add", (-(-packs // threads), 1, 1), threads, a, b, out, packs)
+        grid = -(-packs // threads), 1, 1
+        self._postpone(
+            out, (a, b, out), lambda: self._launch("add", grid, threads, a, b, out, packs)
+        )
         return out
 
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
@@ -125,7 +158,7 @@ class Kernels:
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
         rows = sum(counts)
-        self._launcher.launch(
+        self._launch(
             f"project_{x.numel() // size}", (-(-rows * 32 // THREADS), 1, 1), THREADS,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
@@ -138,7 +171,7 @@ class Kernels:
         x = x.contiguous()
         size, count = x.shape[-1], gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
-        self._launcher.launch(
+        self._launch(
             f"project_gated_{x.numel() // size}", (-(-count * 32 // THREADS), 1, 1), THREADS,
             x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count),
         )  # fmt: skip
@@ -157,25 +190,44 @@ class Kernels:
         queries, keys: `[rows, heads, width, size]`, the last axis contiguous; cosines, sines:
         `[rows or 1, width, turned]`; beyond the first `turned` numbers nothing changes.
         """
+        cosines, sines = cosines.contiguous(), sines.contiguous()
+        out = queries.new_empty(queries.shape), keys.new_empty(keys.shape)
+        given = queries, keys, cosines, sines, *out
+        self._postpone(out[1], given, lambda: self._rotate(*given))
+        return out
+
+    def _rotate(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        cosines: Tensor,
+        sines: Tensor,
+        queries_out: Tensor,
+        keys_out: Tensor,
+        *stored: Tensor,
+    ) -> None:
+        """Launch `rotate`. `stored`: new values, both buffers, and the position of the new ids."""
         rows, heads, width, size = queries.shape
         kv_heads, turned = keys.shape[1], cosines.shape[-1]
-        cosines, sines = cosines.contiguous(), sines.contiguous()
-        out = [each.new_empty(each.shape) for each in (queries, keys)]
-        self._launcher.launch(
-            "rotate", (width, heads + kv_heads, rows), min(128, power_of_two(turned // 2)),
-            queries, keys, cosines, sines, *out, heads, kv_heads, size, turned,
-            *queries.stride()[:3], *keys.stride()[:3],
+        blocks = heads + (2 if stored else 1) * kv_heads
+        self._launch(
+            "rotate", (width, blocks, rows), min(128, power_of_two(turned // 2)),
+            queries, keys, cosines, sines, queries_out, keys_out, *(stored or [None] * 4),
+            heads, kv_heads, size, turned, *queries.stride()[:3], *keys.stride()[:3],
             0 if cosines.shape[0] == 1 else cosines.stride(0),
+            *(stored[0].stride()[1:3] if stored else (0, 0)), stored[1].shape[2] if stored else 0,
         )  # fmt: skip
-        return out[0], out[1]
 
     def store(self, new: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor], begin: Tensor) -> None:
         """Write the keys and values of new ids to buffers, from the position `begin` on.
 
         new: each `[1, heads, width, size]`; held: `[1, heads, places, size]`, contiguous.
         """
+        if given := self._taken(new[0]):
+            self._rotate(*given, new[1], *held, begin)
+            return
         _, heads, width, _ = new[0].shape
-        self._launcher.launch(
+        self._launch(
             "store", (width, heads, 1), min(128, power_of_two(max(self.head, self.value))),
             *new, *held, begin, held[0].shape[2], *new[0].stride()[1:3], *new[1].stride()[1:3],
         )  # fmt: skip
@@ -199,14 +251,36 @@ class Kernels:
             queries.new_empty(shares, asked, size, dtype=torch.float32) for size in (self.value, 2)
         )
         tiles = -(-groups * width // QUERIES)
-        self._launcher.launch(
+        self._launch(
             "attend", (shares, rows * kv_heads, tiles), THREADS,
             queries, keys, values, places.begins, parts, scales, kv_heads, groups, width, share,
             *keys.stride()[:3], *values.stride()[:3], places.window, float(scaling),
         )  # fmt: skip
         out = queries.new_empty(rows, width, heads, self.value)
-        self._launcher.launch(
+        self._launch(
             "join", (asked, 1, 1), min(THREADS, power_of_two(self.value)),
             parts, scales, out, places.begins, share, heads, width, places.window,
         )  # fmt: skip
         return out
+
+    def _launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
+        """Launch a kernel after what waits for it."""
+        self.flush()
+        self._launcher.launch(name, grid, block, *args)
+
+    def _postpone(self, out: Tensor, given: tuple[Tensor, ...], launch: Callable[[], None]) -> None:
+        """Launch a kernel, or have it wait for the next one, which may take `out` from it."""
+        self.flush()
+        if self.postpones:
+            self._postponed = Postponed(out, given, launch)
+        else:
+            launch()
+
+    def _taken(self, out: Tensor) -> tuple[Tensor, ...] | None:
+        """What a kernel is given that was to write `out`: it will not be launched any more."""
+        waiting = self._postponed
+        if waiting is None or waiting.out is not out:
+            self.flush()
+            return None
+        self._postponed = None
+        return waiting.given
