@@ -12,6 +12,7 @@ for one vocabulary).
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Self, cast
 
@@ -27,7 +28,7 @@ from uag.stats import Round
 DRAFT_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenNames:
     """What is needed of a vocabulary to compute noise for it: a key and a length for each id.
 
@@ -41,6 +42,11 @@ class TokenNames:
     keys: Tensor
     lengths: Tensor
     moves: list[int]
+
+    @cached_property
+    def on_host(self) -> Any:
+        """`keys` as an array."""
+        return cast("Any", self.keys.cpu()).numpy()
 
     @classmethod
     def of(
@@ -108,9 +114,7 @@ class Sampler:
         for token, parent in zip(tokens, parents, strict=True):
             positions.append(ends[parent] if parent >= 0 else begin)
             ends.append(positions[-1] + moves[token])
-        keys = self._names.keys[torch.tensor(tokens, device=self._names.keys.device)]
-        steps = step_keys(self._key, positions, keys.device)
-        return cast("list[float]", cast("Any", gumbel_of_each(steps, keys)).tolist())
+        return gumbel_of_each(self._key, positions, self._names.on_host[tokens])
 
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
         """Sample a token for each row of processed scores: row `r` follows `ids[:end + r]`.

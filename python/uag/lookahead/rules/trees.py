@@ -55,7 +55,7 @@ class TreeRule:
         gains = [*accumulate(sorted(weights, reverse=True))]
         plain = costs.verification(1)
         best, most_gained = min(1, most), 0.0
-        for size in [size for size in SIZES if size <= most]:
+        for size in [size for size in SIZES if size <= min(most, len(gains))]:
             price = REQUIRED_GAIN * rate * (costs.verification(1 + size) - plain)
             if gains[size - 1] - price > most_gained:
                 best, most_gained = size, gains[size - 1] - price
