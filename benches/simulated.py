@@ -59,6 +59,7 @@ def main(
     target: Target = None,
     assistant: Assistant = None,
     costs: Annotated[str, typer.Option(help=", ".join(COSTS))] = "float32",
+    temperature: Annotated[float, typer.Option(help="0 decodes greedily")] = 0.0,
     limit: Limit = 6,
     threads: Threads = 1,
     trust_remote_code: Trust = False,
@@ -79,6 +80,7 @@ def main(
         "lookup, auto": lambda: SpeculativeDecoder(model, words, "lookup"),
         "assistant, 5": lambda: SpeculativeDecoder(model, words, *pair, lookahead=5),
         "assistant, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=False),
+        "tree, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=False, tree=31),
         "both, auto": lambda: SpeculativeDecoder(model, words, *pair, lookup=True),
     }
     results = Results("text", *methods, title=f"x plain, {costs}")
@@ -87,9 +89,11 @@ def main(
         speeds: list[float] = []
         for new_decoder in methods.values():
             decoder, tokens, start = new_decoder(), 0, time.seconds
-            for prompt in prompts:
+            for seed, prompt in enumerate(prompts):
                 ids = words(prompt)["input_ids"][: window - length - 1]
-                tokens += len(decoder.generate(ids, max_new_tokens=length).token_ids)
+                drawn = {"do_sample": True, "temperature": temperature, "seed": seed, "top_k": 0}
+                how = drawn if temperature else {}
+                tokens += len(decoder.generate(ids, max_new_tokens=length, **how).token_ids)
             speeds.append(tokens / (time.seconds - start))
         results.add(kind, *(f"{speed / speeds[0]:.2f}" for speed in speeds))
     results.show(json_file)

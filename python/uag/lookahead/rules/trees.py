@@ -31,7 +31,9 @@ class Heaviest:
 class TreeRule:
     """Chooses the candidates of a tree, and learns how often those of each chance are accepted.
 
-    >>> costs = Costs(); costs.verified(1, 1.0); costs.verified(3, 1.2); costs.verified(4, 5.0)
+    >>> costs = Costs()
+    >>> for _ in range(3):
+    ...     costs.verified(1, 1.0); costs.verified(3, 1.2); costs.verified(4, 1.6)
     >>> TreeRule().best([-1, 0, -1], [0.6, 0.6, 0.3], 3, 1.0, costs)[1]
     2
     """
