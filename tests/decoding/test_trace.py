@@ -6,9 +6,10 @@ import pytest
 import transformers
 
 import uag
+from tests.support.branching import branch
 from tests.support.models import random_model, with_story
 from tests.support.pairs import PAIRS
-from tests.support.scripted import small_pair
+from tests.support.scripted import scripted_target, small_pair
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag.decoding.trace import Trace
 
@@ -112,3 +113,13 @@ def test_a_streamer_leaves_the_trace() -> None:
     out = pair.generate(PROMPT, max_new_tokens=20, trace=True, streamer=Streamer())
     assert heard == [*out.trace.target.prompt, *out.token_ids]
     assert len(out.trace.steps) == out.stats.rounds
+
+
+def test_of_a_tree_the_trace_follows_the_text() -> None:
+    decoder = branch(scripted_target("llama", ("gpt2", "llama2")))
+    out = decoder.generate(PROMPT, max_new_tokens=40, trace=True)
+    assert out.trace is not None
+    for step, done in zip(out.trace.steps, out.stats.history, strict=True):
+        assert step.candidates[: done.accepted] == done.tokens[: done.accepted]
+        assert len(step.candidates) == len(step.draft_ends)
+    assert any(done.tree is not None and done.accepted for done in out.stats.history)

@@ -20,7 +20,8 @@ class Step:
     Attributes:
         draft: the drafted ids, in the assistant's vocabulary.
         candidates: the target ids for the draft and for looked-up text after it. The last few may
-            have been left out of the target's forward pass (see `Round.candidates`).
+            have been left out of the target's forward pass (see `Round.candidates`). Of a tree,
+            those that were emitted, and the likeliest that follow them.
         draft_ends: for each candidate, how many drafted ids are needed to spell it and those
             before it.
         cut: why the candidates end before the draft does (see `_core.Proposal.cut`; "failed" if
@@ -115,7 +116,7 @@ class _Followed:
         self._ids = list(trace.assistant.prompt)
         self._held = translator.held
         self._draft: list[int] = []
-        self._proposal: Proposal | None = None
+        self._proposal: Proposal | TreeProposal | None = None
 
     @property
     def held(self) -> int:
@@ -129,13 +130,15 @@ class _Followed:
     def propose_tree(
         self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
     ) -> TreeProposal | None:
-        # The record is of the drafted ids. Others at their places show in `tokens` alone.
-        self.propose([ids[node] for node in held])
-        return self._translator.propose_tree(ids, parents, chances, held)
+        self._draft = [ids[node] for node in held]
+        self._proposal = self._translator.propose_tree(ids, parents, chances, held)
+        return self._proposal
 
     def commit(self, target_ids: list[int]) -> Edit:
         edit = self._translator.commit(target_ids)
         proposal, length, feed = self._proposal, len(self._ids), edit.feed
+        if isinstance(proposal, TreeProposal):
+            proposal = _along(proposal, target_ids)
         self._ids += self._draft
         self._trace.steps.append(
             Step(
@@ -155,3 +158,18 @@ class _Followed:
         self._held = self._translator.held
         self._draft, self._proposal = [], None
         return edit
+
+
+def _along(tree: TreeProposal, tokens: list[int]) -> Proposal:
+    """The path of a tree that some tokens follow farthest, and on by the likeliest."""
+    after: dict[int, list[int]] = {}
+    for node, parent in enumerate(tree.parents):
+        after.setdefault(parent, []).append(node)
+    ids, path, left, node = tree.ids, list[int](), iter(tokens), -1
+    while nodes := after.get(node):
+        token = next(left, None)
+        node = next((each for each in nodes if ids[each] == token), nodes[0])
+        left = left if ids[node] == token else iter(())
+        path.append(node)
+    ends = tree.draft_ends
+    return Proposal([ids[each] for each in path], [ends[each] for each in path], tree.cut)
