@@ -135,9 +135,9 @@ def worse(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The demo pair's assistant with weights that know nothing."""
     folder = copytree(TAUGHT, tmp_path_factory.mktemp("pair") / "worse")
     model: Any = load_model(TAUGHT)
-    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(0)
     for weights in model.parameters():
-        weights.data.normal_(std=0.02)
+        weights.data.normal_(std=0.02, generator=random)
     model.save_pretrained(folder)
     return str(folder)
 
