@@ -62,11 +62,13 @@ class Recommendation:
 class Selection:
     """Two or more assistants for one target, each compared with plain decoding in its own turn.
 
-    >>> plain, fast, slow = ([[Run([5, 6], each, 1)]] * 2 for each in (1.0, 0.4, 0.5))
-    >>> def compared(runs):
-    ...     return Comparison(["Once"], [Method("plain", plain), Method("uag", runs)])
-    >>> selection = Selection(["small", "tiny"], [compared(slow), compared(fast)])
-    >>> print(selection.recommendation)
+    >>> from uag.benchmark.comparison import Run
+    >>> plain, slow, fast = ([[Run([5, 6], each, 1)]] * 2 for each in (1.0, 0.5, 0.4))
+    >>> comparisons = [
+    ...     Comparison(["Once"], [Method("plain", plain), Method("uag", runs)])
+    ...     for runs in (slow, fast)
+    ... ]
+    >>> print(Selection(["small", "tiny"], comparisons).recommendation)
     take tiny: 2.50x plain and 1.25x small, the next
 
     Attributes:
