@@ -52,7 +52,7 @@ from uag.decoding.verify import agreement
 from uag.draft import Draft
 from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
 from uag.lookahead.auto import Auto
-from uag.lookahead.lookup_rule import LONGEST_TEXT
+from uag.lookahead.rules.lookups import LONGEST_TEXT
 from uag.translation.bridge import Bridge
 
 # transformers' documentation looks up 10.

@@ -42,6 +42,7 @@ EDGES: list[tuple[str, list[Any], list[Any]]] = [
     *((name, *LISTED) for name in ("suppress_tokens", "begin_suppress_tokens")),
     *((name, *CALLABLES) for name in ("logits_processor", "stopping_criteria")),
     ("min_p", [0, 1], [-0.1, 1.1]),
+    ("tree", [0, 2, 31], [-1, 32, 1.5]),
     ("seed", [0, 2**63 - 1], [-1, 2**63, 1.5, math.inf]),
     ("max_time", [0, 1.5, math.inf], [-1, math.nan]),
     ("stop_strings", ["end", ["a", "é"]], ["", [""], [], 5, "\ud800", ["a", 5], {}]),

@@ -18,6 +18,7 @@ __all__ = [
     "Texts",
     "Tokenizer",
     "Translation",
+    "TreeProposal",
     "UnsupportedTokenizer",
 ]
 
@@ -145,6 +146,48 @@ class Translation:
         Without ids, `text` continues that of the target, which may have begun a character. The last
         call before a commit counts.
         """
+    def propose_tree(
+        self,
+        ids: list[int],
+        parents: list[int],
+        chances: list[float],
+        held: list[int] | None = None,
+        text: bytes | None = None,
+        text_chances: list[float] | None = None,
+    ) -> TreeProposal:
+        """Candidates for a tree of drafts: one trie of target ids for all its paths.
+
+        Each path is translated as `propose` translates a draft. The candidates are those of the
+        paths to leaves. The last call before a commit counts.
+
+        >>> a, b, dog = (target_tokenizer.encode(text)[0] for text in ("a", "b", " dog"))
+        >>> bridge = uag.Bridge(target_tokenizer, target_tokenizer)
+        >>> text = bridge.start([a], [a])
+        >>> tree = text.propose_tree([dog, b, a], [-1, 0, -1], [0.5, 0.25, 0.375], held=[0, 1])
+        >>> tree.ids == [dog, b, a], tree.parents, tree.weights
+        (True, [-1, 0, -1], [0.5, 0.125, 0.375])
+        >>> tree.best(2).ids == [dog, a]
+        True
+        >>> edit = text.commit([a])  # the assistant's cache has read " dog" and "b" after the text
+        >>> edit.keep, edit.feed == [a], edit.cause
+        (1, True, 'text')
+
+        Args:
+            ids: the assistant's id of each node.
+            parents: the index of the node before each, which is an earlier one; -1 where the node
+                continues `assistant_ids`.
+            chances: the assistant's chance of each id after its parent, from 0 to 1.
+            held: the nodes that the assistant's cache holds after `assistant_ids`, a path from a
+                root on: what the next `Edit` begins from. By default none. Nodes that were only
+                scored, as siblings of those that were drafted are, are not held.
+            text: bytes that were looked up, which continue the text of the target.
+            text_chances: for each of their first target ids, its chance after those before it. Ids
+                without one are left out.
+
+        Raises:
+            ValueError: for lists of different lengths, a parent that is no earlier node, a `held`
+                that is no path, or a chance that is not from 0 to 1. Nothing has changed then.
+        """
     def commit(self, target_ids: list[int]) -> Edit:
         """Append ids the target has emitted; returns what the assistant's cache must become."""
     def __len__(self) -> int:
@@ -197,8 +240,64 @@ class Proposal:
         """
 
 @final
+class TreeProposal:
+    """Candidate target ids for a tree of drafts: a trie, in lists.
+
+    Depth first, and of siblings the heaviest first. So the first of them are the heaviest path.
+    """
+
+    def best(self, most: int) -> TreeProposal:
+        """The `most` heaviest candidates.
+
+        With each of them is its parent. Of equals, the one that comes first is chosen.
+        """
+    def select(self, weights: list[float], most: int) -> TreeProposal:
+        """The same by other weights, one for each candidate, of which larger is better.
+
+        Any numbers will do, infinite ones too. A candidate counts for no more than its parent, and
+        has that as its new weight.
+
+        Raises:
+            ValueError: for another number of weights, or one that is NaN.
+        """
+    @property
+    def ids(self) -> list[int]:
+        """The candidates: with those on the way to each, they continue the committed target ids."""
+    @property
+    def parents(self) -> list[int]:
+        """For each candidate, the index of the one before it; -1 for the end of the text."""
+    @property
+    def weights(self) -> list[float]:
+        """For each candidate, the chance that the text passes it, never more than its parent's.
+
+        A drafted path adds its chance, less that of its children, to all candidates it passes. For
+        looked-up text it is the chance of its ids so far, if that is larger.
+        """
+    @property
+    def nodes(self) -> list[int]:
+        """For each candidate, the drafted node that its bytes end in; -1 in looked-up text.
+
+        Where several paths pass it, that of the first, depth first.
+        """
+    @property
+    def draft_ends(self) -> list[int]:
+        """For each candidate, the number of draft ids that its bytes reach into, up to that node.
+
+        In looked-up text, one more than its parent's.
+        """
+    @property
+    def cut(self) -> str:
+        """Why the candidates of the first path end early, as in `Proposal.cut`.
+
+        The first path goes from -1 on to each node's first child, in the order of the lists.
+        """
+
+@final
 class Edit:
-    """What a commit does to the assistant's ids: those before it, and the last draft after them."""
+    """What a commit does to the assistant's ids: those before it, and the last draft after them.
+
+    After a tree, the draft is what was `held` of it.
+    """
 
     def __new__(cls, keep: int, feed: list[int], cause: str = "") -> Edit:
         """One that was not made by `Translation.commit`. `cause` may be any word."""

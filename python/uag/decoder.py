@@ -103,6 +103,12 @@ class SpeculativeDecoder:
             "rejection": rejection sampling on the tokens that both vocabularies share, which
             accepts more for some pairs whose vocabularies overlap well; the output for a seed
             depends on the drafts.
+        tree: the most target ids to verify in a pass as a tree, from 2 to 31. Beside each drafted
+            id, others that the assistant found likely at its place are verified as well. So more
+            ids are accepted and passes are wider. A number of drafted ids as `lookahead` uses that
+            many always, "auto" as many as pay. 0 (default) verifies only what was drafted. So it is
+            in any case where a model cannot read trees, where texts share passes, for assistants on
+            a GPU, and for "rejection". It does not change the output.
         engine: how both models run; `Stats.engines` says how they did. One of:
 
             - "auto" (default): "graphs" on a CUDA device, else "eager";
@@ -140,7 +146,7 @@ class SpeculativeDecoder:
             token.
         OptionError: for a lookahead below 1, a draft_temperature that is not above 0, an unknown
             `sampling`, an unknown engine or backend, two engines, two lookups (`assistant` and
-            `lookup`), or `special_pairs` that are no pairs.
+            `lookup`), a `tree` of more than 31, or `special_pairs` that are no pairs.
     """
 
     def __init__(
@@ -155,10 +161,12 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        tree: int = 0,
         engine: str = AUTO,
         compile: bool | str = False,
         prefix_cache: int = 0,
     ) -> None:
+        check_limits({"tree": tree})
         schedule, choice = Schedule(lookahead), EngineChoice.of(engine, compile)
         inner = language_model(model, TARGET)
         check_model(inner, TARGET)
@@ -198,12 +206,13 @@ class SpeculativeDecoder:
             "special_pairs": special_pairs,
             "draft_temperature": draft_temperature,
             "sampling": method.name,
+            "tree": tree,
             "engine": choice.name,
             "compile": compile,
         }
         prompts = PromptReader(inner, own, other, self.bridge, processor)
         self._requests = RequestReader(prompts)
-        self._engine = Engine(target, side, self.bridge, given, schedule, method)
+        self._engine = Engine(target, side, self.bridge, given, schedule, method, tree)
         self.prefix_cache = prefix_cache
 
     def __repr__(self) -> str:
@@ -281,6 +290,7 @@ class SpeculativeDecoder:
         special_pairs: SpecialPairs | None = None,
         draft_temperature: float | None = None,
         sampling: str = COUPLED,
+        tree: int = 0,
         engine: str = AUTO,
         compile: bool | str = False,
         prefix_cache: int = 0,
@@ -307,6 +317,7 @@ class SpeculativeDecoder:
             special_pairs: see the class.
             draft_temperature: see the class.
             sampling: see the class.
+            tree: see the class.
             engine: see the class.
             compile: see the class.
             prefix_cache: see the class.
@@ -342,6 +353,7 @@ class SpeculativeDecoder:
             special_pairs=special_pairs,
             draft_temperature=draft_temperature,
             sampling=sampling,
+            tree=tree,
             engine=engine,
             compile=compile,
             prefix_cache=prefix_cache,

@@ -10,6 +10,7 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.session import ASSISTANT, TARGET, Session
+from uag.decoding.candidates import ANY, Trees
 from uag.decoding.loop import rounds
 from uag.decoding.output import Output, TextStream
 from uag.decoding.streamers import check_one, feed, put_prompt
@@ -22,12 +23,14 @@ from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name, swi
 from uag.errors import UagError, UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
+from uag.lookahead.rules.trees import Heaviest
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, Way
+from uag.models.check.trees import reads_trees
 from uag.models.conditions import conditions
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
@@ -35,7 +38,7 @@ from uag.models.suitable import check_eval
 from uag.requests.own_state import Claim
 from uag.requests.request import Request
 from uag.sampling.coupled import fresh_seed, sequence_key
-from uag.sampling.method import SamplingMethod
+from uag.sampling.method import SamplingMethod, TextSampling
 from uag.stats import Round, Stats
 from uag.translation.bridge import Both, Bridge
 from uag.translation.detokenizer import WholeCharacters, text_decoder
@@ -74,8 +77,19 @@ class Engine:
         tokenizers: Both[AnyTokenizer],
         schedule: Schedule,
         sampling: SamplingMethod,
+        tree: int = 0,
     ) -> None:
-        """`tokenizers`: the target's and the assistant's, for the names of special tokens."""
+        """Prepare to run.
+
+        Args:
+            target: runs the target.
+            side: what drafts.
+            bridge: the translation.
+            tokenizers: the target's and the assistant's, for the names of special tokens.
+            schedule: how far to draft.
+            sampling: how tokens are chosen.
+            tree: the most candidates of a tree; 0 for chains.
+        """
         self.estimates = Estimates(sets_up_apart=target.sets_up_apart)
         self.sampling = sampling
         self.kept = KeptCaches()
@@ -87,6 +101,7 @@ class Engine:
         self._tokenizers = tokenizers
         self._sizes = [backend_of(each).get_vocab_size() for each in tokenizers]
         self.schedule = schedule
+        self._tree = tree
 
     def start(self, request: Request, seed: int | None) -> TextStream:
         """Begin one generation, which is decoded as the returned stream is read."""
@@ -157,6 +172,7 @@ class Engine:
             longest,
             prompt_ids=prompt_ids,
             kept=self.kept,
+            tree_judge=auto if self.schedule.automatic else None,
         )
 
     def check_unchanged(self) -> None:
@@ -236,6 +252,8 @@ class Engine:
         else:
             key = sequence_key(seed, request.target_ids, index)
             sampling = self.sampling.begin(key, plan.sampling, target, translator, stats)
+        side = self._side_for(cache.way)
+        trees = self._trees(cache, side, sampling, session)
         opening = Opening(
             request.assistant_ids,
             sampling.choice,
@@ -244,8 +262,8 @@ class Engine:
             partial(new_cache, ASSISTANT),
             session.judge,
             owner.lookup,
+            None if trees is None else sampling.score,
         )
-        side = self._side_for(cache.way)
         drafting = GuardedDrafting(
             partial(side.source, opening),
             sampling.translator,
@@ -261,6 +279,7 @@ class Engine:
             verifier(plan.processors, sampling.pick, plan.stop.device),
             plan.stop,
             drafting,
+            trees or ANY,
         )
         text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)
@@ -269,6 +288,17 @@ class Engine:
         if not request.prefill:
             counted = _kept(counted, caches, session.keep)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
+
+    def _trees(
+        self, cache: ModelCache, side: DraftSide, sampling: TextSampling, session: Session
+    ) -> Trees | None:
+        """What chooses the candidates of trees; `None` where drafts are chains."""
+        if not self._tree or not side.scores or sampling.rank is None:
+            return None
+        if not reads_trees(self._target.model, cache):
+            return None
+        judge = session.tree_judge or Heaviest(self._tree)
+        return Trees(sampling.rank, judge, self._tree)
 
     def _side_for(self, way: Way) -> DraftSide:
         """What drafts for a text that is read in this way."""

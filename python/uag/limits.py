@@ -50,6 +50,8 @@ def _is_watermark(value: Any) -> bool:
     )
 
 
+# Passes over trees by CUDA graphs have room for one id more.
+LARGEST_TREE = 31
 WHOLE = Limit(is_whole, "a whole number, at least 0")
 # A longer n-gram never repeats; transformers makes a list of as many parts.
 GRAMS = Limit(lambda value: is_whole(value, 0, 2**20), "a whole number from 0 to 2**20 - 1")
@@ -88,6 +90,10 @@ SHAPING: dict[str, Limit] = {
 }
 LIMITS: dict[str, Limit] = SHAPING | {
     "draft_temperature": Limit(SCALE.allows, "above 0; 1 is the target's own"),
+    "tree": Limit(
+        lambda value: is_whole(value, 0, LARGEST_TREE + 1),
+        f"a number of candidates from 2 to {LARGEST_TREE}, or 0 for none beside the drafted ids",
+    ),
     "seed": Limit(is_id, "a whole number from 0 to 2**63 - 1"),
     # All of them are planned before the first runs.
     "num_return_sequences": Limit(

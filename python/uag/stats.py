@@ -40,6 +40,22 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """How a round went whose candidates were a tree.
+
+    Attributes:
+        chain: how many candidates the drafted ids became, others at their places left aside.
+        rejected: whether the target chose another id than one of those.
+        choices: for each candidate, read or not, at whose place the target chose: how many are
+            before it, its estimated chance, and whether it was chosen.
+    """
+
+    chain: int
+    rejected: bool
+    choices: list[tuple[int, float, bool]]
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round: a draft, its translation, one forward pass of the target, the tokens accepted.
 
@@ -53,7 +69,7 @@ class Round:
         drafted: number of assistant ids drafted, plus target ids looked up after them.
         drafted_accepted: how many of `drafted` agreed with the target.
         looked_up: how many of `drafted` were looked up: the last ones.
-        candidates: number of target ids that the draft was translated to.
+        candidates: number of target ids that the draft was translated to, and that were verified.
         width: number of ids in the target's forward pass, padding included.
         seconds: wall-clock seconds by phase (`PHASES`). A model's first pass, over its prompt,
             counts as "prefill".
@@ -62,6 +78,7 @@ class Round:
         draft_seconds: for each id that the assistant drafted, how long it took.
         searched: whether a lookup was tried, even if it found nothing.
         ending: why the generation ends with this round; `None` if it goes on.
+        tree: what became of the candidates where they were a tree; `None` for a chain.
     """
 
     tokens: list[int]
@@ -76,6 +93,7 @@ class Round:
     draft_seconds: list[float] = field(default_factory=list[float])
     searched: bool = False
     ending: Ending | None = None
+    tree: Judged | None = None
 
     @property
     def judged(self) -> int:
@@ -88,7 +106,7 @@ class Round:
         ... ).judged
         2
         """
-        rejected = self.accepted < self.candidates
+        rejected = self.accepted < self.candidates if self.tree is None else self.tree.rejected
         return min(self.drafted_accepted + rejected, self.drafted)
 
     @property

@@ -1,5 +1,6 @@
 """What the target emits of a draft, against one id at a time."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -108,3 +109,29 @@ def test_agreement_is_the_length_of_the_common_beginning(one: list[int], other: 
     assert one[length : length + 1] != other[length : length + 1] or length == len(one) == len(
         other
     )
+
+
+@given(st.integers(0, 999), st.integers(0, 7), st.booleans())
+def test_a_tree_emits_what_one_id_at_a_time_emits(seed: int, size: int, by_call: bool) -> None:
+    random = Random(seed)
+    known: dict[tuple[int, int], int] = {}
+    for _ in range(size):
+        known.setdefault((random.randrange(-1, len(known)), random.randrange(4)), len(known))
+    parents, candidates = [parent for parent, _ in known], [id for _, id in known]
+    logits = torch.rand(len(known) + 1, 4, generator=torch.Generator().manual_seed(seed))
+    processors, calls = LogitsProcessorList([TemperatureLogitsWarper(0.7)]), list[list[int]]()
+
+    def note(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        calls.append(ids[0].tolist())
+        return scores
+
+    if by_call:
+        processors.append(note)  # type: ignore[arg-type]
+    before, node, expected = [3, 1, 2], -1, list[int]()
+    while node is not None:
+        expected.append(int(logits[node + 1].argmax()))
+        node = known.get((node, expected[-1]))
+    verify = verifier(processors, most_likely)
+    assert [*verify(logits, before + candidates, candidates, parents)] == expected
+    if by_call:
+        assert calls == [before + expected[:count] for count in range(len(expected))]

@@ -26,9 +26,19 @@ def test_docstring_examples(name: str) -> None:
     if name.endswith("lm_eval"):
         pytest.importorskip("lm_eval")
     module = import_module(name)
+    assert doctest.testmod(module, extraglobs=_names()).failed == 0
+
+
+def test_examples_of_the_core() -> None:
+    stub = str(PACKAGE / "_core.pyi")
+    assert doctest.testfile(stub, module_relative=False, globs=_names()).failed == 0
+
+
+def _names() -> dict[str, object]:
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
     models = random_model("llama", target), random_model("llama", assistant, num_hidden_layers=1)
-    names = {
+    return {
+        "uag": uag,
         "torch": torch,
         "transformers": transformers,
         "target": models[0],
@@ -37,4 +47,3 @@ def test_docstring_examples(name: str) -> None:
         "assistant_tokenizer": assistant,
         "decoder": uag.SpeculativeDecoder(models[0], target, models[1], assistant),
     }
-    assert doctest.testmod(module, extraglobs=names).failed == 0

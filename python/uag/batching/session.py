@@ -14,7 +14,7 @@ from uag.decoding.output import Output, TextStream
 from uag.drafting.fallback import FaultPolicy
 from uag.drafting.lookup_drafts import LookupJudge
 from uag.errors import warn_once
-from uag.lookahead.protocol import Lookahead
+from uag.lookahead.protocol import Lookahead, TreeJudge
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.shared import RowLookahead, SharedLookahead
 from uag.models.adapters.acting import Adapters, SameAdapters
@@ -55,15 +55,16 @@ class Session:
         *,
         prompt_ids: int | None = None,
         kept: KeptCaches | None = None,
+        tree_judge: TreeJudge | None = None,
     ) -> None:
         """For `size` generations at the same time; with 1 nothing is batched.
 
         None has more than `longest` ids. All of them share the `lookahead`; if it is `None`, each
         gets one of its own from the `schedule`. `judge` decides about lookups. `prompt_ids`: see
         `Hub`. `kept`: the caches of ended texts, for those that do not share passes; by default
-        none.
+        none. `tree_judge` decides about trees, if anything but their size does.
         """
-        self.judge = judge
+        self.judge, self.tree_judge = judge, tree_judge
         # Processes that share a model all take part in every pass: none can continue alone.
         self.faults = FaultPolicy(raised=any(is_sharded(each.model) for each in runners.values()))
         self.size = 1

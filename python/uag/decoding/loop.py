@@ -6,10 +6,10 @@ target verifies them, and both models keep only what is emitted.
 
 from collections.abc import Iterator
 
-from uag._core import Proposal
 from uag.clock import Clock
+from uag.decoding.candidates import ANY, Trees
 from uag.decoding.stopping import Stop
-from uag.decoding.verify import Verify, agreement, round_width
+from uag.decoding.verify import Verify
 from uag.draft import Draft
 from uag.drafting.source import DraftSource
 from uag.lookahead.protocol import Lookahead
@@ -25,6 +25,7 @@ def rounds(
     verify: Verify,
     stop: Stop,
     lookahead: Lookahead,
+    trees: Trees = ANY,
 ) -> Iterator[Round]:
     """Continue a generation whose prompt is already in `target`, `drafts` and `translator`.
 
@@ -38,6 +39,7 @@ def rounds(
         verify: decides from the target's logits which ids are emitted.
         stop: decides where the sequence ends.
         lookahead: chooses how many ids to draft, and is told how each round went.
+        trees: chooses the candidates of drafts that are trees.
     """
     lookahead.start()
     drafting, verifying = "prefill", "prefill"
@@ -52,35 +54,38 @@ def rounds(
             k = lookahead.next_k() if room > 1 else 0
             draft = drafts.draft(k, lookahead.goes_on()) if room > 1 else Draft()
 
-        # 2. Translate: the draft's bytes as ids of the target, the candidates.
+        # 2. Translate: the draft's bytes as ids of the target, the candidates. They are a chain, or
+        #    a tree of which only one path can be accepted.
         with clock.phase("translate"):
-            proposal = translator.propose(draft.ids, draft.text)
-            drafted = drafted_ids(draft, proposal)
-            candidates = proposal.ids[: round_width(min(len(proposal.ids) + 1, room)) - 1]
+            found = trees.candidates(draft, translator, target.ids, room)
+            candidates, parents = found.ids, found.parents
 
         # 3. Verify: one forward pass of the target over all candidates. Those before the first that
         #    it would not have chosen are accepted; then comes one id of its own. What follows the
         #    end of the generation is not looked at.
         with clock.phase(verifying):
             target.append(candidates)
-            chosen = verify(target.logits(len(candidates) + 1), target.ids, candidates)
+            logits = target.tree_logits(parents or range(-1, len(candidates) - 1))
+            chosen = verify(logits, target.ids, candidates, parents)
             tokens, ending = stop.cut(target.ids, end, chosen)
 
         # 4. Commit: find out what the assistant must keep and read for the emitted ids.
         with clock.phase("commit"):
-            accepted = agreement(tokens, candidates)
+            path = found.path(tokens)
+            accepted = len(path)
             edit = translator.commit(tokens)
 
         # 5. Roll back: both models drop what was rejected and are fed what replaces it. The
         #    lookahead is told how the round went.
-        target.apply(keep=end + accepted, feed=tokens[accepted:])
+        target.keep_path(path)
+        target.append(tokens[accepted:])
         drafts.apply(keep=edit.keep, feed=edit.feed)
         done = Round(
             tokens=tokens,
             accepted=accepted,
-            drafted=drafted,
-            drafted_accepted=drafted_accepted(accepted, proposal, drafted),
-            looked_up=drafted - len(draft.ids),
+            drafted=found.drafted,
+            drafted_accepted=found.drafted_accepted(tokens),
+            looked_up=found.drafted - len(draft.ids),
             candidates=len(candidates),
             seconds=clock.seconds(),
             width=target.width,
@@ -88,29 +93,10 @@ def rounds(
             draft_seconds=draft.seconds,
             searched=draft.searched,
             ending=ending,
+            tree=found.judged(tokens),
         )
         lookahead.update(done)
         yield done
         if ending is not None:
             return
-        drafting, verifying = ("draft" if drafted else drafting), "verify"
-
-
-def drafted_ids(draft: Draft, proposal: Proposal) -> int:
-    """How many ids a draft has, looked-up ones among them.
-
-    >>> drafted_ids(Draft([5, 6]), Proposal([7, 8], draft_ends=[1, 3]))
-    3
-    """
-    return max([len(draft.ids), *proposal.draft_ends[-1:]])
-
-
-def drafted_accepted(accepted: int, proposal: Proposal, drafted: int) -> int:
-    """How many drafted ids the first `accepted` candidates spell.
-
-    >>> drafted_accepted(1, Proposal([7, 8], draft_ends=[2, 3]), drafted=3)
-    2
-    """
-    if accepted == len(proposal.ids) and not proposal.cut:
-        return drafted
-    return proposal.draft_ends[accepted - 1] if accepted else 0
+        drafting, verifying = ("draft" if found.drafted else drafting), "verify"

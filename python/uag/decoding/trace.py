@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from uag._core import Edit, Proposal, Tokenizer
+from uag._core import Edit, Proposal, Tokenizer, TreeProposal
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
@@ -125,6 +125,13 @@ class _Followed:
         self._draft = draft_ids
         self._proposal = self._translator.propose(draft_ids, text)
         return self._proposal
+
+    def propose_tree(
+        self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
+    ) -> TreeProposal | None:
+        # The record is of the drafted ids. Others at their places show in `tokens` alone.
+        self.propose([ids[node] for node in held])
+        return self._translator.propose_tree(ids, parents, chances, held)
 
     def commit(self, target_ids: list[int]) -> Edit:
         edit = self._translator.commit(target_ids)

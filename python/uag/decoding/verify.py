@@ -1,7 +1,8 @@
 """Verification: which of the candidates the target would have emitted itself."""
 
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -21,8 +22,19 @@ from uag.errors import LogitsError
 from uag.models.cached_lm import id_list
 from uag.sampling.greedy import Pick
 
-# (logits, ids that end with the candidates, candidates) -> the ids that are emitted, one by one
-Verify = Callable[[Tensor, list[int], list[int]], Iterator[int]]
+
+class Verify(Protocol):
+    """Yields the ids that are emitted, one by one; see `verifier`."""
+
+    def __call__(
+        self,
+        logits: Tensor,
+        ids: list[int],
+        candidates: list[int],
+        parents: Sequence[int] | None = None,
+    ) -> Iterator[int]: ...
+
+
 # Passes of up to this many ids may have any width.
 EACH_WIDTH = 8
 # Processors that look at one position's scores only: all positions can be processed at once.
@@ -59,7 +71,8 @@ def verifier(
     It takes the target's logits after the sequence so far and after each candidate, `[candidates +
     1, vocabulary]`, the ids of the sequence with the candidates at its end, and the candidates. It
     yields the accepted candidates and one id more, and raises `LogitsError` where the logits
-    allow no token.
+    allow no token. With `parents`, the index of the one before each candidate or -1, the candidates
+    are a tree. The accepted ones are a path of it.
 
     Nothing is done for an id before it is asked for: a caller that stops at the end of the text
     has called no processor for a position after it. Processors get ids and scores on `device`, by
@@ -69,13 +82,24 @@ def verifier(
     >>> verify = verifier(LogitsProcessorList(), most_likely)
     >>> list(verify(torch.eye(4)[[3, 1, 2]], [0, 3, 2], [3, 2]))
     [3, 1]
+    >>> list(verify(torch.eye(4)[[3, 1, 2]], [0, 2, 3], [2, 3], [-1, -1]))  # 2 or 3
+    [3, 2]
     """
     stateless = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
     chosen = _chosen_together if stateless else _chosen_one_by_one
 
     @torch.no_grad()
-    def verify(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+    def verify(
+        logits: Tensor,
+        ids: list[int],
+        candidates: list[int],
+        parents: Sequence[int] | None = None,
+    ) -> Iterator[int]:
         end = len(ids) - len(candidates)
+        if parents is not None:
+            walk = partial(_chosen_after, processors, pick, device, stateless)
+            yield from _walked(walk, logits, ids[:end], candidates, parents)
+            return
         # In float32, as transformers passes them; a copy, as processors may change them.
         scores = logits.to(device=device, dtype=torch.float32, copy=bool(processors))
         for place, id in enumerate(chosen(processors, pick, scores, ids, end)):
@@ -121,6 +145,40 @@ def _chosen_one_by_one(
         before = cast("torch.LongTensor", text[:, : end + row])
         processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
         yield int(pick(processed, ids, end + row))
+
+
+def _walked(
+    chosen_after: Callable[[Tensor, list[int]], int],
+    logits: Tensor,
+    text: list[int],
+    candidates: list[int],
+    parents: Sequence[int],
+) -> Iterator[int]:
+    """The ids along a path of a tree from its beginning, each chosen when it is asked for."""
+    places = {each: at for at, each in enumerate(zip(parents, candidates, strict=True))}
+    node: int | None = -1
+    while node is not None:
+        id = chosen_after(logits[node + 1 : node + 2], text)
+        if id < 0:
+            raise _no_token(logits[node + 1], len(text))
+        yield id
+        node = places.get((node, id))
+        text.append(id)
+
+
+def _chosen_after(
+    processors: LogitsProcessorList,
+    pick: Pick,
+    device: torch.device | None,
+    stateless: bool,
+    logits: Tensor,
+    text: list[int],
+) -> int:
+    """The id that follows a text, from `[1, vocabulary]` logits."""
+    scores = logits.to(device=device, dtype=torch.float32, copy=bool(processors))
+    row = None if stateless else torch.tensor([text], device=scores.device)
+    processed = processors(cast("torch.LongTensor", row), cast("torch.FloatTensor", scores))
+    return int(pick(processed, text, len(text)))
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sys import maxsize
 from typing import TypeVar
 
-from uag._core import Edit, Proposal
+from uag._core import Edit, Proposal, TreeProposal
 from uag.draft import Draft, GoesOn
 from uag.drafting.source import DraftSource, NoDrafts
 from uag.errors import UagError, UagWarning
@@ -98,6 +98,14 @@ class GuardedDrafting:
         # What was drafted still counts as drafted; all of it is cut off.
         nothing = Proposal([], [], FAILED if draft_ids or text else "")
         return self._try("translation", lambda: self._translator.propose(draft_ids, text), nothing)
+
+    def propose_tree(
+        self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
+    ) -> TreeProposal | None:
+        """See `Translator`."""
+        return self._try(
+            "translation", lambda: self._translator.propose_tree(ids, parents, chances, held), None
+        )
 
     def commit(self, target_ids: list[int]) -> Edit:
         """See `Translator`."""

@@ -18,7 +18,7 @@ from uag.drafting.lookup_drafts import LookupDrafts, LookupJudge, LookupOrModel
 from uag.drafting.source import DraftSource, ModelDrafts, NoDrafts
 from uag.errors import OptionError, UagWarning, UnsupportedTokenizerError
 from uag.lookahead.schedules import Schedule
-from uag.models.cached_lm import CachedLM
+from uag.models.cached_lm import CachedLM, Score
 from uag.models.caches.protocol import ModelCache, Way
 from uag.models.engines.choice import EngineChoice
 from uag.models.engines.runner import ModelRunner
@@ -45,6 +45,7 @@ class Opening:
         new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
         lookup: the texts to look up in, where a side looks up; `None` for the side's own.
+        score: finds other ids at the place of each drafted one; `None` where drafts are chains.
     """
 
     prompt: list[int]
@@ -54,6 +55,7 @@ class Opening:
     new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
     lookup: Lookup | None = None
+    score: Score | None = None
 
 
 class DraftSide:
@@ -66,6 +68,7 @@ class DraftSide:
         lookup: the texts to look up in, alone or beside an assistant; `None` without lookups.
         runner: runs the assistant model; `None` without one.
         stops_early: whether a draft may decide after each id if it continues.
+        scores: whether a draft can tell what else was likely at the place of each id.
     """
 
     drafts = True
@@ -74,6 +77,7 @@ class DraftSide:
     lookup: Lookup | None = None
     runner: ModelRunner | None = None
     stops_early = True
+    scores = False
 
     def end_pairs(
         self, target_ends: list[int], tokenizer: AnyTokenizer
@@ -150,7 +154,7 @@ class ModelSide(DraftSide):
         self.runner = engine.runner(model)
         self.runner.new_cache()  # refuses what cannot be rolled back
         # On a GPU, the host would have to wait for the device after each id.
-        self.stops_early = device_of(model).type == "cpu"
+        self.stops_early = self.scores = device_of(model).type == "cpu"
         self._window = position_limit(model) or context_window(model)
         self._end_ids = end_ids(model, tokenizer)
         self._turn_end = turn_end(tokenizer)
@@ -172,7 +176,7 @@ class ModelSide(DraftSide):
         lm = CachedLM(self._model, self._window, opening.new_cache(prompt))
         lm.append(prompt)
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
-        return ModelDrafts(lm, frozenset(ends), opening.choice, readable)
+        return ModelDrafts(lm, frozenset(ends), opening.choice, readable, opening.score)
 
 
 class LookupBeside(DraftSide):
@@ -180,7 +184,7 @@ class LookupBeside(DraftSide):
 
     def __init__(self, beside: DraftSide, lookup: Lookup) -> None:
         self.assistant, self.name, self.runner = beside.assistant, beside.name, beside.runner
-        self.stops_early = beside.stops_early
+        self.stops_early, self.scores = beside.stops_early, beside.scores
         self.lookup = lookup
         self.end_pairs, self.check = beside.end_pairs, beside.check
         self._beside, self._texts = beside, LookupSide(lookup)

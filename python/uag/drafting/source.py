@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from uag.draft import Draft, GoesOn
-from uag.models.cached_lm import CachedLM
+from uag.models.cached_lm import CachedLM, Score
 from uag.sampling.greedy import Choice
 
 
@@ -29,6 +29,7 @@ class ModelDrafts:
         end_ids: frozenset[int],
         choice: Choice,
         readable: Callable[[list[int]], list[int]] = list[int],
+        score: Score | None = None,
     ) -> None:
         """Begin a generation.
 
@@ -37,11 +38,13 @@ class ModelDrafts:
             end_ids: a draft stops after any of these.
             choice: called for each draft; returns the function that chooses its ids.
             readable: makes ids that the assistant has embeddings for of any.
+            score: finds other ids at the place of each drafted one; `None` to draft chains.
         """
         self._lm = lm
         self._end_ids = end_ids
         self._choice = choice
         self._readable = readable
+        self._score = score
         self._doubtful = True  # of a draft, or before the first: whether any of it was right
         self._before = 0  # how many ids the sequence had before the last draft
 
@@ -54,7 +57,7 @@ class ModelDrafts:
         if not self._lm.ids or not k:
             return Draft()
         self._before = len(self._lm.ids)
-        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on)
+        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on, self._score)
         last = self._lm.last
         # Where drafts are right there is no NaN, and looking for it would wait for the device.
         if self._doubtful and last is not None and bool(last.isnan().any()):

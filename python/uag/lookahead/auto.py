@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from uag.draft import GoesOn
 from uag.lookahead.costs import Costs
 from uag.lookahead.estimates import FIRST_DRAFT, LONGEST, WASTE_BUDGET_START, Estimates
-from uag.lookahead.lookup_rule import LONGEST_TEXT, WASTE_BUDGET
+from uag.lookahead.rules.lookups import LONGEST_TEXT, WASTE_BUDGET
 from uag.stats import Round
 
 # Shortest and longest pause, in rounds.
@@ -102,6 +102,8 @@ class Auto:
             self.estimates.lookups.learn(done)
         elif done.drafted:
             self.estimates.learn_draft(done, usual)
+            if done.tree is not None:
+                self.estimates.trees.learn(done.tree.choices)
             self._learn_waste(done, usual)
 
     def looks_up(self) -> bool:
@@ -130,6 +132,11 @@ class Auto:
         gain = self.estimates.lookups.best(chances, rate * self._burden, self.costs)[1]
         more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
         return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
+
+    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
+        """See `TreeJudge.prune`."""
+        rate = self.estimates.rate(self.costs)
+        return self.estimates.trees.best(parents, chances, most, rate, self.costs)
 
     @property
     def _burden(self) -> float:
@@ -181,7 +188,8 @@ class Auto:
         if not (plain := self.costs.plain):
             return
         self._wasted_rounds = usual / plain - len(done.tokens)
-        reading = 0.0 if self._previous_drafted else done.draft_seconds[0] - self.costs.draft(1)
+        timed = bool(done.draft_seconds) and not self._previous_drafted
+        reading = done.draft_seconds[0] - self.costs.draft(1) if timed else 0.0
         reading = max(0.0, reading) / plain
         if self.costs.are_steps_known:
             self.estimates.waste(self._wasted_rounds, reading)

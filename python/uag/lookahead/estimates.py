@@ -10,7 +10,8 @@ from functools import partial
 
 from uag.lookahead.acceptance import DECAY, AcceptanceEstimator
 from uag.lookahead.costs import Costs
-from uag.lookahead.lookup_rule import WASTE_BUDGET, LookupPolicy
+from uag.lookahead.rules.lookups import WASTE_BUDGET, LookupPolicy
+from uag.lookahead.rules.trees import TreeRule
 from uag.stats import Round
 
 # Most ids of a draft of the assistant.
@@ -52,7 +53,7 @@ class Estimates:
         # The first id of a draft follows one of the target's own, often inside what the assistant
         # would have spelled as one token. So it is accepted less often than later ids.
         self.first, self.later = AcceptanceEstimator(), AcceptanceEstimator()
-        self.lookups = LookupPolicy()
+        self.lookups, self.trees = LookupPolicy(), TreeRule()
         # Tokens emitted in a round and the seconds that such a round usually takes: of recent
         # rounds of any kind, and of recent rounds with a draft of the assistant.
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
@@ -116,7 +117,9 @@ class Estimates:
             estimator.observe(confidence, accepted=index < done.drafted_accepted)
         for estimator in (self.first, self.later):
             estimator.forget()
-        self._candidates = DECAY * self._candidates + done.candidates
+        self._candidates = DECAY * self._candidates + (
+            done.candidates if done.tree is None else done.tree.chain
+        )
         self._drafted = DECAY * self._drafted + done.drafted
         self._window.append((len(done.tokens), usual))
         self._tokens_since_draft = 0

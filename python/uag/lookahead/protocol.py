@@ -6,6 +6,20 @@ from uag.draft import GoesOn
 from uag.stats import Round
 
 
+class TreeJudge(Protocol):
+    """Decides how many candidates of a tree to verify."""
+
+    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
+        """For each candidate a weight, of which larger is better; and how many to verify.
+
+        Args:
+            parents: for each candidate, the index of the one that it follows, or -1.
+            chances: for each, its chance after that one.
+            most: how many there may be at most.
+        """
+        ...
+
+
 @runtime_checkable
 class Lookahead(Protocol):
     """Chooses the number of ids to draft in each round, and is told how each round went.

@@ -1,7 +1,7 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.clock import now
-from uag.draft import Draft, GoesOn
+from uag.draft import Draft, DraftTree, GoesOn, Scored
 from uag.models.caches.protocol import (
     Choose,
     Keepable,
@@ -24,6 +24,8 @@ from uag.models.caches.tree import Tree
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
+# The drafted id and others at its place, from `[1, vocabulary]` logits; see `DraftTree.comb`.
+Score = Callable[[Tensor, int], list[Scored]]
 # If a draft first reads more ids than this, that does not show what a step costs.
 CATCHES_UP = 8
 
@@ -173,7 +175,12 @@ class CachedLM:
         cast("TreeReading", self.cache).keep(path)
 
     def draft(
-        self, steps: int, choose: Choose, ends: Container[int] = (), goes_on: GoesOn | None = None
+        self,
+        steps: int,
+        choose: Choose,
+        ends: Container[int] = (),
+        goes_on: GoesOn | None = None,
+        score: Score | None = None,
     ) -> Draft:
         """Continue the sequence by up to `steps` ids, one forward pass for each.
 
@@ -182,6 +189,9 @@ class CachedLM:
         ids stay on the model's device until all are drafted, so that the host waits only once. But
         it also waits for the first step of a text, and for one that has much to read, to time it
         apart.
+
+        With `score`, what it gives for each id is the draft's `tree`; but not where ids stay on the
+        device.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         if self._regimes.rereads:
@@ -195,6 +205,7 @@ class CachedLM:
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
+        scored: list[list[Scored]] = []
         times = [now()]
         for step in range(steps):
             self.last = self._forward(fed, 1)
@@ -211,6 +222,8 @@ class CachedLM:
             ids.append(int(fed))
             if goes_on is not None:
                 confidences.append(_probability(self.last, ids[-1]))
+            if score is not None:
+                scored.append(score(self.last, ids[-1]))
             times.append(now())
             if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
@@ -222,7 +235,8 @@ class CachedLM:
             mean = (now() - times[-1]) / max(1, steps - timed)
             times += [times[-1] + mean * at for at in range(1, steps - timed + 1)]
         self.ids += ids
-        return Draft(ids, confidences, [end - start for start, end in pairwise(times)][: len(ids)])
+        seconds = [end - start for start, end in pairwise(times)][: len(ids)]
+        return Draft(ids, confidences, seconds, tree=DraftTree.comb(scored) if scored else None)
 
     @property
     def width(self) -> int:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uag._core import Proposal
-from uag.decoding.loop import drafted_accepted, drafted_ids
-from uag.decoding.verify import agreement
+from uag.decoding.candidates import Chain
 from uag.draft import Draft
 from uag.drafting.fallback import FaultPolicy, described
 from uag.drafting.lookup_drafts import DraftsAllFound, LookupJudge
@@ -163,16 +162,15 @@ class Row:
         """Tell the lookahead what the engine made of the candidates."""
         if self.candidates is None:
             return 0
-        accepted = agreement(emitted, self.candidates)
-        draft, proposal = self._draft, self._proposal
-        drafted = drafted_ids(draft, proposal)
+        draft, chain = self._draft, Chain(self._draft, self._proposal, len(self.candidates))
+        accepted = len(chain.path(emitted))
         self._lookahead.update(
             Round(
                 tokens=emitted,
                 accepted=accepted,
-                drafted=drafted,
-                drafted_accepted=drafted_accepted(accepted, proposal, drafted),
-                looked_up=drafted - len(draft.ids),
+                drafted=chain.drafted,
+                drafted_accepted=chain.drafted_accepted(emitted),
+                looked_up=chain.drafted - len(draft.ids),
                 candidates=len(self.candidates),
                 seconds={},
                 confidences=draft.confidences,

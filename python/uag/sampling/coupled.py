@@ -12,14 +12,15 @@ for one vocabulary).
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
-from typing import Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
 
 from uag._core import Tokenizer
-from uag.sampling.noise import digest, gumbel, step_keys
+from uag.sampling.noise import digest, gumbel, gumbel_of_each, step_keys
 from uag.stats import Round
 
 # The assistant samples from this many of its likeliest tokens. More take longer and did not change
@@ -27,7 +28,7 @@ from uag.stats import Round
 DRAFT_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TokenNames:
     """What is needed of a vocabulary to compute noise for it: a key and a length for each id.
 
@@ -41,6 +42,11 @@ class TokenNames:
     keys: Tensor
     lengths: Tensor
     moves: list[int]
+
+    @cached_property
+    def on_host(self) -> Any:
+        """`keys` as an array."""
+        return cast("Any", self.keys.cpu()).numpy()
 
     @classmethod
     def of(
@@ -99,6 +105,16 @@ class Sampler:
         self._position += sum(moves[id] for id in ids[self._counted : end])
         self._counted = end
         return self._position
+
+    def noise(self, tokens: list[int], parents: list[int], ids: list[int]) -> list[float]:
+        """The noise of each token of a tree that follows `ids`; `parents`: see `DraftTree`."""
+        begin, moves = self.position(ids, len(ids)), self._names.moves
+        positions: list[int] = []
+        ends: list[int] = []
+        for token, parent in zip(tokens, parents, strict=True):
+            positions.append(ends[parent] if parent >= 0 else begin)
+            ends.append(positions[-1] + moves[token])
+        return gumbel_of_each(self._key, positions, self._names.on_host[tokens])
 
     def __call__(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
         """Sample a token for each row of processed scores: row `r` follows `ids[:end + r]`.

@@ -8,10 +8,12 @@ from transformers import PreTrainedModel
 
 from uag.errors import OptionError
 from uag.limits import check_limits
-from uag.models.cached_lm import CachedLM
+from uag.models.cached_lm import CachedLM, Score
 from uag.models.properties import device_of, vocabulary_rows
+from uag.sampling.alternatives import Alternatives
 from uag.sampling.coupled import DraftSampling, DraftShape, Sampler, TokenNames, draft_factor
 from uag.sampling.greedy import Choice, Pick, most_likely, most_likely_draft
+from uag.sampling.ranking import ByNoise, Rank, by_weight
 from uag.sampling.rejection import RejectionSampling, SameTokens, SharedTokens
 from uag.stats import Stats
 from uag.translation.bridge import Bridge
@@ -29,11 +31,15 @@ class TextSampling:
         pick: chooses the target's ids.
         choice: called for each draft; returns the function that chooses the assistant's ids.
         translator: turns a draft into candidates.
+        score: finds other ids at the place of each of the assistant's.
+        rank: says how likely each candidate of a tree is; `None` where drafts must be chains.
     """
 
     pick: Pick
     choice: Choice
     translator: Translator
+    score: Score | None = None
+    rank: Rank | None = None
 
 
 class SamplingMethod:
@@ -68,7 +74,8 @@ class SamplingMethod:
     @staticmethod
     def greedy(translation: Translator) -> TextSampling:
         """Greedy decoding: the likeliest ids."""
-        return TextSampling(most_likely, most_likely_draft, translation)
+        score = Alternatives(DraftShape())
+        return TextSampling(most_likely, most_likely_draft, translation, score, by_weight)
 
     def begin(
         self, key: int, shape: DraftShape, target: CachedLM, translation: Translator, stats: Stats
@@ -97,7 +104,7 @@ class SamplingMethod:
             # The assistant's ids do not cover a character that the target has only begun.
             lambda: sampler.position(target.ids, len(target.ids)) - translation.held,
         )
-        return TextSampling(sampler, choice, translation)
+        return TextSampling(sampler, choice, translation, Alternatives(shape), ByNoise(sampler))
 
     @cached_property
     def target_names(self) -> TokenNames:

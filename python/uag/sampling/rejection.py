@@ -21,7 +21,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from uag._core import Edit, Proposal, Tokenizer
+from uag._core import Edit, Proposal, Tokenizer, TreeProposal
 from uag.sampling.coupled import DraftShape
 from uag.sampling.noise import digest, gumbel, step_keys
 from uag.translation.protocol import Translator
@@ -193,6 +193,12 @@ class SameTokens:
             return proposal
         ids = [self._shared.to_target[id] for id in draft_ids]
         return Proposal(ids, [*range(1, len(ids) + 1)])
+
+    def propose_tree(
+        self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
+    ) -> TreeProposal | None:
+        """Nothing: a token is accepted or replaced where one was drafted."""
+        del ids, parents, chances, held
 
     def commit(self, target_ids: list[int]) -> Edit:
         """See `Translator`."""

@@ -6,7 +6,7 @@ errors, record what it does in a trace, or replace a step.
 
 from typing import Protocol
 
-from uag._core import Edit, Proposal
+from uag._core import Edit, Proposal, TreeProposal
 
 
 class Translator(Protocol):
@@ -14,6 +14,12 @@ class Translator(Protocol):
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """Candidates: target ids that spell the bytes of `draft_ids`, and then `text`."""
+        ...
+
+    def propose_tree(
+        self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
+    ) -> TreeProposal | None:
+        """Candidates for a tree of drafts; `None` for none. See the core's `Translation`."""
         ...
 
     def commit(self, target_ids: list[int]) -> Edit:

@@ -5,8 +5,9 @@ A tokenizer may have tokens that its model was never trained on: an image token 
 """
 
 from collections.abc import Sequence
+from math import inf
 
-from uag._core import Edit, Proposal, Tokenizer
+from uag._core import Edit, Proposal, Tokenizer, TreeProposal
 from uag.translation.protocol import Translator
 
 # How many surplus ids there may be, at least: more, and it is the tokenizer of another model.
@@ -40,6 +41,21 @@ class WithinRows:
         if fit == len(found.ids):
             return found
         return Proposal(found.ids[:fit], found.draft_ends[:fit], "not representable")
+
+    def propose_tree(
+        self, ids: list[int], parents: list[int], chances: list[float], held: list[int]
+    ) -> TreeProposal | None:
+        """See `Translator`."""
+        found = self._translator.propose_tree(ids, parents, chances, held)
+        if found is None or all(id < self._rows for id in found.ids):
+            return found
+        # What follows an id without a row counts for no more than that id.
+        weights = [
+            weight if id < self._rows else -inf
+            for id, weight in zip(found.ids, found.weights, strict=True)
+        ]
+        every = found.select(weights, len(weights))
+        return found.select(weights, sum(weight > -inf for weight in every.weights))
 
     def commit(self, target_ids: list[int]) -> Edit:
         """See `Translator`."""

@@ -24,5 +24,5 @@ mod _core {
     #[pymodule_export]
     use crate::tokenizer::{IncrementalEncoder, Tokenizer};
     #[pymodule_export]
-    use crate::translation::{Bridge, Edit, Proposal, Translation};
+    use crate::translation::{Bridge, Edit, Proposal, Translation, TreeProposal};
 }

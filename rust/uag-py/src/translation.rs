@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::convert::Ids;
+use crate::convert::{Ids, Nodes, Parents, numbers};
 use crate::error::error;
 use crate::guard::{Fragile, guarded};
 use crate::tokenizer::Tokenizer;
@@ -45,6 +45,23 @@ impl Translation {
     fn propose(&mut self, draft_ids: Ids, text: Option<&[u8]>) -> PyResult<Proposal> {
         let text = text.unwrap_or_default();
         self.0.change(|translation| translation.propose_then(&draft_ids.0, text).map(Proposal::from).map_err(error))
+    }
+
+    #[pyo3(signature = (ids, parents, chances, held = None, text = None, text_chances = None))]
+    fn propose_tree(
+        &mut self,
+        ids: Ids,
+        parents: Parents,
+        chances: Vec<f64>,
+        held: Option<Nodes>,
+        text: Option<&[u8]>,
+        text_chances: Option<Vec<f64>>,
+    ) -> PyResult<TreeProposal> {
+        let held = held.map_or_else(Vec::new, |held| held.0);
+        let (text, text_chances) = (text.unwrap_or_default(), text_chances.unwrap_or_default());
+        let tree = uag::DraftTree::new(&ids.0, &parents.0, &chances).and_then(|tree| tree.held(&held));
+        let tree = tree.and_then(|tree| tree.text(text, &text_chances)).map_err(error)?;
+        self.0.change(|translation| translation.propose_tree(&tree).map(TreeProposal).map_err(error))
     }
 
     fn commit(&mut self, target_ids: Ids) -> PyResult<Edit> {
@@ -128,6 +145,56 @@ impl Proposal {
         let Self { ids, draft_ends, cut, .. } = self;
         let exact = if self.exact { "True" } else { "False" };
         format!("Proposal(ids={ids:?}, draft_ends={draft_ends:?}, exact={exact}, cut={cut:?})")
+    }
+}
+
+#[pyclass(frozen, module = "uag._core")]
+pub(crate) struct TreeProposal(uag::TreeProposal);
+
+#[pymethods]
+impl TreeProposal {
+    fn best(&self, most: usize) -> PyResult<Self> {
+        guarded(|| Ok(Self(self.0.best(most))))
+    }
+
+    fn select(&self, weights: Vec<f64>, most: usize) -> PyResult<Self> {
+        guarded(|| self.0.select(&weights, most).map(Self).map_err(error))
+    }
+
+    #[getter]
+    fn ids(&self) -> &[u32] {
+        &self.0.ids
+    }
+
+    #[getter]
+    fn parents(&self) -> Vec<i64> {
+        numbers(&self.0.parents)
+    }
+
+    #[getter]
+    fn weights(&self) -> &[f64] {
+        &self.0.weights
+    }
+
+    #[getter]
+    fn nodes(&self) -> Vec<i64> {
+        numbers(&self.0.nodes)
+    }
+
+    #[getter]
+    fn draft_ends(&self) -> &[u32] {
+        &self.0.draft_ends
+    }
+
+    #[getter]
+    fn cut(&self) -> &str {
+        self.0.cut.as_str()
+    }
+
+    fn __repr__(&self) -> String {
+        let uag::TreeProposal { ids, weights, cut, .. } = &self.0;
+        let (parents, cut) = (self.parents(), cut.as_str());
+        format!("TreeProposal(ids={ids:?}, parents={parents:?}, weights={weights:?}, cut={cut:?})")
     }
 }
 

@@ -1,4 +1,5 @@
-//! A round of a translation: a draft becomes candidates, and what is committed becomes an edit.
+//! A round of a translation: a draft, or a tree of them, becomes candidates, and what is committed
+//! becomes an edit.
 
 // The macro's function has none.
 #![allow(missing_docs)]
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use uag::{Bridge, Tokenizer, Translation};
+use uag::{Bridge, DraftTree, Tokenizer, Translation};
 
 /// Rounds that are timed together.
 const ROUNDS: usize = 50;
@@ -88,5 +89,33 @@ fn round(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, round);
+/// A draft of 6 ids, each with 8 siblings: 54 paths, and the best 16 candidates of them.
+fn comb(c: &mut Criterion) {
+    let scene = Scene::new(20_000);
+    let mut text = scene.start();
+    let from = scene.prompt.1;
+    let (mut ids, mut parents, mut chances) = (Vec::new(), Vec::new(), Vec::new());
+    let mut parent = None;
+    for (depth, &id) in scene.assistant_ids[from..from + 6].iter().enumerate() {
+        let drafted = ids.len() as u32;
+        let siblings = &scene.assistant_ids[depth * 100..];
+        let siblings = siblings.iter().copied().filter(|&other| other != id).take(8);
+        ids.extend([id].into_iter().chain(siblings));
+        parents.extend([parent; 9]);
+        chances.extend([0.6].into_iter().chain([0.04; 8]));
+        parent = Some(drafted);
+    }
+    let tree = DraftTree::new(&ids, &parents, &chances).expect("parents come first");
+    let drafted = text.propose(&scene.assistant_ids[from..from + 6]).expect("short");
+    let found = text.propose_tree(&tree).expect("short");
+    assert!(found.ids.starts_with(&drafted.ids[..1]) && found.ids.len() > 16);
+    c.bench_function("a comb of 54 paths", |b| {
+        b.iter(|| text.propose_tree(black_box(&tree)).expect("short").best(16));
+    });
+    c.bench_function("its chain alone", |b| {
+        b.iter(|| text.propose(black_box(&scene.assistant_ids[from..from + 6])).expect("short"));
+    });
+}
+
+criterion_group!(benches, round, comb);
 criterion_main!(benches);

@@ -29,6 +29,9 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A tree of drafts, or weights of one, that can't be.
+    #[error("{0}")]
+    Tree(String),
     /// An earlier call of the same [`Translation`](crate::Translation) failed, and left it
     /// unusable.
     #[error("unusable: an earlier call failed half-way; begin a new one")]

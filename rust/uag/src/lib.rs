@@ -22,4 +22,4 @@ pub use encoder::IncrementalEncoder;
 pub use error::{Error, Result};
 pub use token::Token;
 pub use tokenizer::{Encode, Tokenizer};
-pub use translation::{Bridge, Cause, Cut, Edit, Proposal, Translation};
+pub use translation::{Bridge, Cause, Cut, DraftTree, Edit, Proposal, Translation, TreeProposal};

@@ -210,6 +210,27 @@ fn tokens_without_bytes_are_not_overlooked() {
     assert_eq!((&proposal.ids[..], proposal.exact), (&[][..], false), "the tokenizer gives 97 and 5");
 }
 
+/// What an added token begins with is other tokens where the text goes on otherwise, and so are the
+/// spaces that it swallows: those are not kept when the text changes.
+#[test]
+fn text_that_changes_may_complete_an_added_token() {
+    for (lstrip, first, then) in
+        [(false, "<to x", "<tool>"), (true, "a  'x", "a  <tool>"), (true, "a  <to x", "a  <tool>")]
+    {
+        for split in [false, true] {
+            let json = with(&byte_level(&["a"], &[], false, split), "/added_tokens/0/content", json!("<tool>"));
+            let json = with(&json, "/added_tokens/0/lstrip", json!(lstrip));
+            let at_once = stream(&json, then.as_bytes());
+            for keep in 0..first.len() {
+                let mut changed = stream(&json, first.as_bytes());
+                changed.truncate(keep).expect("shorter");
+                changed.splice(0, then.as_bytes()).expect("short");
+                assert!(changed.ids(0).eq(at_once.ids(0)), "{first} cut to {keep} bytes");
+            }
+        }
+    }
+}
+
 /// After a failed round the two sides may differ: there is no other one.
 #[test]
 fn a_translation_that_failed_is_broken() {

@@ -1,6 +1,8 @@
 //! Laws of encoders and translations, against slow references, on small random tokenizers.
 
 mod common;
+#[path = "common/trees.rs"]
+mod trees;
 
 use std::sync::Arc;
 
@@ -172,6 +174,57 @@ proptest! {
             prop_assert!(edit.feed.first() != cached.get(edit.keep) || edit.feed.is_empty(), "nothing is fed that stays");
         }
     }
+
+    /// A tree's candidates are those of its paths, whatever paths were read before, and a commit
+    /// leaves what it would without drafts.
+    #[test]
+    fn a_tree_is_its_paths(
+        (target, _) in tokenizers(), (assistant, _) in tokenizers(), prompt in text(),
+        rounds in prop::collection::vec(
+            (tree(), 0..20usize, any::<prop::sample::Index>(), prop::collection::vec(0..290u32, 0..3)), 1..5,
+        ),
+    ) {
+        let target = Arc::new(Tokenizer::from_json(&target).expect("it is one"));
+        let assistant = Arc::new(Tokenizer::from_json(&assistant).expect("it is one"));
+        let ids = |tokenizer: &Arc<Tokenizer>| {
+            let mut stream = IncrementalEncoder::new(Arc::clone(tokenizer), true);
+            stream.append(&prompt).expect("short");
+            stream.ids(0).collect::<Vec<_>>()
+        };
+        let bridge = Arc::new(Bridge::new(Arc::clone(&target), Arc::clone(&assistant), &[(256, 256)]));
+        let start = || bridge.start(&ids(&target), &ids(&assistant)).expect("short");
+        let (mut translation, mut plain) = (start(), start());
+        for (tree, most, accepted, own) in rounds {
+            let proposal = trees::check(&mut translation, &tree, most);
+            let cached = [translation.assistant_ids(), &tree.held_ids()].concat();
+            let mut emitted = accepted.index(proposal.ids.len() + 1).checked_sub(1).map_or(Vec::new(), |at| trees::paths(&proposal)[at].clone());
+            emitted.extend(own);
+            let edit = translation.commit(&emitted).expect("short");
+            plain.commit(&emitted).expect("short");
+            prop_assert_eq!(translation.target_ids(), plain.target_ids());
+            prop_assert_eq!(translation.assistant_ids(), plain.assistant_ids());
+            prop_assert_eq!(translation.assistant_ids(), &[&cached[..edit.keep], &edit.feed].concat()[..]);
+            prop_assert!(edit.feed.first() != cached.get(edit.keep) || edit.feed.is_empty(), "nothing is fed that stays");
+        }
+    }
+}
+
+/// Ids, each after one of those before it, and looked-up text.
+fn tree() -> impl Strategy<Value = trees::Tree> {
+    let node = (0..290u32, any::<prop::sample::Index>(), 0..=4u8);
+    (prop::collection::vec(node, 0..20), any::<prop::sample::Index>(), looked_up(), 0..6usize).prop_map(
+        |(nodes, held, text, chances)| {
+            let mut tree = trees::Tree { text, text_chances: vec![0.7; chances], ..Default::default() };
+            for (at, (id, parent, chance)) in nodes.into_iter().enumerate() {
+                // Every other node goes on from the one before it.
+                let parent = if at % 2 == 0 { parent.index(at + 1) } else { at };
+                tree.push(id, parent.checked_sub(1).map(|parent| parent as u32), f64::from(chance) / 4.0);
+            }
+            let held = held.index(tree.ids.len() + 1) as u32;
+            tree.held = held.checked_sub(1).map(|node| tree.path(node)).unwrap_or_default();
+            tree
+        },
+    )
 }
 
 /// A run without a single split, appended a few bytes at a time with drafts that are taken back: if

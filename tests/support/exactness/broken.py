@@ -60,7 +60,9 @@ def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]
     ) -> Verify:
         verify = verifier(processors, pick, device)
 
-        def accept(logits: Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+        def accept(
+            logits: Tensor, ids: list[int], candidates: list[int], parents: Any = None
+        ) -> Iterator[int]:
             return chain(candidates, verify(logits[-1:], ids, []))
 
         return accept

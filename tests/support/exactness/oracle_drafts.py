@@ -10,7 +10,7 @@ from tests.support.exactness.tiny_lm import END
 from tests.support.scripted import draft_from
 from uag import SpeculativeDecoder
 from uag._core import Tokenizer
-from uag.draft import Draft
+from uag.draft import Draft, DraftTree
 from uag.drafting.sides import Opening
 from uag.drafting.source import DraftSource
 
@@ -31,7 +31,12 @@ class OracleDrafts:
         told = next(n for n in range(LENGTH) if spell(target, self._text[:n]) == spelled)
         ids = self._decoder.oracle(self._decoder, self._text, told)[:k]
         self._ids += ids
-        return Draft(ids)
+        if self._decoder.beside is None:
+            return Draft(ids)
+        others = self._decoder.beside(self._decoder, self._text, told)[:k]
+        parents = [*range(-1, len(ids) - 1), -1, *range(len(ids), len(ids) + len(others) - 1)]
+        nodes = [*ids, *others]
+        return Draft(ids, tree=DraftTree(nodes, parents[: len(nodes)], [0.5] * len(nodes)))
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._ids = self._ids[:keep] + feed
@@ -40,11 +45,13 @@ class OracleDrafts:
 class OracleDecoder(SpeculativeDecoder):
     """Decodes with drafts that are made knowing the noise.
 
-    `oracle` makes them from the text that will be drawn and how many of its ids are out.
+    `oracle` makes them from the text that will be drawn and how many of its ids are out. `beside`
+    makes others, for a tree of both.
     """
 
     table: Table
     oracle: Callable[["OracleDecoder", Ids, int], list[int]]
+    beside: Callable[["OracleDecoder", Ids, int], list[int]] | None = None
 
     def __init__(self, *parts: Any, **settings: Any) -> None:
         super().__init__(*parts, **settings)

@@ -46,6 +46,9 @@ def decoders_of(settings: dict[str, Any]) -> tuple[Table, dict[str, SpeculativeD
     for name, oracle in (("likeliest drafts", likeliest), ("wrong drafts", wrong)):
         decoder = found[name] = OracleDecoder(target, own, stranger, other)
         decoder.table, decoder.oracle = table, oracle
+    found["siblings of drafts"] = SpeculativeDecoder(target, own, stranger, other, tree=6)
+    branching = found["likeliest beside wrong drafts"] = OracleDecoder(target, own, stranger, other)
+    branching.table, branching.oracle, branching.beside = table, wrong, likeliest
     for decoder in found.values():
         decoder.lookahead = LOOKAHEAD
     return table, found

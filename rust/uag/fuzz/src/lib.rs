@@ -13,6 +13,8 @@ mod reader;
 mod rounds;
 mod streams;
 mod tokenizer_json;
+#[path = "../../tests/common/trees.rs"]
+mod trees;
 
 pub use families::families;
 pub use lookup::lookup;

@@ -6,6 +6,7 @@ use uag::{Bridge, Cut, Encode as _, IncrementalEncoder, Proposal, Tokenizer, Tra
 
 use super::families::Words;
 use super::reader::Reader;
+use super::trees::{self, Tree};
 
 /// The most bytes a text may grow to: references read all of it again at every step.
 const LONGEST: usize = 3000;
@@ -124,15 +125,9 @@ impl Pair<'_> {
         let shape = choices.byte();
         let draft = self.draft(shape & 1 == 0, choices);
         let after = if shape & 2 == 0 { Vec::new() } else { choices.text() };
-        let cached = [self.translation.assistant_ids(), &draft].concat();
-        let proposal = self.translation.propose_then(&draft, &after).expect("short");
-        assert_eq!(self.translation.propose_then(&draft, &after).expect("short"), proposal, "asking changes nothing");
-        assert_eq!(proposal.ids.len(), proposal.draft_ends.len());
-        assert!(proposal.draft_ends.is_sorted() && !proposal.draft_ends.contains(&0));
-        if let Some(text) = &self.text {
-            self.check(text, &draft, &after, &proposal);
-        }
-        let mut emitted: Vec<u32> = proposal.ids.iter().take(choices.below(16)).copied().collect();
+        let (mut emitted, drafted) =
+            if shape & 16 == 0 { self.chain(draft, &after, choices) } else { self.tree(&draft, after, choices) };
+        let cached = [self.translation.assistant_ids(), &drafted].concat();
         emitted.extend((0..shape >> 5 & 3).map(|_| self.target.any_id(choices)));
         let new = self.target.spelled(&emitted, self.target_ids.is_empty());
         self.text = self.text.take().zip(new).map(|(text, new)| [text, new].concat());
@@ -147,6 +142,43 @@ impl Pair<'_> {
             assert!(own.ids(0).eq(ids.iter().copied()), "the assistant reads its own encoding");
             assert_eq!(own.held().len(), self.translation.held());
         }
+    }
+
+    /// A draft, and text after it. Returns the candidates that are accepted, and what was drafted.
+    fn chain(&mut self, draft: Vec<u32>, after: &[u8], choices: &mut Reader) -> (Vec<u32>, Vec<u32>) {
+        let proposal = self.translation.propose_then(&draft, after).expect("short");
+        assert_eq!(self.translation.propose_then(&draft, after).expect("short"), proposal, "asking changes nothing");
+        assert_eq!(proposal.ids.len(), proposal.draft_ends.len());
+        assert!(proposal.draft_ends.is_sorted() && !proposal.draft_ends.contains(&0));
+        if let Some(text) = &self.text {
+            self.check(text, &draft, after, &proposal);
+        }
+        (proposal.ids.into_iter().take(choices.below(16)).collect(), draft)
+    }
+
+    /// A draft, siblings of its ids and what may follow those, and looked-up text beside all of
+    /// them. Returns the candidates of an accepted path, and what the assistant's cache holds.
+    fn tree(&mut self, draft: &[u32], text: Vec<u8>, choices: &mut Reader) -> (Vec<u32>, Vec<u32>) {
+        let mut tree = Tree { text, ..Tree::default() };
+        let chance = |choices: &mut Reader| f64::from(choices.byte()) / 255.0;
+        for &id in &draft[..draft.len().min(12)] {
+            tree.push(id, tree.ids.len().checked_sub(1).map(|last| last as u32), chance(choices));
+        }
+        tree.held = (0..choices.below(tree.ids.len() + 1) as u32).collect();
+        for _ in 0..choices.byte() & 15 {
+            let parent = choices.below(tree.ids.len() + 1).checked_sub(1).map(|parent| parent as u32);
+            let id = if draft.is_empty() || choices.byte() & 1 == 0 {
+                self.assistant.any_id(choices)
+            } else {
+                draft[choices.below(draft.len())]
+            };
+            tree.push(id, parent, chance(choices));
+        }
+        tree.text_chances = (0..choices.byte() & 7).map(|_| chance(choices)).collect();
+        let proposal = trees::check(&mut self.translation, &tree, choices.below(20));
+        let accepted =
+            choices.below(proposal.ids.len() + 1).checked_sub(1).map(|at| trees::paths(&proposal)[at].clone());
+        (accepted.unwrap_or_default(), tree.held_ids())
     }
 
     /// What the assistant's tokenizer makes of a text that goes on, or any ids.

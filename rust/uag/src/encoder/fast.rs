@@ -99,7 +99,7 @@ impl FastEncoder {
     /// how many tokens at the start are certainly unchanged.
     pub(super) fn update(&mut self, path: &FastPath, text: &mut EncodedText, keep: usize) -> usize {
         self.check_faithful(path, text, keep);
-        let (mut piece, common) = self.rewind(path, text.tokens.len(), keep);
+        let (mut piece, common) = self.rewind(path, text, keep);
         text.tokens.truncate(text.tokens_until(common).max(piece.first));
         let mut stable = text.tokens.len();
         // Where nothing is finished yet there is no text to put a space before.
@@ -122,14 +122,26 @@ impl FastEncoder {
 
     /// Drops all that depends on more than `text[..keep]`. Returns the first piece to scan again,
     /// and how much of the text it has in common with the piece that was there.
-    fn rewind(&mut self, path: &FastPath, tokens: usize, keep: usize) -> (Piece, usize) {
+    fn rewind(&mut self, path: &FastPath, text: &EncodedText, keep: usize) -> (Piece, usize) {
+        // An added token may begin before this, whatever was there.
+        let mut open = keep;
+        for ((clear, dropped), added) in self.clear.iter_mut().zip(&mut self.dropped).zip(&path.added) {
+            *clear = (*clear).min(keep.saturating_sub(added.longest + AFTER));
+            let mut begun = keep;
+            while let Some(popped) = dropped.pop_if(|dropped| dropped.examined > keep) {
+                begun = begun.min(popped.start);
+            }
+            *clear = (*clear).min(begun);
+            open = open.min(added.reach(&text.bytes, begun));
+        }
+        let tokens = text.tokens.len();
         let mut piece = match self.pieces.last() {
             Some(last) if last.added => Piece::new(last.end, last.end, tokens),
             Some(last) => Piece::new(last.end, last.stretch, tokens),
             None => Piece::new(0, 0, 0),
         };
         let mut common = piece.start;
-        while let Some(popped) = self.pieces.pop_if(|piece| piece.examined > keep) {
+        while let Some(popped) = self.pieces.pop_if(|piece| piece.examined > keep || piece.end > open) {
             common = if popped.added { popped.start } else { popped.end.min(keep) };
             if popped.added {
                 self.clear = self.clear.map(|clear| clear.min(popped.start));
@@ -140,12 +152,6 @@ impl FastEncoder {
             self.unspaced = OPEN;
         }
         self.lattice.clip(keep);
-        for ((clear, dropped), added) in self.clear.iter_mut().zip(&mut self.dropped).zip(&path.added) {
-            *clear = (*clear).min(keep.saturating_sub(added.longest + AFTER));
-            while let Some(popped) = dropped.pop_if(|dropped| dropped.examined > keep) {
-                *clear = (*clear).min(popped.start);
-            }
-        }
         (piece, common)
     }
 

@@ -179,24 +179,40 @@ impl IncrementalEncoder {
         self.text.lead
     }
 
-    /// Puts the tokens of the text after its first `from` bytes, an unfinished character included,
-    /// in `out`: those of its encoding if one ends there, else those of the rest of that piece
-    /// alone, and of all after it. `fresh`: there is no token before them, not even one for a space
-    /// put before the text. Returns whether they begin at a boundary that the text's encoding
-    /// doesn't have.
-    pub(crate) fn continuation(&mut self, from: usize, fresh: bool, out: &mut Vec<Token>) -> Result<bool> {
+    /// Where the tokens after the text's first `from` bytes begin. `fresh`: there is no token before
+    /// them, not even one for a space put before the text.
+    pub(crate) fn seam(&self, from: usize, fresh: bool) -> Seam {
+        let at = if fresh { 0 } else { from + self.text.lead };
+        let next = self.text.tokens_until(at);
+        let forced = at > 0 && (next == 0 || self.text.tokens[next - 1].end as usize != at);
+        Seam { at, next, forced }
+    }
+
+    /// Puts the tokens after a `seam`, an unfinished character included, in `out`, of which the
+    /// first `same` are there already: those of the text's encoding or, at a forced seam, those of
+    /// the rest of that piece alone, and of all after it.
+    pub(crate) fn continuation(&mut self, seam: Seam, same: usize, out: &mut Vec<Token>) -> Result<()> {
         let Self { text, method, .. } = self;
-        let at = if fresh { 0 } else { from + text.lead };
-        let next = text.tokens_until(at);
-        let forced = at > 0 && (next == 0 || text.tokens[next - 1].end as usize != at);
-        out.clear();
+        let Seam { at, next, forced } = seam;
+        out.truncate(same);
         match method {
-            Method::Fast(path, encoder) => encoder.continuation(path, text, at, next, forced, out),
-            Method::Slow(path, _) => SlowEncoder::continuation(path, text, at, next, forced, out)?,
+            Method::Fast(path, encoder) => encoder.continuation(path, text, at, next + same, forced, out),
+            Method::Slow(path, _) => SlowEncoder::continuation(path, text, at, next + same, forced, out)?,
         }
-        for token in out {
+        for token in &mut out[same..] {
             token.end = token.end.saturating_sub(text.lead as u32);
         }
-        Ok(forced)
+        Ok(())
     }
+}
+
+/// A place in a text where ids end that need not be those of its encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seam {
+    /// In the bytes, with those put before the text.
+    at: usize,
+    /// The first token that doesn't end at or before it.
+    pub(crate) next: usize,
+    /// Whether the text's encoding has no boundary there.
+    pub(crate) forced: bool,
 }

@@ -29,7 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) clear: usize,
 }
 
-/// A find that was dropped: no other begins inside it.
+/// A find that was dropped: no other begins inside it. Or where a token began that the text then
+/// didn't go on with: after other text it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub(crate) start: usize,
@@ -115,8 +116,8 @@ impl Matcher {
     }
 
     /// The first token in `text[from..]`. `stretch`: where the last token before it ended; `start`:
-    /// where the text begins. The end of `text` counts as the end of all text. `dropped` are the
-    /// finds before `from` that were dropped, and then those before the one that is found.
+    /// where the text begins. The end of `text` counts as the end of all text. `dropped` are those
+    /// before `from`, and then those before the one that is found.
     pub(crate) fn find(
         &self,
         text: &[u8],
@@ -140,6 +141,10 @@ impl Matcher {
                 clear = clear.min(at);
             }
             let Some((entry, end)) = found else {
+                if walked != OPEN {
+                    let examined = walked.max(dropped.last().map_or(0, |last| last.examined));
+                    dropped.push(Dropped { start: at, end: at + 1, examined });
+                }
                 at += 1;
                 continue;
             };
@@ -162,9 +167,13 @@ impl Matcher {
             return Outcome { hit: Some(Hit { id: entry.id, start, end: stop, examined }), clear: clear.min(start) };
         }
         let clear = clear.min(text.len());
-        // A token that swallows the spaces before it leaves trailing spaces undecided.
-        let clear = if self.any_lstrip { spaces_before(text, clear).max(stretch) } else { clear };
-        Outcome { hit: None, clear }
+        Outcome { hit: None, clear: self.reach(text, clear).max(stretch) }
+    }
+
+    /// Where a token's text begins at the earliest that begins at `at` itself: some swallow the
+    /// spaces before them.
+    pub(crate) fn reach(&self, text: &[u8], at: usize) -> usize {
+        if self.any_lstrip { spaces_before(text, at) } else { at }
     }
 
     /// The longest token that starts at `at`, and how far the text was read to know ([`OPEN`]: to

@@ -58,27 +58,29 @@ impl Assistant {
         Ok(())
     }
 
-    /// Reads a draft, which is then cached after the ids.
-    pub(super) fn read(&mut self, bridge: &Bridge, draft_ids: &[u32], draft: &mut DraftText) {
+    /// Notes what the cache holds after the ids.
+    pub(super) fn hold(&mut self, draft: impl IntoIterator<Item = u32>) {
         self.cached.truncate(self.ids.len());
-        self.cached.extend_from_slice(draft_ids);
-        draft.bytes.clear();
-        draft.ends.clear();
-        (draft.special, draft.cut) = (None, Cut::No);
-        for &id in draft_ids {
-            if let Some(&id) = bridge.to_target.get(&id) {
-                draft.special = Some(id);
-                break;
-            }
-            // Of its ids: the text may have begun with an unfinished character, which has none.
-            let first = self.encoder.count() == 0 && draft.ends.is_empty();
-            let Some(text) = self.encoder.bytes_of(id, first) else {
-                draft.cut = if bridge.assistant.is_special(id) { Cut::Special } else { Cut::NoText };
-                break;
-            };
-            draft.bytes.extend_from_slice(text);
-            draft.ends.push(draft.bytes.len());
+        self.cached.extend(draft);
+    }
+
+    /// Reads one more id of a draft.
+    pub(super) fn read(&self, bridge: &Bridge, id: u32, draft: &mut DraftText) {
+        if draft.is_over() {
+            return;
         }
+        draft.special = bridge.to_target.get(&id).copied();
+        if draft.special.is_some() {
+            return;
+        }
+        // Of its ids: the text may have begun with an unfinished character, which has none.
+        let first = self.encoder.count() == 0 && draft.ends.is_empty();
+        let Some(text) = self.encoder.bytes_of(id, first) else {
+            draft.cut = if bridge.assistant.is_special(id) { Cut::Special } else { Cut::NoText };
+            return;
+        };
+        draft.bytes.extend_from_slice(text);
+        draft.ends.push(draft.bytes.len());
     }
 
     /// Appends text; returns how many ids are certainly unchanged.

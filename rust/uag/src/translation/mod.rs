@@ -8,6 +8,7 @@ mod edit;
 mod prompt;
 mod proposal;
 mod target;
+mod tree;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 pub use bridge::Bridge;
 pub use edit::{Cause, Edit};
 pub use proposal::{Cut, Proposal};
+pub use tree::{DraftTree, TreeProposal};
 
 use assistant::Assistant;
 use draft::DraftText;
@@ -106,14 +108,16 @@ impl Translation {
     pub fn propose_then(&mut self, draft_ids: &[u32], text: &[u8]) -> Result<Proposal> {
         self.unbroken(|it| {
             let Self { bridge, target, assistant, draft, .. } = it;
-            assistant.read(bridge, draft_ids, draft);
+            assistant.hold(draft_ids.iter().copied());
+            draft.truncate(0);
+            for &id in draft_ids {
+                assistant.read(bridge, id, draft);
+            }
             let held = if draft_ids.is_empty() { &[] } else { assistant.encoder.held() };
-            if !draft.bytes.starts_with(held) {
-                let begun = held.starts_with(&draft.bytes) && draft.special.is_none();
-                let cut = if begun { draft.cut } else { Cut::Mismatch };
+            if let Err(cut) = draft.carries_on(held) {
                 return Ok(Proposal { ids: Vec::new(), draft_ends: Vec::new(), exact: false, cut });
             }
-            if draft.special.is_none() && draft.cut == Cut::No {
+            if !draft.is_over() {
                 draft.bytes.extend_from_slice(text);
             }
             target.candidates(bridge, draft, held.len())

@@ -1,6 +1,6 @@
 //! The target's side: ids that are never rewritten, and the text's own encoding beside them.
 
-use crate::encoder::IncrementalEncoder;
+use crate::encoder::{IncrementalEncoder, Seam};
 use crate::error::Result;
 use crate::token::Token;
 
@@ -75,31 +75,60 @@ impl Target {
         self.encoder = after_special(&bridge.target);
     }
 
+    /// Length of the committed text.
+    pub(super) fn committed(&self) -> usize {
+        self.committed
+    }
+
+    /// Where its ids end, in the text as it is now.
+    fn seam(&self) -> Seam {
+        self.encoder.seam(self.committed, self.ends.is_empty())
+    }
+
+    /// Replaces what follows the first `keep` bytes after the committed text, and finds the tokens
+    /// after it again. Returns how many of them are certainly those of the last call, whose seam is
+    /// given.
+    pub(super) fn follow(&mut self, keep: usize, bytes: &[u8], last: &mut Option<Seam>) -> Result<usize> {
+        let stable = self.encoder.splice(self.committed + keep, bytes)?;
+        self.agree(stable);
+        let seam = self.seam();
+        let same = if *last == Some(seam) && !seam.forced { stable.saturating_sub(seam.next) } else { 0 };
+        let same = same.min(self.found.len());
+        *last = Some(seam);
+        self.encoder.continuation(seam, same, &mut self.found)?;
+        Ok(same)
+    }
+
+    /// How many tokens were found after the committed text.
+    pub(super) fn found(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Token `at` of those found, if it can stand for the text after its first `end` bytes.
+    pub(super) fn candidate(&self, bridge: &Bridge, at: usize, end: usize) -> Option<Token> {
+        let token = *self.found.get(at)?;
+        let first = at == 0 && self.ends.is_empty();
+        let spelled = self.encoder.bytes_of(token.id, first) == self.encoder.text().get(end..token.end as usize);
+        (spelled && !bridge.to_assistant.contains_key(&token.id)).then_some(token)
+    }
+
     /// Candidates that spell the draft, of which the text already holds `known` bytes.
     pub(super) fn candidates(&mut self, bridge: &Bridge, draft: &mut DraftText, known: usize) -> Result<Proposal> {
         self.put(&draft.bytes[known..])?;
-        let Self { encoder, committed, ends, agree, found, .. } = self;
-        let fresh = ends.is_empty();
-        let forced = encoder.continuation(*committed, fresh, found)?;
+        let seam = self.seam();
+        self.encoder.continuation(seam, 0, &mut self.found)?;
+        let Self { encoder, committed, ends, agree, found, .. } = &*self;
         // Tokens without bytes are part of neither.
         let all = encoder.count() <= ends.len() + found.len();
-        let exact = *agree == ends.len() && encoder.exact() && all && !forced;
+        let exact = *agree == ends.len() && encoder.exact() && all && !seam.forced;
         let room = found.len() + usize::from(draft.special.is_some());
         let (ids, draft_ends) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let mut proposal = Proposal { ids, draft_ends, exact, cut: draft.cut };
         let mut drafted = 0;
         let mut end = *committed;
-        for token in found.iter() {
-            let token_end = token.end as usize;
-            let spelled =
-                encoder.bytes_of(token.id, fresh && proposal.ids.is_empty()) == encoder.text().get(end..token_end);
-            if !spelled || bridge.to_assistant.contains_key(&token.id) {
-                proposal.cut = Cut::NotRepresentable;
-                proposal.exact = false;
-                break;
-            }
-            end = token_end;
-            let reached = end - *committed + known;
+        while let Some(token) = self.candidate(bridge, proposal.ids.len(), end) {
+            end = token.end as usize;
+            let reached = end - committed + known;
             while draft.ends.get(drafted).is_some_and(|&draft_end| draft_end < reached) {
                 drafted += 1;
             }
@@ -110,7 +139,7 @@ impl Target {
             proposal.ids.push(token.id);
             proposal.draft_ends.push(drafted as u32 + 1);
         }
-        if end < encoder.len() {
+        if proposal.ids.len() < found.len() || end < encoder.len() {
             proposal.cut = Cut::NotRepresentable;
             proposal.exact = false;
         } else if let Some(id) = draft.special {

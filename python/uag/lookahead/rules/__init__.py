@@ -1,0 +1,1 @@
+"""What is worth a place in the target's pass: looked-up ids, candidates of a tree."""

@@ -1,0 +1,100 @@
+"""What became of the candidates of a tree, against the text that was emitted."""
+
+from random import Random
+
+import pytest
+
+from tests.support.tokenizers import tokenizer
+from uag import Bridge
+from uag._core import Proposal
+from uag.decoding.candidates import ANY, Chain, Trees, Trie
+from uag.draft import Draft, DraftTree
+from uag.lookahead.rules.trees import Heaviest
+from uag.sampling.ranking import by_weight
+
+OWN = tokenizer("gpt2")
+BRIDGE = Bridge(OWN, OWN)
+PROMPT = OWN("The dog")["input_ids"]
+# In one vocabulary, candidates are the drafted ids: 30 31 32, 30 40, 50.
+TREE = DraftTree([30, 31, 32, 40, 50], [-1, 0, 1, 0, -1], [0.9, 0.8, 0.7, 0.1, 0.05])
+DRAFT = Draft([30, 31, 32], tree=TREE)
+
+
+def trie(most: int = 31) -> Trie:
+    found = Trees(by_weight, Heaviest(31), most).candidates(
+        DRAFT, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100
+    )
+    assert isinstance(found, Trie)
+    return found
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("tokens", "right", "rejected"),
+    [
+        ([30, 31, 32, 7], 3, False),
+        ([30, 31, 7], 2, True),
+        ([30, 40, 7], 1, True),
+        ([50, 7], 0, True),
+        ([7], 0, True),
+        ([30, 31], 2, False),
+    ],
+)
+def test_the_drafted_ids_are_judged_by_the_text(
+    most: int, tokens: list[int], right: int, rejected: bool
+) -> None:
+    found = trie(most)
+    assert len(found.ids) == most
+    assert found.drafted_accepted(tokens) == right
+    judged = found.judged(tokens)
+    assert (judged.chain, judged.rejected) == (3, rejected)
+    path = found.path(tokens)
+    assert [found.ids[at] for at in path] == tokens[: len(path)]
+
+
+def test_every_candidate_at_a_place_that_was_decided_is_judged() -> None:
+    choices = {
+        (depth, round(chance, 3)): right
+        for depth, chance, right in trie(1).judged([30, 40]).choices
+    }
+    assert choices == {(0, 0.9): True, (0, 0.05): False, (1, 0.8): False, (1, 0.1): True}
+
+
+def test_no_more_candidates_than_may_follow() -> None:
+    translation = BRIDGE.start(PROMPT, PROMPT)
+    assert len(ANY.candidates(DRAFT, translation, PROMPT, 3).ids) == 2
+    assert ANY.candidates(DRAFT, translation, PROMPT, 1).ids == []
+
+
+def test_a_translation_that_failed_proposes_nothing() -> None:
+    class Failing:
+        held = 0
+
+        def propose_tree(self, *_: object) -> None:
+            return None
+
+    found = ANY.candidates(DRAFT, Failing(), PROMPT, 9)  # type: ignore[arg-type]
+    assert (found.ids, found.drafted, found.drafted_accepted([5])) == ([], 3, 0)
+
+
+def test_a_chain_is_as_long_as_a_usual_pass() -> None:
+    ids = [*range(30, 40)]
+    draft = Draft(ids)
+    found = ANY.candidates(draft, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100)
+    assert isinstance(found, Chain) and len(found.ids) == 7
+    assert found.drafted_accepted([*ids[:7], 37]) == 7, "what was not read is not accepted"
+    assert Chain(draft, Proposal(ids, [*range(1, 11)]), 10).drafted_accepted([*ids, 5]) == 10
+
+
+def test_any_text_follows_a_path() -> None:
+    random = Random(1)
+    for _ in range(200):
+        found, tokens = trie(random.randrange(1, 6)), random.choices([30, 31, 32, 40, 50], k=4)
+        path = found.path(tokens)
+        parents = [found.parents[at] for at in path]
+        assert parents == [-1, *path][: len(path)]
+        assert len(path) == len(tokens) or tokens[len(path)] not in [
+            id
+            for id, parent in zip(found.ids, found.parents, strict=True)
+            if parent == (path[-1] if path else -1)
+        ]
