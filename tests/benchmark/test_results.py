@@ -21,6 +21,13 @@ def test_results_are_read_as_they_were_printed(tmp_path: Path) -> None:
     assert (second.pair, second.lookahead, second.temperature) == ("demo pair", "auto", 0.5)
 
 
+def test_several_assistants_are_a_result_each(tmp_path: Path) -> None:
+    others = [printed(), printed(assistant="./tiny")]
+    several = {"target": "hub/big", "assistants": others, "recommendation": None}
+    found = read_results([file(tmp_path, several, printed(target=None))])
+    assert [result.pair for result in found] == ["big <- small", "big <- tiny", "demo pair"]
+
+
 def test_partial_results_have_what_was_run(tmp_path: Path) -> None:
     def timing(runs: int) -> Timing:
         name = tokenizer("gpt2")

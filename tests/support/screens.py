@@ -18,8 +18,10 @@ import uag
 from tests.support.commands import COMMANDS
 from uag.benchmark.comparison import BY_ENGINE, PLAIN, TRANSFORMERS, UAG, Comparison, Method, Run
 from uag.benchmark.difference import Difference, Margin
+from uag.benchmark.selection import Selection
 from uag.cli import main
 from uag.cli.terminal import printable
+from uag.report.selection_table import selection_table
 from uag.report.tables import comparison_table
 
 FOLDER = Path(__file__).parents[1] / "cli" / "screens"
@@ -44,6 +46,10 @@ SHOWN: dict[str, list[str]] = {
     ],
     "demo-error": ["demo", "--report", "no-such/page.html"],
     "compare-usage": ["compare", "--target", TARGET],
+    "compare-report-usage": [
+        *("compare", "--target", TARGET, "--assistant", ASSISTANT, "--assistant", TARGET),
+        *("--report", "page.html"),
+    ],
     "inspect-error": ["inspect", TARGET, "./no-such"],
     "plot-error": ["plot", "no-such.json", "--out", "plot.svg"],
     "check-tokenizers-usage": ["check-tokenizers", "no-such"],
@@ -81,11 +87,14 @@ def _compared(*, differs: bool = False, partial: bool = False) -> Comparison:
     )
 
 
+NAMES = ["./assistants/before", "example/an-assistant-with-a-long-name"]
 # Tables whose numbers are measured, here made up.
 TABLES = {
     "compare-table": _compared(),
     "compare-table-differs": _compared(differs=True),
     "compare-table-partial": _compared(partial=True),
+    "compare-table-several": Selection(NAMES, [_compared(), _compared()]),
+    "compare-table-several-partial": Selection(NAMES, [_compared(), _compared(partial=True)]),
 }
 # Versions, seconds and speeds.
 VARYING = (
@@ -119,7 +128,11 @@ def table(name: str, columns: int) -> str:
     """A table of a comparison, as a terminal of this width shows it."""
     shown = io.StringIO()
     console = Console(file=shown, width=columns, highlight=False)
-    console.print(comparison_table(TABLES[name], printable))
+    made = TABLES[name]
+    several = isinstance(made, Selection)
+    console.print(
+        selection_table(made, printable) if several else comparison_table(made, printable)
+    )
     return "".join(f"{line.rstrip()}\n" for line in shown.getvalue().splitlines())
 
 

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
+from transformers.generation.candidate_generator import AssistantVocabTranslatorCache
 
 from uag.batching.session import ASSISTANT, TARGET
 from uag.benchmark.comparison import ALONE, BY_ENGINE, PLAIN, TRANSFORMERS, UAG, Method, Run
@@ -173,6 +174,16 @@ def _stand_in(assistant: PreTrainedModel) -> PreTrainedModel:
         known = copy.deepcopy(assistant, {id(tensor): tensor for tensor in tensors})
         _stand_ins[assistant] = known
     return known
+
+
+def let_go(decoder: SpeculativeDecoder) -> None:
+    """Have transformers forget the assistant, whose embeddings its cache of translators keeps.
+
+    The decoder must not be timed again, as its stand-in was changed for what is forgotten.
+    """
+    # That cache forgets nothing itself: its values hold its weak keys.
+    known: Any = getattr(AssistantVocabTranslatorCache, "_cache", {})
+    known.get(decoder.tokenizer, {}).pop(decoder.assistant_tokenizer, None)
 
 
 def _with_assistant(

@@ -62,9 +62,10 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
     for path in paths:
         text = read_text(path, "results")
         found = [
-            _result(line, f"{path}, line {number}")
+            result
             for number, line in enumerate(text.splitlines(), start=1)
             if line.strip()
+            for result in _results(line, f"{path}, line {number}")
         ]
         if not found:
             raise FileError(f"{path} has no results; write some with uag compare --json")
@@ -72,30 +73,33 @@ def read_results(paths: Sequence[Path]) -> list[Result]:
     return results
 
 
-def _result(line: str, place: str) -> Result:
+def _results(line: str, place: str) -> list[Result]:
+    """The result of a line, or one for each assistant if several were compared."""
     try:
         found = cast("dict[str, Any]", json.loads(line))
-        methods = {str(method["name"]): method for method in found["methods"]}
-        run = {name: method for name, method in methods.items() if "error" not in method}
-        missing = _missing(found)
-        if PLAIN not in run and (run or missing is None):
-            raise ValueError("there are no results of plain decoding")
-        plain: dict[str, Any] = run.get(PLAIN, {})
-        return Result(
-            pair=_pair(found["target"], found["assistant"]),
-            lookahead=parse_lookahead(found["lookahead"]),
-            temperature=float(found.get("temperature") or 0),
-            speedups={
-                name: _speedup(method, plain) for name, method in run.items() if name != PLAIN
-            },
-            failed=tuple(name for name in methods if name not in run),
-            missing=missing,
-        )
+        return [_result(each) for each in found.get("assistants", [found])]
     except WRONG as error:
         raise FileError(
             f"{place}: this is not what uag compare --json prints: "
             f"{str(error) or type(error).__name__}"
         ) from error
+
+
+def _result(found: dict[str, Any]) -> Result:
+    methods = {str(method["name"]): method for method in found["methods"]}
+    run = {name: method for name, method in methods.items() if "error" not in method}
+    missing = _missing(found)
+    if PLAIN not in run and (run or missing is None):
+        raise ValueError("there are no results of plain decoding")
+    plain: dict[str, Any] = run.get(PLAIN, {})
+    return Result(
+        pair=_pair(found["target"], found["assistant"]),
+        lookahead=parse_lookahead(found["lookahead"]),
+        temperature=float(found.get("temperature") or 0),
+        speedups={name: _speedup(method, plain) for name, method in run.items() if name != PLAIN},
+        failed=tuple(name for name in methods if name not in run),
+        missing=missing,
+    )
 
 
 def _pair(target: str | None, assistant: str | None) -> str:

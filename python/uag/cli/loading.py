@@ -14,6 +14,7 @@ from uag.cli.terminal import show_progress, tell
 
 if TYPE_CHECKING:
     from uag.decoder import SpeculativeDecoder
+    from uag.requests.named_models import ModelSource, TokenizerSource
 
 
 def _value(metavar: str, help: str, kind: Any = str, panel: str = LOADING) -> Any:
@@ -83,21 +84,22 @@ class Loading:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     assistant_options: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def check_assistant(self, name: str | None) -> None:
-        """Refuse options of an assistant that is not loaded.
+    def check_assistant(self, *names: str | None) -> None:
+        """Refuse options of an assistant if none of these is loaded.
 
         Raises:
             Conflict: naming the first of these options.
         """
-        if self.assistant_options and name in (None, "lookup"):
+        if self.assistant_options and {*names} <= {None, "lookup"}:
             option = next(iter(self.assistant_options)).replace("_", "-")
             raise Conflict(f"--assistant-{option}, but no assistant is loaded: leave it out")
 
     def decoder(
         self,
-        target: str | None,
+        target: "ModelSource | None",
         assistant: str | None,
         *,
+        tokenizer: "TokenizerSource | None" = None,
         lookahead: str,
         lookup: bool | None,
         texts: list[Path] | None,
@@ -106,7 +108,8 @@ class Loading:
     ) -> "SpeculativeDecoder":
         """The decoder of two models, as a command line names them; without a target, the demo pair.
 
-        `texts`: files to copy drafts from. The others are as in `SpeculativeDecoder`.
+        A target that is loaded already comes with its `tokenizer`. `texts`: files to copy drafts
+        from. The others are as in `SpeculativeDecoder`.
         """
         from uag.decoder import SpeculativeDecoder
         from uag.demo import demo_decoder
@@ -130,6 +133,7 @@ class Loading:
             *load_pair(
                 target,
                 None if assistant == "lookup" else assistant,
+                tokenizer=tokenizer,
                 options=self.options,
                 assistant_options=self.assistant_options,
                 loading=_say,

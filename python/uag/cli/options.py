@@ -23,6 +23,16 @@ Assistant = Annotated[
         rich_help_panel=MODELS,
     ),
 ]
+Assistants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assistant",
+        help="Hub name or folder of the model that drafts; 'lookup' to draft by copying from "
+        "texts alone. May be repeated: the fastest is recommended.",
+        metavar="NAME",
+        rich_help_panel=MODELS,
+    ),
+]
 Length = Annotated[
     int,
     typer.Option(

@@ -88,7 +88,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from uag.report.tables import MethodsTable
+    from uag.report.tables import MethodsTable, rows_of
 
     bar = Progress(
         TextColumn("timing"),
@@ -98,7 +98,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
         console=console,
     )
     task = bar.add_task("", total=timing.total)
-    table = MethodsTable(timing.comparison())
+    table = MethodsTable(rows_of(timing.comparison()))
     # Without a thread that draws in the middle of a timed run.
     with Live(Group(table, bar), console=console, auto_refresh=False, transient=True) as live:
 
@@ -108,7 +108,7 @@ def _table(timing: "Timing", console: "Console") -> Generator[Callable[[], None]
             told = "" if left is None else f", {time_left(left)} left"
             bar.update(task, completed=timing.done, description=told)
             if timing.at_a_prompts_end:
-                table = MethodsTable(timing.comparison())
+                table = MethodsTable(rows_of(timing.comparison()))
             live.update(Group(table, bar), refresh=True)
 
         yield show

@@ -25,6 +25,15 @@ NARROW = 72
 
 def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Group:
     """All methods of a comparison, and the seconds of their phases, where these are reported."""
+    return Group(
+        MethodsTable(rows_of(comparison)),
+        Text(f"decoding: {comparison.decoding}"),
+        notes_of(comparison, clean),
+    )
+
+
+def notes_of(comparison: Comparison, clean: Callable[[str], str]) -> Group:
+    """What is said of a comparison below its table: errors, seconds, differences, hints."""
     notes = [
         Text(f"{method.name}: {method.error[0]}: {clean(method.error[1])}")
         if method.error
@@ -33,8 +42,6 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
         if method.error or method.phases
     ]
     return Group(
-        MethodsTable(comparison),
-        Text(f"decoding: {comparison.decoding}"),
         *notes,
         *map(Text, _verdict(comparison, clean)),
         *(Text(f"hint: {clean(hint)}") for hint in comparison.hints),
@@ -43,9 +50,12 @@ def comparison_table(comparison: Comparison, clean: Callable[[str], str]) -> Gro
 
 @dataclass(frozen=True, slots=True)
 class MethodsTable:
-    """A row for each method, with its numbers so far; a narrow terminal does without the range."""
+    """A row for each method, with its numbers so far; a narrow terminal does without the range.
 
-    comparison: Comparison
+    `rows`: a title for each, and what stands in its columns.
+    """
+
+    rows: list[tuple[str, dict[str, str]]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What rich draws."""
@@ -55,23 +65,31 @@ class MethodsTable:
         table = Table("", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for title in columns:
             table.add_column(title, justify="right", no_wrap=True)
-        for method in self.comparison.methods:
-            cells = self._cells(method)
-            table.add_row(method.name, *(cells.get(title, "-") for title in columns))
+        for name, cells in self.rows:
+            # A folder's name may be longer than its column.
+            table.add_row(
+                Text(name, overflow="fold"), *(cells.get(title, "-") for title in columns)
+            )
         yield table
 
-    def _cells(self, method: Method) -> dict[str, str]:
-        if method.error is not None or not method.runs:
-            return {SPEED: "failed" if method.error else "not run"}
-        first = self.comparison.first_speedup(method)
-        return {
-            SPEED: _speed(method.speed),
-            RANGE: f"{_speed(min(method.speeds))}-{_speed(max(method.speeds))}",
-            GAIN: f"{self.comparison.speedup(method):.2f}",
-            FIRST: "-" if first is None else f"{first:.2f}",
-            EACH_PASS: f"{method.tokens_per_forward:.2f}",
-            SAME: _identical(self.comparison, method),
-        }
+
+def rows_of(comparison: Comparison) -> list[tuple[str, dict[str, str]]]:
+    """A row of `MethodsTable` for each method of a comparison."""
+    return [(method.name, _cells(comparison, method)) for method in comparison.methods]
+
+
+def _cells(comparison: Comparison, method: Method) -> dict[str, str]:
+    if method.error is not None or not method.runs:
+        return {SPEED: "failed" if method.error else "not run"}
+    first = comparison.first_speedup(method)
+    return {
+        SPEED: _speed(method.speed),
+        RANGE: f"{_speed(min(method.speeds))}-{_speed(max(method.speeds))}",
+        GAIN: f"{comparison.speedup(method):.2f}",
+        FIRST: "-" if first is None else f"{first:.2f}",
+        EACH_PASS: f"{method.tokens_per_forward:.2f}",
+        SAME: _identical(comparison, method),
+    }
 
 
 def _speed(speed: float) -> str:

@@ -2,14 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from contextvars import copy_context
 from itertools import count
 from pathlib import Path
+from shutil import copytree
+from typing import Any
+from weakref import ref
 
 import pytest
+import torch
 
+import uag
 from tests.support.command_line import run
 from tests.support.tokenizers import PROMPT
 from uag.benchmark.methods import TimedMethod
+from uag.clock import set_clock
+from uag.models.loading.by_name import load_model
+
+DEMO = Path(uag.__file__).parent / "demo_pair"
+TAUGHT = str(DEMO / "assistant")
 
 
 def test_two_models_are_compared_on_a_file_of_prompts(
@@ -117,3 +128,154 @@ def test_an_interrupt_leaves_what_was_run(
             assert sum("error" in method for method in found["methods"]) == not_run
         else:
             assert out.count("not run") == not_run and shown in out
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The demo pair's assistant with weights that know nothing."""
+    folder = copytree(TAUGHT, tmp_path_factory.mktemp("pair") / "worse")
+    model: Any = load_model(TAUGHT)
+    random = torch.Generator().manual_seed(0)
+    for weights in model.parameters():
+        weights.data.normal_(std=0.02, generator=random)
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def several(*assistants: str) -> list[str]:
+    named = [word for name in assistants for word in ("--assistant", name)]
+    return ["compare", "--target", str(DEMO / "target"), *named, "--limit", "1", "-n", "12"]
+
+
+def by_passes(monkeypatch: pytest.MonkeyPatch, capsys: Any, *words: str) -> tuple[int, str, str]:
+    """Run on a clock by which a pass of the target takes 10 s, and one of an assistant 1 s."""
+    time = [0.0]
+
+    def load(name: str, **options: Any) -> Any:
+        model: Any = load_model(name, **options)
+        cost = 10.0 if Path(name).name == "target" else 1.0
+
+        def spend(*_: object) -> None:
+            time[0] += cost
+
+        model.register_forward_hook(spend)
+        return model
+
+    def on_that_clock() -> tuple[int, str, str]:
+        set_clock(lambda: time[0])
+        return run(capsys, *words)
+
+    monkeypatch.setattr("uag.requests.named_models.load_model", load)
+    return copy_context().run(on_that_clock)
+
+
+def test_the_better_of_two_assistants_is_recommended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, worse: str
+) -> None:
+    asked = [*several(worse, TAUGHT), "--runs", "2", "-k", "3"]
+    status, out, err = by_passes(monkeypatch, capsys, *asked, "--json")
+    found = json.loads(out)
+    assert status == 0 and found["complete"] and f"timing {TAUGHT}, 2 of 2" in err
+    recommended = found["recommendation"]
+    assert (recommended["assistant"], recommended["next"]) == (TAUGHT, worse)
+    assert recommended["speedup"] > 1 and recommended["clear_of_next"]
+    assert [each["assistant"] for each in found["assistants"]] == [worse, TAUGHT]
+    _, out, _ = by_passes(monkeypatch, capsys, *asked)
+    assert out.count("\n plain  ") == 1 and out.count("identical output: yes") == 2
+    assert "".join(out.split()).endswith("".join(recommended["text"].split()))
+
+
+def test_an_assistant_among_several_is_described_as_if_alone(
+    capsys: pytest.CaptureFixture[str], worse: str
+) -> None:
+    _, out, _ = run(capsys, *several(TAUGHT), "--runs", "1", "--json")
+    alone = json.loads(out)
+    _, out, _ = run(capsys, *several(worse, TAUGHT, "lookup"), "--runs", "1", "--json")
+    found = json.loads(out)
+    assert list(found) == ["target", "complete", "assistants", "recommendation"]
+    for each in found["assistants"]:
+        assert list(each) == list(alone) and each["identical"]
+        assert [method["name"] for method in each["methods"]] == ["plain", "transformers", "uag"]
+
+
+def test_plain_decoding_is_recommended_where_no_assistant_pays(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, worse: str
+) -> None:
+    asked = [*several(worse, worse), "--runs", "2", "-k", "3"]
+    status, out, _ = by_passes(monkeypatch, capsys, *asked)
+    assert status == 0 and "none of them pays here: decode plainly" in out
+
+
+@pytest.mark.parametrize("options", [[], ["--temperature", "0.7"]])
+def test_two_models_at_a_time_are_in_memory(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    worse: str,
+    options: list[str],
+) -> None:
+    held: list[ref[Any]] = []
+    targets: list[str] = []
+
+    def load(name: str, **given: Any) -> Any:
+        model: Any = load_model(name, **given)
+        if Path(name).name == "target":
+            targets.append(name)
+            return model
+        assert not [each for each in held if each() is not None]
+        held.extend((ref(model), ref(model.get_input_embeddings().weight)))
+        return model
+
+    monkeypatch.setattr("uag.requests.named_models.load_model", load)
+    asked = [*several(TAUGHT, worse, TAUGHT), "--runs", "1", *options]
+    status, _, _ = run(capsys, *asked)
+    assert status == 0 and len(held) == 10 and len(targets) == 1
+
+
+def test_a_later_assistant_that_cannot_be_loaded_is_told_before_any_is_timed(
+    capsys: pytest.CaptureFixture[str], worse: str, tmp_path: Path
+) -> None:
+    broken = copytree(TAUGHT, tmp_path / "broken")
+    (broken / "model.safetensors").unlink()
+    for names in ((TAUGHT, str(tmp_path / "nowhere")), (TAUGHT, str(broken), worse)):
+        status, out, err = run(capsys, *several(*names))
+        last = err.splitlines()[-1]
+        assert (status, out) == (1, "") and "timing" not in err
+        assert last.startswith("uag: ") and names[1] in last
+
+
+def test_a_page_shows_one_assistant(
+    capsys: pytest.CaptureFixture[str], worse: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    status, _, err = run(capsys, *several(TAUGHT, worse), "--report", str(page))
+    assert status == 2 and "--report shows one assistant" in err and not page.exists()
+
+
+@pytest.mark.parametrize(("at", "begun"), [(5, 1), (8, 2)])
+def test_an_interrupt_leaves_the_assistants_that_were_run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    worse: str,
+    at: int,
+    begun: int,
+) -> None:
+    decode = TimedMethod.decode_once
+    for options in ([], ["--json"]):
+        runs = count(1)
+
+        def interrupted(
+            method: TimedMethod, text: tuple[str, list[int]], runs: Iterator[int] = runs
+        ) -> None:
+            if next(runs) == at:
+                raise KeyboardInterrupt
+            decode(method, text)
+
+        monkeypatch.setattr(TimedMethod, "decode_once", interrupted)
+        status, out, _ = run(capsys, *several(TAUGHT, worse), "--runs", "1", *options)
+        assert status == 130
+        if options:
+            found = json.loads(out)
+            assert len(found["assistants"]) == begun
+            assert found["recommendation"] is None and not found["complete"]
+        else:
+            assert "no recommendation, as not all was run" in out
