@@ -57,7 +57,9 @@ def believing(*arguments: Any) -> Verify:
     """Accepts a first candidate, whatever the target says."""
     verify = verifier(*arguments)
 
-    def wrong(logits: torch.Tensor, ids: list[int], candidates: list[int]) -> Iterator[int]:
+    def wrong(
+        logits: torch.Tensor, ids: list[int], candidates: list[int], *tree: Any
+    ) -> Iterator[int]:
         return iter(candidates[:1]) if candidates else verify(logits, ids, candidates)
 
     return wrong
