@@ -1,7 +1,7 @@
 """`uag compare`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from itertools import count
 from pathlib import Path
@@ -92,6 +92,21 @@ def test_compare_says_how_it_decodes(capsys: pytest.CaptureFixture[str]) -> None
     assert status == 2 and "--greedy, but --temperature samples" in err
 
 
+Decode = Callable[[TimedMethod, tuple[str, list[int]]], None]
+
+
+def interrupted(decode: Decode, at: int) -> Decode:
+    """The same as `decode`, but for a Ctrl-C in one call, the first of which is 1."""
+    runs = count(1)
+
+    def instead(method: TimedMethod, text: tuple[str, list[int]]) -> None:
+        if next(runs) == at:
+            raise KeyboardInterrupt
+        decode(method, text)
+
+    return instead
+
+
 @pytest.mark.parametrize(
     ("at", "shown", "not_run"), [(1, "after 0 of 6", 3), (4, "after 3 of 6", 3), (5, "4 of 6", 2)]
 )
@@ -107,16 +122,7 @@ def test_an_interrupt_leaves_what_was_run(
     page = tmp_path / "page.html"
     asked = ["compare", "--limit", "1", "--runs", "1", "-n", "4", "--report", str(page)]
     for options in ([], ["--json"]):
-        runs = count(1)
-
-        def interrupted(
-            method: TimedMethod, text: tuple[str, list[int]], runs: Iterator[int] = runs
-        ) -> None:
-            if next(runs) == at:
-                raise KeyboardInterrupt
-            decode(method, text)
-
-        monkeypatch.setattr(TimedMethod, "decode_once", interrupted)
+        monkeypatch.setattr(TimedMethod, "decode_once", interrupted(decode, at))
         status, out, _ = run(capsys, *asked, *options)
         assert status == 130 and not page.exists()
         if options:
@@ -261,16 +267,7 @@ def test_an_interrupt_leaves_the_assistants_that_were_run(
 ) -> None:
     decode = TimedMethod.decode_once
     for options in ([], ["--json"]):
-        runs = count(1)
-
-        def interrupted(
-            method: TimedMethod, text: tuple[str, list[int]], runs: Iterator[int] = runs
-        ) -> None:
-            if next(runs) == at:
-                raise KeyboardInterrupt
-            decode(method, text)
-
-        monkeypatch.setattr(TimedMethod, "decode_once", interrupted)
+        monkeypatch.setattr(TimedMethod, "decode_once", interrupted(decode, at))
         status, out, _ = run(capsys, *several(TAUGHT, worse), "--runs", "1", *options)
         assert status == 130
         if options:

@@ -15,7 +15,7 @@ from uag.models.caches.as_generate import GenerateCache
 from uag.models.caches.prefilled import PrefilledCache
 from uag.models.caches.protocol import AS_GENERATE, PROMPT_ALONE, ModelCache, Way
 from uag.models.check.comparison import Comparison
-from uag.models.check.trial import TRIES
+from uag.models.check.trial import tries_of
 from uag.models.check.way import way_of
 from uag.models.prefill import Prefill, placeholders
 from uag.models.reading import reading_of
@@ -51,8 +51,7 @@ def _tried(model: PreTrainedModel, prefill: Prefill) -> Way:
     way, regimes = way_of(model), reading_of(model).regimes
     if not way.together or way.whole or regimes.rereads or regimes.drift is not None:
         return replace(AS_GENERATE, reason=way.reason or "reads long texts with images otherwise")
-    half = model.dtype in (torch.float16, torch.bfloat16)
-    tries = range(TRIES if half else 1)
+    tries = range(tries_of(model))
     return PROMPT_ALONE if any(_reads(model, prefill, at) for at in tries) else _AS_GENERATE
 
 

@@ -16,7 +16,7 @@ from uag.models.caches.layers import has_no_states
 from uag.models.caches.protocol import TOGETHER, ModelCache, TreeReading
 from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
-from uag.models.check.trial import LONGEST, PROMPT, TRIES, named_lengths
+from uag.models.check.trial import LONGEST, PROMPT, named_lengths, tries_of
 from uag.models.check.way import new_cache, way_of
 from uag.models.masks import FULL, SLIDING
 from uag.models.properties import (
@@ -88,9 +88,7 @@ def _obstacles(model: PreTrainedModel) -> Iterator[str]:
 
 def _fault_in_tree(model: PreTrainedModel) -> str:
     """Read a tree, keep a path of it and read on, and read each path alone."""
-    half = model.dtype in (torch.float16, torch.bfloat16)
-    tries = range(TRIES if half else 1)
-    if any(_reads(model, number) for number in tries):
+    if any(_reads(model, number) for number in range(tries_of(model))):
         return ""
     return "gives other logits in one pass over a tree than in one for each path"
 

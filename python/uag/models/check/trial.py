@@ -68,6 +68,11 @@ KEYS_DIM = 4
 TRIES = 3
 
 
+def tries_of(model: PreTrainedModel) -> int:
+    """How many texts are tried at most."""
+    return TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
+
+
 def make_cache(model: PreTrainedModel, way: Way) -> ModelCache:
     """An empty cache of a model, for a way of reading it."""
     if way.as_generate:
@@ -99,7 +104,7 @@ class Trial:
         self._reading = reading_of(model)
         self._watch = ModuleWatch(model)
         self._same = Comparison(model.dtype)
-        self._tries = TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
+        self._tries = tries_of(model)
         self._prompt = _prompt_length(model)
         self._truths: dict[int, tuple[Tensor, Any]] = {}
 

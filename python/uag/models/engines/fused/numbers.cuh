@@ -76,3 +76,8 @@ __device__ float activated(float x, int kind) {
   if (kind == 1) return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
   return 0.5f * x * (1 + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
 }
+
+// activation(gate) * up, of numbers that are rounded already.
+__device__ Number let_through(float gate, float up, int kind) {
+  return narrow(rounded(activated(gate, kind)) * up);
+}

@@ -90,10 +90,6 @@ __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack*
       mine.y[id * mine.count] = narrow(sums[id] + (mine.bias ? wide(*mine.bias) : 0));
 }
 
-__device__ Number let_through(float gate, float up, int kind) {
-  return narrow(rounded(activated(rounded(gate), kind)) * rounded(up));
-}
-
 // activation(x @ gate.T) * (x @ up.T): a warp a row of both.
 template <int WIDTH>
 __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, Number* y,
@@ -109,7 +105,7 @@ __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, N
   dot<WIDTH>(up + begin, x, packs, ups);
   if (threadIdx.x % 32 == 0)
     for (int id = 0; id < WIDTH; id++)
-      y[id * count + row] = let_through(gates[id], ups[id], kind);
+      y[id * count + row] = let_through(rounded(gates[id]), rounded(ups[id]), kind);
 }
 
 // Such as OF_WIDTH(2): project_2 and project_gated_2, for two vectors.
