@@ -262,7 +262,7 @@ class Engine:
             partial(new_cache, ASSISTANT),
             session.judge,
             owner.lookup,
-            None if trees is None else sampling.score,
+            None if trees is None else partial(trees.scoring, sampling.score),
         )
         drafting = GuardedDrafting(
             partial(side.source, opening),

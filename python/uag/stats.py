@@ -48,11 +48,13 @@ class Judged:
         rejected: whether the target chose another id than one of those.
         choices: for each candidate, read or not, at whose place the target chose: how many are
             before it, its estimated chance, and whether it was chosen.
+        branches: whether those that were read are no chain.
     """
 
     chain: int
     rejected: bool
     choices: list[tuple[int, float, bool]]
+    branches: bool = True
 
 
 @dataclass(frozen=True, slots=True)

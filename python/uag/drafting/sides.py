@@ -45,7 +45,7 @@ class Opening:
         new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
         lookup: the texts to look up in, where a side looks up; `None` for the side's own.
-        score: finds other ids at the place of each drafted one; `None` where drafts are chains.
+        scoring: see `ModelDrafts`; `None` where drafts are chains.
     """
 
     prompt: list[int]
@@ -55,7 +55,7 @@ class Opening:
     new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
     lookup: Lookup | None = None
-    score: Score | None = None
+    scoring: Callable[[], Score | None] | None = None
 
 
 class DraftSide:
@@ -176,7 +176,7 @@ class ModelSide(DraftSide):
         lm = CachedLM(self._model, self._window, opening.new_cache(prompt))
         lm.append(prompt)
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
-        return ModelDrafts(lm, frozenset(ends), opening.choice, readable, opening.score)
+        return ModelDrafts(lm, frozenset(ends), opening.choice, readable, opening.scoring)
 
 
 class LookupBeside(DraftSide):
