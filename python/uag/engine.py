@@ -277,14 +277,16 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
+        given = drafting, trees or ANY
+        translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
             drafting,
-            drafting if trace is None else trace.follow(drafting),
+            translating,
             verifier(plan.processors, sampling.pick, plan.stop.device),
             plan.stop,
             drafting,
-            trees or ANY,
+            choosing,
         )
         text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)
@@ -336,6 +338,7 @@ class Engine:
             TracedModel(name, self._bridge.target, target, request.target_ids),
             TracedModel(side.name, self._bridge.assistant, assistant, request.assistant_ids),
             str(self.schedule.option),
+            self._tree,
             conditions(self._target.model, drafting),
         )
 
