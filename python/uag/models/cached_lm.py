@@ -124,7 +124,7 @@ class CachedLM:
     def tree_logits(self, parents: Sequence[int]) -> Tensor:
         """The logits at the last id before a tree, and at its nodes, which are the last ids.
 
-        A tree with branches is for models and caches that read them (see `reads_trees`). Call
+        A tree with branches is for models and caches that read them (see `trees_fault`). Call
         `keep_path` next. Any other tree is a chain, and is read as `logits` reads it.
 
         >>> lm = CachedLM(target)
