@@ -205,9 +205,11 @@ class DraftedIds:
     """A `StaticChoose` that samples one draft: logits `[1, vocabulary]` -> an id `[1]`.
 
     Attributes:
-        kind: see `StaticChoose`.
+        kind, numbers: see `StaticChoose`.
         state: the key of the generation, the position of the next id in bytes, and the temperature.
     """
+
+    numbers = 1
 
     def __init__(
         self, names: TokenNames, shape: DraftShape, state: tuple[Tensor, Tensor, Tensor]

@@ -36,6 +36,7 @@ class MostLikely:
     """
 
     kind = "most likely"
+    numbers = 1
     state: Sequence[Tensor] = ()
 
     def __call__(self, logits: Tensor) -> Tensor:

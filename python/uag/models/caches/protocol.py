@@ -8,7 +8,7 @@ from torch import Tensor
 
 from uag.models.caches.tree import Tree
 
-# Chooses the next id: `[1, vocabulary]` -> `[1]`.
+# Chooses the next id: `[1, vocabulary]` -> `[numbers]`, of which it is the first.
 Choose = Callable[[Tensor], Tensor]
 
 
@@ -18,10 +18,12 @@ class StaticChoose(Protocol):
 
     Attributes:
         kind: the same for all that do the same operations.
+        numbers: how many it gives: the id, and what else there is to tell of it.
         state: the tensors that it reads, and changes where they are.
     """
 
     kind: Hashable
+    numbers: int
     state: Sequence[Tensor]
 
     def __call__(self, logits: Tensor) -> Tensor:
@@ -109,8 +111,8 @@ class SelfFeeding(Protocol):
             choose: chooses them; its own state does not change.
 
         Returns:
-            The chosen ids, `[steps]`, and the logits that the last one was chosen from, `[1,
-            vocabulary]`; `None` if it must be done step by step.
+            What was chosen, `[steps, numbers]`, and the logits that the last id was chosen from,
+            `[1, vocabulary]`; `None` if it must be done step by step.
         """
         ...
 
