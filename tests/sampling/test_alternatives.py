@@ -16,7 +16,6 @@ class Always:
     """Chooses one id."""
 
     kind: Hashable = "always"
-    numbers = 1
     state: Sequence[torch.Tensor] = ()
 
     def __init__(self, id: int) -> None:

@@ -226,7 +226,7 @@ class CachedLM:
                 if catches_up and not step:
                     id_list(fed)  # waits for it
                     times.append(now())
-                if (rest := self._roll(fed, steps - step - 1, choose)) is not None:
+                if (rest := self._roll(chosen[-1], steps - step - 1, choose)) is not None:
                     chosen.append(rest)
                     break
                 continue
@@ -337,11 +337,11 @@ class CachedLM:
             self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
         )
 
-    def _roll(self, fed: Tensor, steps: int, choose: Choose) -> Tensor | None:
-        """The next `steps` ids after `fed`, without the host; `None` if that is not possible."""
+    def _roll(self, chosen: Tensor, steps: int, choose: Choose) -> Tensor | None:
+        """Choose `steps` more times, without the host; `None` if that is not possible."""
         if self._rolling is None or not steps or not isinstance(choose, StaticChoose):
             return None
-        if (rolled := self._rolling.roll(fed, steps, choose)) is None:
+        if (rolled := self._rolling.roll(chosen, steps, choose)) is None:
             return None
         ids, self.last = rolled
         self.forwards += steps

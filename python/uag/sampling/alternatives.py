@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from uag.draft import Scored
 from uag.models.caches.protocol import StaticChoose
@@ -13,8 +12,6 @@ from uag.sampling.coupled import DraftShape
 
 # How many ids there are at most beside the drafted one, and the least chance of each.
 SIBLINGS, LEAST = 8, 0.01
-# Ids of a place: the drafted one, and the likeliest, which may be it again.
-IDS = 1 + SIBLINGS + 1
 
 
 class Alternatives:
@@ -45,26 +42,27 @@ class Alternatives:
 
         A chance is 0 where the logits are NaN, or where the options leave out the drafted id.
         """
-        ids, chances = chosen[:, :IDS], chosen[:, IDS:].to(torch.int32).view(torch.float32)
+        count = chosen.shape[1] // 2
+        ids, bits = chosen[:, : 1 + count], chosen[:, 1 + count :]
+        chances = _listed(bits.to(torch.int32).view(torch.float32))
         return [
-            _scored([*zip(*place, strict=True)])
-            for place in zip(_listed(ids), _listed(chances), strict=True)
+            _scored(id, likeliest, place)
+            for (id, *likeliest), place in zip(_listed(ids), chances, strict=True)
         ]
 
 
 class Beside:
     """A `StaticChoose` that also tells of others: `[1, vocabulary]` -> `[numbers]`.
 
-    The drafted id and the likeliest ones, and then the bits of their chances, as one tensor comes
-    to the host in one go.
+    The drafted id, the likeliest ones, and the bits of the chances of these: one tensor comes to
+    the host in one go.
 
     Attributes:
-        kind, numbers: see `StaticChoose`.
+        kind: see `StaticChoose`.
         state: that of what chooses, and the target's temperature.
     """
 
     kind: Hashable
-    numbers = 2 * IDS
     state: Sequence[Tensor]
 
     def __init__(self, choose: StaticChoose, shape: DraftShape, temperature: Tensor) -> None:
@@ -77,23 +75,17 @@ class Beside:
     def __call__(self, logits: Tensor) -> Tensor:
         id = self._choose(logits)
         scores, ids = self._shape(logits[0], self.state[-1])
-        chances = scores.softmax(-1)
-        own = chances.where(ids == id, 0).sum()[None]
-        fewer = (0, max(0, IDS - 1 - len(ids)))
-        ids, chances = (
-            torch.cat([first, pad(others[: IDS - 1], fewer)])
-            for first, others in ((id, ids), (own, chances))
-        )
-        return torch.cat([ids, chances.view(torch.int32).long()])
+        return torch.cat([id, ids, scores.softmax(-1).view(torch.int32)])
 
     def copy(self) -> "Beside":
         return Beside(self._choose.copy(), self._shape, self.state[-1].clone())
 
 
-def _scored(found: list[Scored]) -> list[Scored]:
-    """Without those that are too seldom, or the drafted one again."""
-    (id, own), *likeliest = found
-    others = [each for each in likeliest if each[0] != id and each[1] >= LEAST]
+def _scored(id: int, likeliest: list[int], chances: list[float]) -> list[Scored]:
+    """A drafted id, and of the likeliest the others, without those of too small a chance."""
+    own = chances[likeliest.index(id)] if id in likeliest else 0.0
+    first = zip(likeliest[: SIBLINGS + 1], chances, strict=False)
+    others = [each for each in first if each[0] != id and each[1] >= LEAST]
     return [(id, own if own <= 1 else float(own > 1)), *others[:SIBLINGS]]
 
 

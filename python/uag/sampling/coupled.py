@@ -205,11 +205,9 @@ class DraftedIds:
     """A `StaticChoose` that samples one draft: logits `[1, vocabulary]` -> an id `[1]`.
 
     Attributes:
-        kind, numbers: see `StaticChoose`.
+        kind: see `StaticChoose`.
         state: the key of the generation, the position of the next id in bytes, and the temperature.
     """
-
-    numbers = 1
 
     def __init__(
         self, names: TokenNames, shape: DraftShape, state: tuple[Tensor, Tensor, Tensor]

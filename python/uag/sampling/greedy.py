@@ -36,7 +36,6 @@ class MostLikely:
     """
 
     kind = "most likely"
-    numbers = 1
     state: Sequence[Tensor] = ()
 
     def __call__(self, logits: Tensor) -> Tensor:

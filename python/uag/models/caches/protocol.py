@@ -8,7 +8,8 @@ from torch import Tensor
 
 from uag.models.caches.tree import Tree
 
-# Chooses the next id: `[1, vocabulary]` -> `[numbers]`, of which it is the first.
+# Chooses the next id: `[1, vocabulary]` -> `[numbers]`, of which it is the first. There are others
+# where more is to be told of it.
 Choose = Callable[[Tensor], Tensor]
 
 
@@ -18,12 +19,10 @@ class StaticChoose(Protocol):
 
     Attributes:
         kind: the same for all that do the same operations.
-        numbers: how many it gives: the id, and what else there is to tell of it.
         state: the tensors that it reads, and changes where they are.
     """
 
     kind: Hashable
-    numbers: int
     state: Sequence[Tensor]
 
     def __call__(self, logits: Tensor) -> Tensor:
@@ -102,11 +101,13 @@ class ModelCache(Protocol):
 class SelfFeeding(Protocol):
     """A `ModelCache` whose passes can choose the id that the next one reads."""
 
-    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+    def roll(
+        self, chosen: Tensor, steps: int, choose: StaticChoose
+    ) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on, without the host.
 
         Args:
-            fed: the id to read first, `[1]`.
+            chosen: what was chosen last, `[numbers]`, of which the id is read first.
             steps: how many ids to choose.
             choose: chooses them; its own state does not change.
 

@@ -165,17 +165,17 @@ class GraphRunner(ModelRunner):
 
     @torch.no_grad()
     def roll(
-        self, text: StaticText, place: int, fed: Tensor, steps: int, choose: StaticChoose
+        self, text: StaticText, place: int, chosen: Tensor, steps: int, choose: StaticChoose
     ) -> tuple[Tensor, Tensor]:
-        """Read `fed` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
+        """Read the id `chosen` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
 
         A step feeds the next one, so that one graph does all of them.
         """
         with self._lock:
             text.make_room(place + steps)
-            block = text.put(fed, 1, place)
+            block = text.put(chosen[:1], 1, place)
             text.step.zero_()
-            own, drafted = text.chooser(choose)
+            own, drafted = text.chooser(choose, len(chosen))
             changes = [block, text.slots.begin, drafted, text.step, *own.state]
             logits = block
             for step in range(place, place + steps):
@@ -401,11 +401,13 @@ class GraphCache(PreallocatedCache):
         self._borrowed().keep(self.length, path)
         self.length += len(path)
 
-    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+    def roll(
+        self, chosen: Tensor, steps: int, choose: StaticChoose
+    ) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""
         if self._text is None or steps > MOST_STEPS:
             return None
-        rolled = self._runner.roll(self._text, self.length, fed, steps, choose)
+        rolled = self._runner.roll(self._text, self.length, chosen, steps, choose)
         self.length += steps
         self.width = 1
         return rolled

@@ -240,13 +240,13 @@ class StaticText:
             self.ids[count:width].copy_(ids[-1:].expand(width - count))
         return self.ids[:width]
 
-    def chooser(self, choose: StaticChoose) -> tuple[StaticChoose, Tensor]:
+    def chooser(self, choose: StaticChoose, numbers: int) -> tuple[StaticChoose, Tensor]:
         """One like `choose` whose state stays where it is, and where to write what it chooses.
 
         That is `[MOST_STEPS, numbers]`.
         """
         if choose.kind not in self._choosers:
-            drafted = self.step.new_zeros(MOST_STEPS, choose.numbers)
+            drafted = self.step.new_zeros(MOST_STEPS, numbers)
             self._choosers[choose.kind] = choose.copy(), drafted
         own, drafted = self._choosers[choose.kind]
         for tensor, value in zip(own.state, choose.state, strict=True):
