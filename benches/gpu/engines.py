@@ -22,7 +22,7 @@ ENGINES: dict[str, dict[str, Any]] = {
 
 
 class SkippedError(Exception):
-    """This version has no such engine."""
+    """This version has no such engine or option."""
 
 
 def decoder(
@@ -31,14 +31,14 @@ def decoder(
     """A decoder with an engine.
 
     Raises:
-        SkippedError: if this version has no such engine, naming it.
+        SkippedError: if this version has no such engine or option, naming it.
     """
     asked = ENGINES[engine]
     known = inspect.signature(SpeculativeDecoder).parameters
     if "engine" in known and engine == "eager":
         asked = {"engine": "eager"}
-    if lacking := [name for name in asked if name not in known]:
-        raise SkippedError(f"no option {lacking[0]!r}: this version has no engine {engine!r}")
+    if lacking := [name for name in (*asked, *options) if name not in known]:
+        raise SkippedError(f"this version has no option {lacking[0]!r} (engine {engine!r})")
     return SpeculativeDecoder(target, tokenizer, *assistant, **asked, **options)
 
 

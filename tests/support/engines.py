@@ -15,6 +15,10 @@ from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Choose
 from uag.models.engines.graphs import GraphCache, GraphRunner
 from uag.models.properties import embedding_rows
+from uag.sampling.alternatives import Alternatives
+from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
+from uag.sampling.greedy import MostLikely
+from uag.sampling.noise import digest
 
 WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
                "gpt2", "gpt-neox"]  # fmt: skip
@@ -70,6 +74,26 @@ def check_drafts(model: PreTrainedModel, runner: GraphRunner, choose: Choose, sa
         for each in (lm, eager):
             each.apply(len(each.ids) - count + kept, [5])
     assert lm.forwards == eager.forwards
+
+
+def check_siblings(model: PreTrainedModel, runner: GraphRunner, tokens: TokenNames) -> None:
+    """Combs of captured drafts, greedy and drawn, beside those that the host looks at."""
+    lm, host = reader(model, runner), CachedLM(model)
+    for each in (lm, host):
+        each.append([7, 8, 9])
+    shapes = [DraftShape(), DraftShape(0.5), DraftShape(0.4), DraftShape(0.7, top_k=5, top_p=0.8)]
+    for seed, shape in enumerate(shapes):
+        drawn = DraftSampling(tokens, digest(seed), lambda shape=shape: shape, lambda: 0)
+        for choice in (MostLikely, drawn):
+            score = Alternatives(shape)
+            tree = lm.draft(7, choice(), score=score).tree
+            true = host.draft(7, choice(), goes_on=lambda _: True, score=score).tree
+            assert tree is not None and true is not None
+            assert (tree.ids, tree.parents) == (true.ids, true.parents)
+            assert tree.chances == pytest.approx(true.chances, rel=1e-3, abs=1e-5)
+            assert len(tree.ids) > 10
+            for each in (lm, host):
+                each.roll_back(4)
 
 
 def check_rows(model: PreTrainedModel, batch: Batch) -> None:

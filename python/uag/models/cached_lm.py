@@ -1,9 +1,9 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -24,10 +24,20 @@ from uag.models.caches.tree import Tree
 from uag.models.properties import device_of
 from uag.models.reading import reading_of
 
-# The drafted id and others at its place, from `[1, vocabulary]` logits; see `DraftTree.comb`.
-Score = Callable[[Tensor, int], list[Scored]]
 # If a draft first reads more ids than this, that does not show what a step costs.
 CATCHES_UP = 8
+
+
+class Score(Protocol):
+    """Finds other ids at the place of each drafted one, on the model's device."""
+
+    def beside(self, choose: StaticChoose, device: torch.device) -> StaticChoose:
+        """What chooses the same ids, and tells of each what others there are."""
+        ...
+
+    def read(self, chosen: Tensor) -> list[list[Scored]]:
+        """What it told, on the host: `[steps, numbers]` -> what `DraftTree.comb` takes."""
+        ...
 
 
 def id_list(ids: Tensor) -> list[int]:
@@ -190,12 +200,14 @@ class CachedLM:
         it also waits for the first step of a text, and for one that has much to read, to time it
         apart.
 
-        With `score`, what it gives for each id is the draft's `tree`; but not where ids stay on the
-        device.
+        With `score`, which is for a `StaticChoose`, what it finds is the draft's `tree`. It comes
+        to the host with the ids.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         if self._regimes.rereads:
             steps = min(steps, self.room)  # what is drafted here could not be read again
+        if score is not None:
+            choose = score.beside(cast("StaticChoose", choose), self._device)
         begins, unread = not self.cache.length, len(self.ids) - self._held
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
@@ -205,30 +217,28 @@ class CachedLM:
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
-        scored: list[list[Scored]] = []
         times = [now()]
         for step in range(steps):
             self.last = self._forward(fed, 1)
-            fed = choose(self.last)
+            chosen.append(choose(self.last))
+            fed = chosen[-1][:1]
             if not asks:
-                chosen.append(fed)
                 if catches_up and not step:
                     id_list(fed)  # waits for it
                     times.append(now())
-                if (rest := self._roll(fed, steps - step - 1, choose)) is not None:
+                if (rest := self._roll(chosen[-1], steps - step - 1, choose)) is not None:
                     chosen.append(rest)
                     break
                 continue
             ids.append(int(fed))
             if goes_on is not None:
                 confidences.append(_probability(self.last, ids[-1]))
-            if score is not None:
-                scored.append(score(self.last, ids[-1]))
             times.append(now())
             if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
-        if chosen:
-            ids = id_list(torch.cat(chosen))
+        if chosen and not asks:
+            chosen = [torch.vstack(chosen).cpu()]
+            ids = id_list(chosen[0][:, 0])
             ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
             # The device only shows how long all steps took: each counts as the mean.
             timed = len(times) - 1
@@ -236,6 +246,7 @@ class CachedLM:
             times += [times[-1] + mean * at for at in range(1, steps - timed + 1)]
         self.ids += ids
         seconds = [end - start for start, end in pairwise(times)][: len(ids)]
+        scored = score.read(torch.vstack(chosen)[: len(ids)]) if score and ids else []
         return Draft(ids, confidences, seconds, tree=DraftTree.comb(scored) if scored else None)
 
     @property
@@ -326,11 +337,11 @@ class CachedLM:
             self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
         )
 
-    def _roll(self, fed: Tensor, steps: int, choose: Choose) -> Tensor | None:
-        """The next `steps` ids after `fed`, without the host; `None` if that is not possible."""
+    def _roll(self, chosen: Tensor, steps: int, choose: Choose) -> Tensor | None:
+        """Choose `steps` more times, without the host; `None` if that is not possible."""
         if self._rolling is None or not steps or not isinstance(choose, StaticChoose):
             return None
-        if (rolled := self._rolling.roll(fed, steps, choose)) is None:
+        if (rolled := self._rolling.roll(chosen, steps, choose)) is None:
             return None
         ids, self.last = rolled
         self.forwards += steps

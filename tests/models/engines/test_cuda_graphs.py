@@ -13,14 +13,18 @@ from tests.support.engines import (
     check_drafts,
     check_giving_up,
     check_reading,
+    check_siblings,
     reader,
 )
 from tests.support.models import plain_ids, random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from tests.support.trees import check_trees
 from uag import SpeculativeDecoder
+from uag.demo import demo_decoder
 from uag.models.engines.graphs import GraphRunner
+from uag.sampling.coupled import TokenNames
 from uag.sampling.greedy import MostLikely
+from uag.translation.core_tokenizer import core_tokenizer
 
 VOCABULARY = tokenizer("qwen2")
 # Grouped experts need bfloat16 on a GPU; in float32 they are not captured.
@@ -43,6 +47,32 @@ def test_reading_trees(architecture: str) -> None:
     runner = GraphRunner(model)
     check_trees(model, reader(model, runner), Random(3), rounds=12)
     assert str(runner) == "graphs"
+
+
+def test_siblings_of_drafts() -> None:
+    names = tokenizer("llama2")
+    model = random_model("llama", names).cuda()
+    tokens = TokenNames.of(core_tokenizer(names), model.config.vocab_size, model.device)
+    check_siblings(model, GraphRunner(model), tokens)
+
+
+@pytest.mark.parametrize("engine", ["graphs", "eager"])
+def test_trees_leave_the_text(engine: str) -> None:
+    demo = demo_decoder(device_map="cuda")
+    parts = demo.model, demo.tokenizer, demo.assistant, demo.assistant_tokenizer
+    asked: dict[str, Any] = {"lookahead": 4, "lookup": False, "tree": 31, "engine": engine}
+    decoder = SpeculativeDecoder(*parts, **asked)
+    alone = SpeculativeDecoder(demo.model, demo.tokenizer, engine="eager")
+    prompt = "Once upon a time"
+    out = decoder.generate(prompt, max_new_tokens=60)
+    ids = demo.tokenizer(prompt)["input_ids"]
+    assert out.token_ids == plain_ids(demo.model, ids, max_new_tokens=60)
+    drawn: dict[str, Any] = {"max_new_tokens": 60, "do_sample": True, "seed": 3}
+    again = decoder.generate(prompt, **drawn)
+    assert again.token_ids == alone.generate(prompt, **drawn).token_ids
+    for each in (out, again):
+        assert {*each.stats.engines.values()} == {engine}
+        assert any(done.tree is not None and done.accepted for done in each.stats.history)
 
 
 @pytest.mark.filterwarnings("ignore::uag.errors.UagWarning")

@@ -15,6 +15,7 @@ from tests.support.engines import (
     check_drafts,
     check_giving_up,
     check_reading,
+    check_siblings,
     reader,
 )
 from tests.support.models import ARCHITECTURES, plain_ids, random_model
@@ -23,12 +24,14 @@ from tests.support.tokenizers import PROMPT, tokenizer
 from tests.support.trees import check_trees, true_logits
 from uag import SpeculativeDecoder, compare
 from uag.clock import set_clock
+from uag.demo import demo_decoder
 from uag.errors import OptionError, UagWarning
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.rollback import RollbackCache
 from uag.models.engines import graphs, static_text
 from uag.models.engines.capture import CAPTURERS
 from uag.models.engines.graphs import GraphRunner
+from uag.sampling.alternatives import Alternatives
 from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
 from uag.sampling.greedy import MostLikely
 from uag.sampling.noise import digest
@@ -180,6 +183,54 @@ def test_drawn_drafts_freeze_neither_key_nor_temperature_nor_position(
     assert recorded[0].captured <= 4  # of passes of 3 ids and of one, and of steps
 
 
+@pytest.mark.parametrize("most", [graphs.MOST_STEPS, 4])
+def test_siblings_are_those_that_the_host_finds(
+    most: int, recorded: list[RecordedGraphs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By captured steps, or step by step where there are more than graphs have room for."""
+    monkeypatch.setattr(graphs, "MOST_STEPS", most)
+    names = tokenizer("llama2")
+    model = random_model("llama", names)
+    tokens = TokenNames.of(core_tokenizer(names), model.config.vocab_size, model.device)
+    runner = GraphRunner(model)
+    check_siblings(model, runner, tokens)
+    assert str(runner) == "graphs"
+    # Greedy and drawn steps, each with and without the options that leave ids out: temperatures
+    # share them.
+    assert recorded[0].captured <= 2 + 4
+
+
+def test_ids_and_siblings_come_to_the_host_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama", VOCABULARY)
+    lm = reader(model, GraphRunner(model))
+    lm.append([7, 8, 9])
+    lm.draft(4, MostLikely(), score=Alternatives(DraftShape()))
+    copies: list[tuple[int, ...]] = []
+    cpu = torch.Tensor.cpu
+
+    def counted(tensor: torch.Tensor) -> torch.Tensor:
+        copies.append(tuple(tensor.shape))
+        return cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", counted)
+    draft = lm.draft(6, MostLikely(), score=Alternatives(DraftShape()))
+    assert draft.tree is not None and draft.tree.ids[:6] == draft.ids
+    assert [shape[0] for shape in copies] == [6]
+
+
+def test_siblings_after_the_end_of_a_draft_are_cut() -> None:
+    model = random_model("llama", VOCABULARY)
+    lm, score = reader(model, GraphRunner(model)), Alternatives(DraftShape(0.1))
+    lm.append([7, 8, 9])
+    whole = lm.draft(8, MostLikely(), score=score)
+    lm.roll_back(3)
+    end = next(id for at, id in enumerate(whole.ids) if at > 3)
+    tree = lm.draft(8, MostLikely(), {end}, score=score).tree
+    assert tree is not None
+    assert max(tree.parents) == whole.ids.index(end) - 1
+    assert tree.ids[: whole.ids.index(end) + 1] == whole.ids[: whole.ids.index(end) + 1]
+
+
 OBSTACLES = {
     "mamba": "MambaForCausalLM without waiting",
     "qwen3-next": "LinearAttention",
@@ -297,6 +348,27 @@ def test_a_decoder_with_graphs_gives_the_same() -> None:
         same = eager.generate(PROMPT, **asked, **sampling)
         assert drawn.token_ids == same.token_ids
         assert drawn.stats.drafted == same.stats.drafted
+
+
+@pytest.mark.parametrize("options", [{}, {"do_sample": True, "seed": 3, "top_p": 0.95}])
+def test_trees_by_graphs_leave_the_text(options: dict[str, Any]) -> None:
+    demo = demo_decoder()
+    parts = demo.model, demo.tokenizer, demo.assistant, demo.assistant_tokenizer
+    alone = SpeculativeDecoder(demo.model, demo.tokenizer, engine="eager")
+    asked: dict[str, Any] = {"lookahead": 4, "lookup": False, "tree": 31}
+    decoder, host = (
+        SpeculativeDecoder(*parts, engine=engine, **asked) for engine in ("graphs", "eager")
+    )
+    out = decoder.generate("Once upon a time", max_new_tokens=40, **options)
+    same = host.generate("Once upon a time", max_new_tokens=40, **options)
+    true = alone.generate("Once upon a time", max_new_tokens=40, **options)
+    assert out.token_ids == same.token_ids == true.token_ids
+    assert out.stats.engines == {"target": "graphs", "assistant": "graphs"}
+    assert any(done.tree is not None and done.accepted > 1 for done in out.stats.history)
+    rounds, others = (
+        [(done.candidates, done.accepted) for done in each.stats.history] for each in (out, same)
+    )
+    assert rounds == others
 
 
 @pytest.mark.parametrize("engine", ["graphs", "compile"])

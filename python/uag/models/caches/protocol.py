@@ -8,7 +8,8 @@ from torch import Tensor
 
 from uag.models.caches.tree import Tree
 
-# Chooses the next id: `[1, vocabulary]` -> `[1]`.
+# Chooses the next id: `[1, vocabulary]` -> `[numbers]`, of which it is the first. There are others
+# where more is to be told of it.
 Choose = Callable[[Tensor], Tensor]
 
 
@@ -100,17 +101,19 @@ class ModelCache(Protocol):
 class SelfFeeding(Protocol):
     """A `ModelCache` whose passes can choose the id that the next one reads."""
 
-    def roll(self, fed: Tensor, steps: int, choose: StaticChoose) -> tuple[Tensor, Tensor] | None:
+    def roll(
+        self, chosen: Tensor, steps: int, choose: StaticChoose
+    ) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on, without the host.
 
         Args:
-            fed: the id to read first, `[1]`.
+            chosen: what was chosen last, `[numbers]`, of which the id is read first.
             steps: how many ids to choose.
             choose: chooses them; its own state does not change.
 
         Returns:
-            The chosen ids, `[steps]`, and the logits that the last one was chosen from, `[1,
-            vocabulary]`; `None` if it must be done step by step.
+            What was chosen, `[steps, numbers]`, and the logits that the last id was chosen from,
+            `[1, vocabulary]`; `None` if it must be done step by step.
         """
         ...
 
