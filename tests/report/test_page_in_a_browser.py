@@ -146,7 +146,7 @@ def test_what_was_rejected_stands_before_what_was_accepted_instead(
 
 
 def _siblings_of(step: Step, out: uag.Output) -> list[tuple[str, int]]:
-    """Text and column of each sibling; the first column of bytes is 2, after those that are `held`."""
+    """Text and column of each sibling; bytes begin in column 2, `held` ones among them."""
     core = out.trace.target.core
     texts = [core.token_bytes(id) or b"" for id in step.verified]
     begins: list[int] = []

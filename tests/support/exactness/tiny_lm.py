@@ -58,7 +58,7 @@ class TinyLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config: TinyConfig) -> None:
         super().__init__(config)
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.places = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.attention = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
@@ -67,15 +67,24 @@ class TinyLM(PreTrainedModel, GenerationMixin):
         return self.tokens
 
     def forward(
-        self, input_ids: Tensor, past_key_values: DynamicCache | None = None, **_: Any
+        self,
+        input_ids: Tensor,
+        past_key_values: DynamicCache | None = None,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **_: Any,
     ) -> Logits:
         before = past_key_values.get_seq_length() if past_key_values is not None else 0
         count = input_ids.shape[1]
-        hidden = self.tokens.weight[input_ids] + self.places.weight[before : before + count]
+        if position_ids is None:
+            position_ids = torch.arange(before, before + count)
+        hidden = self.tokens.weight[input_ids] + self.positions.weight[position_ids]
         query, key, value = linear(hidden, self.attention.weight)[:, None].chunk(3, -1)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, 0)
         seen = None if count == 1 else torch.ones(count, before + count).tril(before).bool()
+        if attention_mask is not None and attention_mask.dim() > 2:
+            seen = attention_mask  # of a tree
         read = scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return Logits(logits=linear(hidden + read[:, 0], self.head.weight))
 
