@@ -159,8 +159,9 @@ class _Followed:
 
     def verify(self, found: Candidates) -> None:
         """What of the last proposal is verified."""
-        if found.parents is not None:
-            self._verified, self._parents = found.ids, [*found.parents]
+        if isinstance(self._proposal, TreeProposal):
+            parents = found.parents or range(-1, len(found.ids) - 1)
+            self._verified, self._parents = found.ids, [*parents]
 
     def commit(self, target_ids: list[int]) -> Edit:
         edit = self._translator.commit(target_ids)
