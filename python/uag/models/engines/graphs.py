@@ -167,7 +167,7 @@ class GraphRunner(ModelRunner):
     def roll(
         self, text: StaticText, place: int, chosen: Tensor, steps: int, choose: StaticChoose
     ) -> tuple[Tensor, Tensor]:
-        """Read the id `chosen` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
+        """Read `chosen` after the first `place` ids, choose the next id, and so on (`SelfFeeding`).
 
         A step feeds the next one, so that one graph does all of them.
         """
