@@ -27,6 +27,7 @@ from benches.common import (
 )
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
+from uag.decoding.candidates import ANY
 
 
 def main(
@@ -74,7 +75,7 @@ def round_times(decoder: SpeculativeDecoder) -> tuple[float, float]:
     def play(*, follow: bool) -> float:
         sequence = decoder.bridge.start(trace.target.prompt, trace.assistant.prompt)
         if follow:
-            sequence = replace(trace, steps=[]).follow(sequence)
+            sequence, _ = replace(trace, steps=[]).follow(sequence, ANY)
         start = process_time()
         for step in trace.steps:
             sequence.propose(step.draft)

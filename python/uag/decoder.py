@@ -107,8 +107,9 @@ class SpeculativeDecoder:
             id, others that the assistant found likely at its place are verified as well. So more
             ids are accepted and passes are wider. A number of drafted ids as `lookahead` uses that
             many always, "auto" as many as pay. 0 (default) verifies only what was drafted. So it is
-            in any case where a model cannot read trees, where texts share passes, and for
-            "rejection". It does not change the output.
+            in any case where a model cannot read trees or is compiled, where texts share passes,
+            after images, for a `Drafter`, and for "rejection". A warning says so once, and
+            `Stats.chains` for each text. It does not change the output.
         engine: how both models run; `Stats.engines` says how they did. One of:
 
             - "auto" (default): "graphs" on a CUDA device, else "eager";

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from transformers.generation.streamers import BaseStreamer
 
+from uag.batching.batch_cache import RowCache
 from uag.batching.session import ASSISTANT, TARGET, Session
 from uag.decoding.candidates import ANY, Trees
 from uag.decoding.loop import rounds
@@ -29,8 +30,8 @@ from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.kept import KeptCaches
-from uag.models.caches.protocol import ModelCache, Way
-from uag.models.check.trees import reads_trees
+from uag.models.caches.protocol import ModelCache, TreeReading, Way
+from uag.models.check.trees import trees_fault
 from uag.models.conditions import conditions
 from uag.models.engines.runner import ModelRunner
 from uag.models.properties import context_window, device_of, embedding_rows, is_sharded
@@ -253,7 +254,11 @@ class Engine:
             key = sequence_key(seed, request.target_ids, index)
             sampling = self.sampling.begin(key, plan.sampling, target, translator, stats)
         side = self._side_for(cache.way)
-        trees = self._trees(cache, side, sampling, session)
+        if self._tree:
+            stats.chains = self._chains(request, cache, side, sampling)
+            if stats.chains:
+                warn_once(f"tree={self._tree} has no effect: {stats.chains}")
+        trees = None if stats.chains else self._trees(sampling, session)
         opening = Opening(
             request.assistant_ids,
             sampling.choice,
@@ -262,7 +267,7 @@ class Engine:
             partial(new_cache, ASSISTANT),
             session.judge,
             owner.lookup,
-            None if trees is None else sampling.score,
+            None if trees is None else partial(trees.scoring, sampling.score),
         )
         drafting = GuardedDrafting(
             partial(side.source, opening),
@@ -272,14 +277,16 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
+        given = drafting, trees or ANY
+        translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
             drafting,
-            drafting if trace is None else trace.follow(drafting),
+            translating,
             verifier(plan.processors, sampling.pick, plan.stop.device),
             plan.stop,
             drafting,
-            trees or ANY,
+            choosing,
         )
         text = text_decoder(self._bridge.target, backend_of(self._tokenizers.target))
         text.add(request.target_ids)
@@ -289,13 +296,30 @@ class Engine:
             counted = _kept(counted, caches, session.keep)
         return TextStream(counted, text, stats, seed, request.target_ids, trace)
 
-    def _trees(
-        self, cache: ModelCache, side: DraftSide, sampling: TextSampling, session: Session
-    ) -> Trees | None:
+    def _chains(
+        self, request: Request, cache: ModelCache, side: DraftSide, sampling: TextSampling
+    ) -> str:
+        """Why drafts are chains, and what to do about it; empty if they may be trees."""
+        if side.chains:
+            return side.chains
+        if sampling.rank is None:
+            return 'sampling="rejection" verifies chains; take "coupled", or leave tree out'
+        if isinstance(cache, RowCache):
+            return (
+                "texts that share passes have chains; decode one at a time (batch_size=1), or "
+                "leave tree out"
+            )
+        if request.prefill:
+            return "a text after images has chains; leave tree out"
+        if not isinstance(cache, TreeReading):
+            engine = self._target.engine
+            return f'a {engine} target reads chains; take engine="eager", or leave tree out'
+        fault = trees_fault(self._target.model, cache)
+        return fault and f"{type(self._target.model).__name__} {fault}; leave tree out"
+
+    def _trees(self, sampling: TextSampling, session: Session) -> Trees | None:
         """What chooses the candidates of trees; `None` where drafts are chains."""
-        if not self._tree or not side.scores or sampling.rank is None:
-            return None
-        if not reads_trees(self._target.model, cache):
+        if not self._tree or sampling.rank is None:
             return None
         judge = session.tree_judge or Heaviest(self._tree)
         return Trees(sampling.rank, judge, self._tree)
@@ -314,6 +338,7 @@ class Engine:
             TracedModel(name, self._bridge.target, target, request.target_ids),
             TracedModel(side.name, self._bridge.assistant, assistant, request.assistant_ids),
             str(self.schedule.option),
+            self._tree,
             conditions(self._target.model, drafting),
         )
 

@@ -91,7 +91,7 @@ SHAPING: dict[str, Limit] = {
 LIMITS: dict[str, Limit] = SHAPING | {
     "draft_temperature": Limit(SCALE.allows, "above 0; 1 is the target's own"),
     "tree": Limit(
-        lambda value: is_whole(value, 0, LARGEST_TREE + 1),
+        lambda value: is_whole(value, 0, LARGEST_TREE + 1) and value != 1,
         f"a number of candidates from 2 to {LARGEST_TREE}, or 0 for none beside the drafted ids",
     ),
     "seed": Limit(is_id, "a whole number from 0 to 2**63 - 1"),

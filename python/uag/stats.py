@@ -48,11 +48,13 @@ class Judged:
         rejected: whether the target chose another id than one of those.
         choices: for each candidate, read or not, at whose place the target chose: how many are
             before it, its estimated chance, and whether it was chosen.
+        branches: whether those that were read are no chain.
     """
 
     chain: int
     rejected: bool
     choices: list[tuple[int, float, bool]]
+    branches: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Stats:
             happened, so that `lookahead="auto"` learns what a round usually costs.
         assistant_error: what failed on the assistant's side, after which the target continued
             alone; empty if nothing failed.
+        chains: why drafts were chains though the decoder has a `tree`, and what to do about it;
+            empty if they could be trees, or were not asked for.
         prompt_hints: what the caller should know of the prompt.
         cached_tokens: how many of the prompt's ids the target did not read, as the KV cache of an
             earlier text that begins alike served.
@@ -157,6 +161,7 @@ class Stats:
     engines: dict[str, str] = field(default_factory=dict[str, str])
     compile_seconds: float = 0.0
     assistant_error: str = ""
+    chains: str = ""
     prompt_hints: list[str] = field(default_factory=list[str])
     cached_tokens: int = 0
 
@@ -262,6 +267,7 @@ class Stats:
             "engines": self.engines,
             "compile_seconds": round(self.compile_seconds, 3),
             "assistant_error": self.assistant_error or None,
+            "chains": self.chains or None,
             "hints": self.hints,
         }
 

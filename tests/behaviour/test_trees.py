@@ -1,6 +1,8 @@
 """Trees of drafts leave the output, whatever is in them."""
 
+from types import SimpleNamespace
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import pytest
 
@@ -10,7 +12,7 @@ from tests.support.models import plain_ids, random_model
 from tests.support.pairs import PAIRS
 from tests.support.scripted import scripted_target
 from tests.support.tokenizers import PROMPT, tokenizer
-from uag import SpeculativeDecoder
+from uag import SpeculativeDecoder, UagWarning
 from uag.demo import demo_decoder
 
 # Those that have layers of each kind that reads trees.
@@ -82,22 +84,81 @@ def test_siblings_of_an_assistants_drafts(lookahead: int | str, options: dict[st
         assert options or out.stats.target_forwards <= chains.stats.target_forwards
 
 
-@pytest.mark.parametrize("sampling", ["coupled", "rejection"])
-def test_texts_that_share_passes_and_rejection_have_chains(sampling: str) -> None:
-    demo = demo_decoder()
+def has_no_trees(decoder: SpeculativeDecoder, prompts: list[str], why: str, **options: Any) -> None:
+    """Checks that a tree has no effect on texts, and that it is said once why, with a remedy."""
+    with pytest.warns(UagWarning) as warned:
+        outs = [*decoder.generate(prompts, **options), *decoder.generate(prompts, **options)]
+    said = [str(each.message) for each in warned if "tree=" in str(each.message)]
+    assert len(said) == 1 and said[0].startswith(f"tree=15 has no effect: {why}")
+    assert "leave tree out" in said[0]
+    for out in outs:
+        assert said[0].endswith(out.stats.chains) and out.stats.as_dict()["chains"]
+        assert all(done.tree is None for done in out.stats.history)
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> SpeculativeDecoder:
+    monkeypatch.setattr("uag.errors._warned", set())
+    return demo_decoder()
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompts", "why"),
+    [
+        ({}, ["Once upon a time", "The dog"], "texts that share passes have chains"),
+        ({"sampling": "rejection"}, ["Once"], 'sampling="rejection" verifies chains'),
+        ({"compile": "eager"}, ["Once"], "a compiled target reads chains"),
+    ],
+)
+def test_what_verifies_no_trees_says_so(
+    demo: SpeculativeDecoder, changes: dict[str, Any], prompts: list[str], why: str
+) -> None:
     parts = demo.model, demo.tokenizer, demo.assistant, demo.assistant_tokenizer
-    decoder = SpeculativeDecoder(*parts, lookahead=4, tree=15, sampling=sampling)
-    prompts = ["Once upon a time", "The dog"] if sampling == "coupled" else ["Once"]
-    outs = decoder.generate(prompts, max_new_tokens=16, do_sample=True, seed=1)
-    assert all(done.tree is None for out in outs for done in out.stats.history)
-    assert all(out.stats.drafted for out in outs)
+    decoder = SpeculativeDecoder(*parts, lookahead=4, tree=15, **changes)
+    has_no_trees(decoder, prompts, why, max_new_tokens=8, do_sample=True, seed=1)
 
 
-@pytest.mark.parametrize("architecture", ["qwen3-next", "lfm2"])
-def test_a_target_that_reads_no_trees_has_chains(architecture: str) -> None:
+@pytest.mark.parametrize(
+    ("assistant", "why"),
+    [
+        (None, "nothing drafts"),
+        ("lookup", "looked-up text is a chain"),
+        (SimpleNamespace(propose=lambda *_: b" a"), "a Drafter proposes a chain"),
+    ],
+)
+def test_what_drafts_no_trees_says_so(demo: SpeculativeDecoder, assistant: Any, why: str) -> None:
+    decoder = SpeculativeDecoder(demo.model, demo.tokenizer, assistant, tree=15)
+    has_no_trees(decoder, ["Once"], why, max_new_tokens=8)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "why"),
+    [
+        ("qwen3-next", "Qwen3NextForCausalLM keeps a LinearAttentionLayer, which has no branches"),
+        ("lfm2", "Lfm2ForCausalLM keeps a "),
+        ("mamba", "MambaForCausalLM gives other logits in one pass over several ids"),
+    ],
+)
+def test_a_target_that_reads_no_trees_says_so(
+    architecture: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uag.errors._warned", set())
     own, other = tokenizer("gpt2"), tokenizer("llama2")
     target, assistant = random_model(architecture, own), random_model("llama", other, seed=1)
-    decoder = SpeculativeDecoder(target, own, assistant, other, lookahead=3, tree=7)
+    with catch_warnings():
+        simplefilter("ignore", UagWarning)  # Mamba's drafts are switched off
+        decoder = SpeculativeDecoder(target, own, assistant, other, lookahead=3, tree=15)
+    has_no_trees(decoder, [PROMPT], why, max_new_tokens=24)
     out = decoder.generate(PROMPT, max_new_tokens=24)
     assert out.token_ids == plain_ids(target, own(PROMPT)["input_ids"], max_new_tokens=24)
-    assert out.stats.drafted and all(done.tree is None for done in out.stats.history)
+    assert out.stats.drafted or architecture == "mamba"
+
+
+def test_a_tree_that_has_its_effect_is_not_talked_about(demo: SpeculativeDecoder) -> None:
+    parts = demo.model, demo.tokenizer, demo.assistant, demo.assistant_tokenizer
+    outs = [
+        SpeculativeDecoder(*parts, lookahead=4, tree=tree).generate("Once", max_new_tokens=8)
+        for tree in (0, 15)
+    ]
+    assert [out.stats.chains for out in outs] == ["", ""]
+    assert any(done.tree is not None for done in outs[1].stats.history)

@@ -81,6 +81,8 @@ def test_a_command_that_reads_no_weights(
     "wrong",
     [
         ["--lookahead", "0"],
+        ["--tree", "32"],
+        ["--tree", "1"],
         ["--engine", "steam"],
         ["--engine", "eager", "--compile"],
         ["--temperature", "nan"],

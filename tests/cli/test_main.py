@@ -11,6 +11,8 @@ MISTAKES = [
     (["generate", "--target", "/no/folder", "x"], "there is no folder"),
     (["generate", "--target", "PAIR", "--lookahead", "0", "x"], "lookahead is 0"),
     (["generate", "--target", "PAIR", "--lookahead", "soon", "x"], "lookahead is 'soon'"),
+    (["generate", "--target", "PAIR", "--tree", "32", "x"], "a number of candidates from 2 to 31"),
+    (["demo", "--tree", "32"], "a number of candidates from 2 to 31"),
     (["generate", "--target", "PAIR", ""], "prompt is empty"),
     (["generate", "--target", "PAIR", "\ud800"], "lone surrogate"),
     (["generate", "--target", "PAIR", "--dtype", "float99", "x"], "float99"),

@@ -11,6 +11,7 @@ from tests.support.models import random_model, with_story
 from tests.support.pairs import PAIRS
 from tests.support.scripted import scripted_target, small_pair
 from tests.support.tokenizers import PROMPT, tokenizer
+from uag.decoding.candidates import Trees
 from uag.decoding.trace import Trace
 
 
@@ -22,9 +23,9 @@ def test_the_steps_are_those_of_the_text(
     sequences: list[Any] = []
     follow = Trace.follow
 
-    def spied(trace: Trace, sequence: Any) -> Any:
+    def spied(trace: Trace, sequence: Any, trees: Trees) -> Any:
         sequences.append(sequence._translator)
-        return follow(trace, sequence)
+        return follow(trace, sequence, trees)
 
     monkeypatch.setattr(Trace, "follow", spied)
     out = pair.generate(PROMPT, max_new_tokens=40, trace=True)
@@ -122,4 +123,24 @@ def test_of_a_tree_the_trace_follows_the_text() -> None:
     for step, done in zip(out.trace.steps, out.stats.history, strict=True):
         assert step.candidates[: done.accepted] == done.tokens[: done.accepted]
         assert len(step.candidates) == len(step.draft_ends)
+        assert (step.verified == []) == (done.tree is None or not done.candidates)
     assert any(done.tree is not None and done.accepted for done in out.stats.history)
+
+
+def test_of_a_tree_all_that_was_verified_is_in_the_trace() -> None:
+    decoder = branch(scripted_target("llama", ("gpt2", "llama2")))
+    out = decoder.generate(PROMPT, max_new_tokens=40, trace=True)
+    steps = [
+        (step, done)
+        for step, done in zip(out.trace.steps, out.stats.history, strict=True)
+        if done.tree is not None
+    ]
+    for step, done in steps:
+        assert len(step.verified) == len(step.parents) == done.candidates
+        assert all(parent < node for node, parent in enumerate(step.parents))
+        # The path is what was accepted, and goes on to an end of the tree.
+        path = step.path
+        assert [step.parents[node] for node in path] == [-1, *path][: len(path)]
+        assert [step.verified[node] for node in path] == step.candidates[: len(path)]
+        assert done.accepted <= len(path) and (not path or path[-1] not in step.parents)
+    assert any(len(step.path) < len(step.verified) for step, _ in steps)

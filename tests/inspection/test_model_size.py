@@ -4,13 +4,13 @@ import pytest
 
 from tests.support.models import ARCHITECTURES, random_model
 from tests.support.tokenizers import tokenizer
-from uag.inspection.model_size import size_of
+from uag.inspection.model_size import size_of, unloaded
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_sizes_are_those_of_the_model(architecture: str) -> None:
     model = random_model(architecture, tokenizer("gpt2"))
-    size = size_of(model.config)
+    size = size_of(unloaded(model.config), model.config)
     assert size.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert size.bytes == 4 * size.parameters
     assert 0 < size.active <= size.parameters and size.layers == 2
@@ -25,5 +25,5 @@ def test_experts_that_an_id_does_not_visit_are_not_read() -> None:
     model = random_model("mixtral", tokenizer("gpt2"))
     experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
     inputs = model.get_input_embeddings().weight.numel()
-    size = size_of(model.config)
+    size = size_of(unloaded(model.config), model.config)
     assert experts and size.active == size.parameters - experts // 2 - inputs

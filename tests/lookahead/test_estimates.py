@@ -78,9 +78,9 @@ def test_generations_in_turn_do_not_mix_where_they_stand() -> None:
     costs: Any = estimates.costs(rows=1)
     counted = costs.drafted
 
-    def spied(seconds: list[float], *, after_draft: bool) -> None:
+    def spied(seconds: list[float], *, after_draft: bool, **others: bool) -> None:
         flags.append(after_draft)
-        counted(seconds, after_draft=after_draft)
+        counted(seconds, after_draft=after_draft, **others)
 
     costs.drafted = spied
     drafting, plain = Auto(estimates), Auto(estimates)

@@ -4,7 +4,7 @@ import pytest
 
 import uag
 from tests.support.browsing import browser
-from tests.support.pages import hostile_text, story
+from tests.support.pages import hostile_text, story, story_of_trees
 
 __all__ = ["browser"]
 
@@ -12,6 +12,11 @@ __all__ = ["browser"]
 @pytest.fixture(scope="module")
 def out() -> uag.Output:
     return story()
+
+
+@pytest.fixture(scope="module")
+def trees() -> uag.Output:
+    return story_of_trees()
 
 
 @pytest.fixture(scope="module")

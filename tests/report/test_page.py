@@ -28,6 +28,38 @@ def test_the_page_holds_what_happened(out: uag.Output) -> None:
     assert page.isascii()
 
 
+def test_the_page_holds_all_that_a_tree_verified(trees: uag.Output) -> None:
+    (text,) = data_of(page_of([trees]))["texts"]
+    assert text_of(text).decode() == trees.text and text["tree"] == 15
+    beside = 0
+    for each, step, done in zip(
+        text["rounds"], trees.trace.steps, trees.stats.history, strict=True
+    ):
+        if done.tree is None:
+            assert not {"siblings", "beside"} & set(each)
+            continue
+        siblings = each.get("siblings", [])
+        # From the end of the text on, each path is one of the tree, and all of them are there.
+        ids = step.candidates[: each.get("read", 0)] + [id for _, id in siblings]
+        before = [*range(-1, each.get("read", 0) - 1), *(after for after, _ in siblings)]
+        drawn = {_spelled(ids, before, place) for place in range(len(ids))}
+        verified = step.verified, step.parents
+        assert drawn == {_spelled(*verified, node) for node in range(len(step.verified))}
+        assert len(ids) == done.candidates
+        beside += each.get("beside", 0)
+    # Some text was accepted that the drafted ids are not.
+    assert beside and beside < trees.stats.accepted
+
+
+def _spelled(ids: list[int], parents: list[int], node: int) -> tuple[int, ...]:
+    return () if node < 0 else (*_spelled(ids, parents, parents[node]), ids[node])
+
+
+def test_why_there_are_no_trees_is_on_the_page(out: uag.Output) -> None:
+    stats = replace(out.stats, chains="nothing drafts")
+    assert data_of(page_of([replace(out, stats=stats)]))["texts"][0]["chains"] == "nothing drafts"
+
+
 def test_nothing_comes_from_the_network_and_only_our_script_runs(out: uag.Output) -> None:
     page = page_of([out])
     reading = Reading(page)

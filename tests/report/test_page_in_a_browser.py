@@ -10,6 +10,7 @@ import pytest
 import uag
 from tests.support.browsing import Opened
 from tests.support.pages import HOSTILE
+from uag.decoding.trace import Step
 from uag.demo import demo_decoder
 from uag.report.page import write_page
 
@@ -95,6 +96,67 @@ def test_the_two_tokenizations_are_aligned(browser: Any, out: uag.Output, tmp_pa
         at < done.accepted for at in range(len(written))
     ]
     opened.page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_siblings_stand_where_their_text_would_have(
+    browser: Any, trees: uag.Output, tmp_path: Path, scheme: str
+) -> None:
+    write_page(tmp_path / "page.html", trees)
+    opened = Opened(browser, tmp_path / "page.html", scheme=scheme)
+    for index, step in enumerate(trees.trace.steps):
+        cells = opened.page.evaluate(
+            """(index) => {
+              document.querySelector(".tried")?.remove();
+              const round = card(index);
+              round.classList.add("tried");
+              document.body.append(round);
+              return [...round.querySelectorAll(".cell")].map((cell) => {
+                const { left, top } = cell.getBoundingClientRect();
+                return [cell.textContent, cell.classList.contains("sibling"),
+                  Number(cell.style.gridColumnStart), top, left];
+              });
+            }""",
+            index,
+        )
+        siblings = sorted((text, column) for text, is_sibling, column, *_ in cells if is_sibling)
+        assert siblings == sorted(_siblings_of(step, trees))
+        assert len({(top, left) for *_, top, left in cells}) == len(cells)
+    assert opened.page.is_visible("#kinds [data-kind=sibling]")
+    assert opened.complaints == []
+    opened.page.close()
+
+
+def test_what_was_rejected_stands_before_what_was_accepted_instead(
+    browser: Any, trees: uag.Output, tmp_path: Path
+) -> None:
+    write_page(tmp_path / "page.html", trees)
+    opened = Opened(browser, tmp_path / "page.html")
+    index = next(
+        at
+        for at, (step, done) in enumerate(zip(trees.trace.steps, trees.stats.history, strict=True))
+        if done.accepted and step.draft_ends[done.accepted - 1] > done.drafted_accepted
+    )
+    pieces = opened.page.locator(f"#text [data-round='{index}']")
+    names = pieces.evaluate_all("(all) => all.map((each) => each.className || each.tagName)")
+    assert names[-3:] == ["DEL", "accepted", "own"]
+    opened.page.evaluate(f"choose({index})")
+    assert "accepted token stood beside the draft" in opened.text("#chosen")
+    opened.page.close()
+
+
+def _siblings_of(step: Step, out: uag.Output) -> list[tuple[str, int]]:
+    """Text and column of each sibling; the first column of bytes is 2, after those that are `held`."""
+    core = out.trace.target.core
+    texts = [core.token_bytes(id) or b"" for id in step.verified]
+    begins: list[int] = []
+    for parent in step.parents:
+        begins.append(0 if parent < 0 else begins[parent] + len(texts[parent]))
+    return [
+        (texts[node].decode().replace(" ", "·"), begins[node] + 2 + step.held)
+        for node in range(len(texts))
+        if node not in step.path
+    ]
 
 
 def test_rejected_drafts_show_on_hover_and_rounds_on_a_click(

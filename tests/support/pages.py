@@ -59,6 +59,12 @@ def story(**options: Any) -> uag.Output:
     )  # fmt: skip
 
 
+def story_of_trees() -> uag.Output:
+    """The same story with trees, of which some siblings are accepted."""
+    decoder = demo_decoder(lookahead=5, lookup=False, tree=15)
+    return decoder.generate("Once upon a time", max_new_tokens=80, trace=True)
+
+
 def hostile_tokenizer() -> PreTrainedTokenizerFast:
     """Every one of its texts is a token: special ones, and others."""
     from tests.support.tokenizers import byte_level

@@ -101,6 +101,7 @@ class Loading:
         *,
         tokenizer: "TokenizerSource | None" = None,
         lookahead: str,
+        tree: int = 0,
         lookup: bool | None,
         texts: list[Path] | None,
         engine: str,
@@ -113,19 +114,22 @@ class Loading:
         """
         from uag.decoder import SpeculativeDecoder
         from uag.demo import demo_decoder
+        from uag.limits import check_limits
         from uag.lookahead.schedules import Schedule, parse_lookahead
         from uag.models.engines.choice import EngineChoice
         from uag.requests.named_models import load_pair
 
         options: dict[str, Any] = {
             "lookahead": parse_lookahead(lookahead),
+            "tree": tree,
             "lookup": lookup_option(assistant, lookup, texts),
             "engine": engine,
             "compile": compile,
         }
         if target is None:
             return demo_decoder(**options, **self.options)
-        # Both raise for a wrong value before gigabytes are loaded.
+        # These raise for a wrong value before gigabytes are loaded.
+        check_limits({"tree": tree})
         Schedule(options["lookahead"])
         EngineChoice.of(engine, compile)
         show_progress()

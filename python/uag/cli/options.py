@@ -54,6 +54,16 @@ LookaheadOption = Annotated[
         rich_help_panel=DRAFTING,
     ),
 ]
+TreeOption = Annotated[
+    int,
+    typer.Option(
+        "--tree",
+        help="Verify up to this many tokens in a pass, from 2 to 31: what was drafted, and beside "
+        "it what the assistant found likely there. 0 verifies only what was drafted.",
+        metavar="NUMBER",
+        rich_help_panel=DRAFTING,
+    ),
+]
 Engine = Annotated[
     str,
     typer.Option(

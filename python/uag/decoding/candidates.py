@@ -10,6 +10,7 @@ from uag.draft import Draft
 from uag.limits import LARGEST_TREE
 from uag.lookahead.protocol import TreeJudge
 from uag.lookahead.rules.trees import Heaviest
+from uag.models.cached_lm import Score
 from uag.sampling.ranking import Rank, by_weight
 from uag.stats import Judged
 from uag.translation.protocol import Translator
@@ -88,21 +89,26 @@ class Trie:
     What the target emits judges the others as well, as far as it follows them.
 
     Attributes:
-        ids, parents, drafted: see `Candidates`.
+        ids, drafted: see `Candidates`.
+        follows: for each of `ids`, the index of the one that it follows, or -1.
         whole: all candidates of the tree.
         chances: for each of those, its estimated chance after the one before it.
         chain: the indices of those that the drafted ids became.
     """
 
     ids: list[int]
-    parents: list[int]
+    follows: list[int]
     drafted: int
     whole: TreeProposal
     chances: list[float]
     chain: list[int]
 
+    @property
+    def parents(self) -> Sequence[int] | None:
+        return None if self.follows == [*range(-1, len(self.ids) - 1)] else self.follows
+
     def path(self, tokens: list[int]) -> Sequence[int]:
-        return _path(self.parents, self.ids, tokens)
+        return _path(self.follows, self.ids, tokens)
 
     def drafted_accepted(self, tokens: list[int]) -> int:
         right = self._right(tokens)
@@ -120,7 +126,8 @@ class Trie:
             for at, (parent, chance) in enumerate(zip(parents, self.chances, strict=True))
             if parent in depths
         ]
-        return Judged(len(self.chain), right < min(len(tokens), len(self.chain)), choices)
+        rejected = right < min(len(tokens), len(self.chain))
+        return Judged(len(self.chain), rejected, choices, branches=self.parents is not None)
 
     def _right(self, tokens: list[int]) -> int:
         """How many candidates of the chain the tokens begin with."""
@@ -142,6 +149,10 @@ class Trees:
     judge: TreeJudge
     most: int
 
+    def scoring(self, score: Score | None) -> Score | None:
+        """`score` if the next draft is to be a tree, else `None`."""
+        return score if self.judge.branches() else None
+
     def candidates(
         self, draft: Draft, translator: Translator, ids: list[int], room: int
     ) -> Candidates:
@@ -153,13 +164,15 @@ class Trees:
         found = translator.propose_tree(tree.ids, tree.parents, tree.chances, [*range(count)])
         if found is None:
             return Chain(draft, Proposal([], [], "failed"), 0)
-        return self._chosen(found, count, ids, min(self.most, room - 1))
+        return self._chosen(found, count, ids, room)
 
-    def _chosen(self, found: TreeProposal, drafted: int, ids: list[int], most: int) -> Trie:
+    def _chosen(self, found: TreeProposal, drafted: int, ids: list[int], room: int) -> Trie:
         parents, chances = found.parents, self.rank(found, ids)
-        weights, count = self.judge.prune(parents, chances, min(most, len(chances)))
-        chosen = found.select(weights, count)
         chain = _chain(parents, found.nodes, drafted)
+        length = round_width(min(len(chain) + 1, room)) - 1
+        most = min(self.most, room - 1, len(chances))
+        weights, count = self.judge.prune(parents, chances, most, chain[:length])
+        chosen = found.select(weights, count)
         return Trie(chosen.ids, chosen.parents, drafted, found, chances, chain)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uag._core import Edit, Proposal, Tokenizer, TreeProposal
+from uag.decoding.candidates import Candidates, Trees
+from uag.draft import Draft
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.protocol import Translator
 from uag.translation.tokenizers import AnyTokenizer
@@ -21,7 +23,7 @@ class Step:
         draft: the drafted ids, in the assistant's vocabulary.
         candidates: the target ids for the draft and for looked-up text after it. The last few may
             have been left out of the target's forward pass (see `Round.candidates`). Of a tree,
-            those that were emitted, and the likeliest that follow them.
+            those that were accepted, and the likeliest that follow them.
         draft_ends: for each candidate, how many drafted ids are needed to spell it and those
             before it.
         cut: why the candidates end before the draft does (see `_core.Proposal.cut`; "failed" if
@@ -33,6 +35,10 @@ class Step:
         dropped_before: how many of `dropped` came before the draft.
         feed: assistant ids that replaced them.
         cause: why ids were rolled back (see `_core.Edit.cause`).
+        verified: of a tree, the target ids that were verified in one pass, each after the one that
+            it follows; empty for a chain.
+        parents: for each of `verified`, the index of the one that it follows; -1 for the end of the
+            text.
     """
 
     draft: list[int]
@@ -45,6 +51,18 @@ class Step:
     dropped_before: int
     feed: list[int]
     cause: str
+    verified: list[int] = field(default_factory=list[int])
+    parents: list[int] = field(default_factory=list[int])
+
+    @property
+    def path(self) -> list[int]:
+        """Of a tree, which of `verified` are among `candidates`: the first ones of these.
+
+        >>> out = decoder.generate("Once upon a time", max_new_tokens=8, trace=True)
+        >>> out.trace.steps[0].path  # not a tree
+        []
+        """
+        return _path(self.verified, self.parents, self.candidates)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,6 +107,7 @@ class Trace:
     Attributes:
         target, assistant: the two models.
         lookahead: the decoder's `lookahead` option, as text.
+        tree: the decoder's `tree` option.
         conditions: number types, devices, threads and versions, and the date when it began.
         steps: one step for each round.
     """
@@ -96,15 +115,17 @@ class Trace:
     target: TracedModel
     assistant: TracedModel
     lookahead: str
+    tree: int
     conditions: dict[str, Any]
     steps: list[Step] = field(default_factory=list[Step])
 
     def __repr__(self) -> str:
         return f"Trace({len(self.steps)} rounds, {self.target!r} <- {self.assistant!r})"
 
-    def follow(self, translator: Translator) -> Translator:
-        """A translator that does the same as `translator` and records each round here."""
-        return _Followed(translator, self)
+    def follow(self, translator: Translator, trees: Trees) -> tuple[Translator, Trees]:
+        """Two that do the same as `translator` and `trees`, and record each round here."""
+        followed = _Followed(translator, self)
+        return followed, _FollowedTrees(trees.rank, trees.judge, trees.most, followed)
 
 
 class _Followed:
@@ -117,6 +138,8 @@ class _Followed:
         self._held = translator.held
         self._draft: list[int] = []
         self._proposal: Proposal | TreeProposal | None = None
+        self._verified: list[int] = []
+        self._parents: list[int] = []
 
     @property
     def held(self) -> int:
@@ -134,11 +157,16 @@ class _Followed:
         self._proposal = self._translator.propose_tree(ids, parents, chances, held)
         return self._proposal
 
+    def verify(self, found: Candidates) -> None:
+        """What of the last proposal is verified."""
+        if found.parents is not None:
+            self._verified, self._parents = found.ids, [*found.parents]
+
     def commit(self, target_ids: list[int]) -> Edit:
         edit = self._translator.commit(target_ids)
         proposal, length, feed = self._proposal, len(self._ids), edit.feed
         if isinstance(proposal, TreeProposal):
-            proposal = _along(proposal, target_ids)
+            proposal = _along(proposal, self._verified, self._parents, target_ids)
         self._ids += self._draft
         self._trace.steps.append(
             Step(
@@ -152,24 +180,61 @@ class _Followed:
                 dropped_before=max(0, length - edit.keep),
                 feed=feed,
                 cause=edit.cause,
+                verified=self._verified,
+                parents=self._parents,
             )
         )
         self._ids[edit.keep :] = feed
         self._held = self._translator.held
         self._draft, self._proposal = [], None
+        self._verified, self._parents = [], []
         return edit
 
 
-def _along(tree: TreeProposal, tokens: list[int]) -> Proposal:
-    """The path of a tree that some tokens follow farthest, and on by the likeliest."""
-    after: dict[int, list[int]] = {}
-    for node, parent in enumerate(tree.parents):
-        after.setdefault(parent, []).append(node)
-    ids, path, left, node = tree.ids, list[int](), iter(tokens), -1
-    while nodes := after.get(node):
-        token = next(left, None)
-        node = next((each for each in nodes if ids[each] == token), nodes[0])
-        left = left if ids[node] == token else iter(())
+@dataclass(frozen=True, slots=True)
+class _FollowedTrees(Trees):
+    """Makes the same candidates as `Trees`, and says which are verified."""
+
+    followed: _Followed
+
+    def candidates(
+        self, draft: Draft, translator: Translator, ids: list[int], room: int
+    ) -> Candidates:
+        found = Trees.candidates(self, draft, translator, ids, room)
+        self.followed.verify(found)
+        return found
+
+
+def _along(
+    tree: TreeProposal, verified: list[int], parents: list[int], tokens: list[int]
+) -> Proposal:
+    """The path of a tree that some tokens follow farthest, and on by the likeliest.
+
+    What was `verified` goes before what was left out of the pass.
+    """
+    read = [verified[node] for node in _onward(parents, _path(verified, parents, tokens))]
+    path = _onward(tree.parents, _path(tree.ids, tree.parents, read))
+    ids, ends = tree.ids, tree.draft_ends
+    return Proposal([ids[node] for node in path], [ends[node] for node in path], tree.cut)
+
+
+def _path(ids: list[int], parents: list[int], tokens: list[int]) -> list[int]:
+    """The nodes of a tree that the first of some tokens are."""
+    places = {each: node for node, each in enumerate(zip(parents, ids, strict=True))}
+    path: list[int] = []
+    for token in tokens:
+        if (node := places.get((path[-1] if path else -1, token))) is None:
+            break
         path.append(node)
-    ends = tree.draft_ends
-    return Proposal([ids[each] for each in path], [ends[each] for each in path], tree.cut)
+    return path
+
+
+def _onward(parents: list[int], path: list[int]) -> list[int]:
+    """A path of a tree continued to an end of it, each time by the likeliest node, the first."""
+    first: dict[int, int] = {}
+    for node, parent in enumerate(parents):
+        first.setdefault(parent, node)
+    whole = [*path]
+    while (node := first.get(whole[-1] if whole else -1)) is not None:
+        whole.append(node)
+    return whole

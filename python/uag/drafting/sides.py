@@ -45,7 +45,7 @@ class Opening:
         new_cache: makes a KV cache for the assistant, which may hold the beginning of a prompt.
         judge: decides about lookups.
         lookup: the texts to look up in, where a side looks up; `None` for the side's own.
-        score: finds other ids at the place of each drafted one; `None` where drafts are chains.
+        scoring: see `ModelDrafts`; `None` where drafts are chains.
     """
 
     prompt: list[int]
@@ -55,7 +55,7 @@ class Opening:
     new_cache: Callable[[list[int]], ModelCache]
     judge: LookupJudge
     lookup: Lookup | None = None
-    score: Score | None = None
+    scoring: Callable[[], Score | None] | None = None
 
 
 class DraftSide:
@@ -68,7 +68,7 @@ class DraftSide:
         lookup: the texts to look up in, alone or beside an assistant; `None` without lookups.
         runner: runs the assistant model; `None` without one.
         stops_early: whether a draft may decide after each id if it continues.
-        scores: whether a draft can tell what else was likely at the place of each id.
+        chains: why its drafts are chains, and what to do for trees; empty if they may be trees.
     """
 
     drafts = True
@@ -77,7 +77,7 @@ class DraftSide:
     lookup: Lookup | None = None
     runner: ModelRunner | None = None
     stops_early = True
-    scores = False
+    chains = ""
 
     def end_pairs(
         self, target_ends: list[int], tokenizer: AnyTokenizer
@@ -101,6 +101,7 @@ class NoSide(DraftSide):
     """Nothing drafts: plain decoding."""
 
     drafts = False
+    chains = "nothing drafts; give an assistant model, or leave tree out"
 
     def source(self, opening: Opening) -> DraftSource:
         del opening
@@ -109,6 +110,8 @@ class NoSide(DraftSide):
 
 class LookupSide(DraftSide):
     """Drafts are looked up in the text so far and in other texts."""
+
+    chains = "looked-up text is a chain; give an assistant model, or leave tree out"
 
     def __init__(self, lookup: Lookup) -> None:
         self.lookup = self._texts = lookup
@@ -128,6 +131,7 @@ class CustomSide(DraftSide):
     """A user-defined `Drafter` drafts."""
 
     stops_early = False  # it gives no probabilities to decide by
+    chains = "a Drafter proposes a chain; give an assistant model, or leave tree out"
 
     def __init__(self, drafter: Drafter) -> None:
         """Raise an `UnsupportedModelError` for an object that isn't a `Drafter`."""
@@ -154,7 +158,7 @@ class ModelSide(DraftSide):
         self.runner = engine.runner(model)
         self.runner.new_cache()  # refuses what cannot be rolled back
         # On a GPU, the host would have to wait for the device after each id.
-        self.stops_early = self.scores = device_of(model).type == "cpu"
+        self.stops_early = device_of(model).type == "cpu"
         self._window = position_limit(model) or context_window(model)
         self._end_ids = end_ids(model, tokenizer)
         self._turn_end = turn_end(tokenizer)
@@ -176,7 +180,7 @@ class ModelSide(DraftSide):
         lm = CachedLM(self._model, self._window, opening.new_cache(prompt))
         lm.append(prompt)
         ends = [*self._end_ids, *([] if self._turn_end is None else [self._turn_end])]
-        return ModelDrafts(lm, frozenset(ends), opening.choice, readable, opening.score)
+        return ModelDrafts(lm, frozenset(ends), opening.choice, readable, opening.scoring)
 
 
 class LookupBeside(DraftSide):
@@ -184,7 +188,7 @@ class LookupBeside(DraftSide):
 
     def __init__(self, beside: DraftSide, lookup: Lookup) -> None:
         self.assistant, self.name, self.runner = beside.assistant, beside.name, beside.runner
-        self.stops_early, self.scores = beside.stops_early, beside.scores
+        self.stops_early, self.chains = beside.stops_early, beside.chains
         self.lookup = lookup
         self.end_pairs, self.check = beside.end_pairs, beside.check
         self._beside, self._texts = beside, LookupSide(lookup)
@@ -248,7 +252,9 @@ def switched_off(target: PreTrainedModel, way: Way) -> NoSide:
         UagWarning,
         stacklevel=3,
     )
-    return NoSide()
+    side = NoSide()
+    side.chains = f"{type(target).__name__} {way.reason}; leave tree out"
+    return side
 
 
 def model_name(model: object) -> str:

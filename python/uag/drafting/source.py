@@ -29,7 +29,7 @@ class ModelDrafts:
         end_ids: frozenset[int],
         choice: Choice,
         readable: Callable[[list[int]], list[int]] = list[int],
-        score: Score | None = None,
+        scoring: Callable[[], Score | None] | None = None,
     ) -> None:
         """Begin a generation.
 
@@ -38,13 +38,14 @@ class ModelDrafts:
             end_ids: a draft stops after any of these.
             choice: called for each draft; returns the function that chooses its ids.
             readable: makes ids that the assistant has embeddings for of any.
-            score: finds other ids at the place of each drafted one; `None` to draft chains.
+            scoring: called for each draft, as `choice`; what finds other ids at the place of each
+                drafted one, or `None` for a chain.
         """
         self._lm = lm
         self._end_ids = end_ids
         self._choice = choice
         self._readable = readable
-        self._score = score
+        self._scoring = scoring
         self._doubtful = True  # of a draft, or before the first: whether any of it was right
         self._before = 0  # how many ids the sequence had before the last draft
 
@@ -57,7 +58,8 @@ class ModelDrafts:
         if not self._lm.ids or not k:
             return Draft()
         self._before = len(self._lm.ids)
-        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on, self._score)
+        score = self._scoring() if self._scoring is not None else None
+        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on, score)
         last = self._lm.last
         # Where drafts are right there is no NaN, and looking for it would wait for the device.
         if self._doubtful and last is not None and bool(last.isnan().any()):

@@ -11,8 +11,9 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 from uag._core import Tokenizer
 from uag.errors import LoadError
 from uag.files import is_file
-from uag.inspection.model_size import Size, size_of
+from uag.inspection.model_size import Size, size_of, unloaded
 from uag.models.adapters.files import base_of
+from uag.models.check.trees import known_fault
 from uag.models.loading.by_name import load_tokenizer
 from uag.translation.chat_template import turn_end
 from uag.translation.core_tokenizer import core_tokenizer
@@ -55,6 +56,8 @@ class ModelFacts:
         rows: number of ids that the model can read; `None` without a configuration.
         window: maximum length in ids that the model was made for; `None` if it is unknown.
         size: parameters and costs; `None` if the configuration is missing or not supported.
+        chains: why the model as a target would verify chains and no trees, as far as that is seen
+            without running it; empty if nothing is in the way, `None` if `size` is unknown.
         refused_code: whether the size is unknown because the model's classes are code of its
             repository, which was not allowed to run.
     """
@@ -70,6 +73,7 @@ class ModelFacts:
     rows: int | None
     window: int | None
     size: Size | None
+    chains: str | None
     refused_code: bool
 
     def ids_of(self, role: str) -> list[int]:
@@ -100,6 +104,7 @@ class ModelFacts:
             "bytes": size and size.bytes,
             "layers": size and size.layers,
             "cache_bytes_per_token": size and size.cache_bytes,
+            "chains": self.chains,
             "refused_code": self.refused_code,
         }
 
@@ -137,7 +142,7 @@ def read_facts(
     specials = tuple(_specials(tokenizer, template, defaults))
     turn = turn_end(tokenizer)
     ends = {special.id for special in specials if "eos" in special.roles}
-    size = None if config is None else _size(config, options)
+    size, chains = (None, None) if config is None else _of_model(config, options)
     return ModelFacts(
         name=name,
         core=core_tokenizer(tokenizer),
@@ -150,6 +155,7 @@ def read_facts(
         rows=getattr(text, "vocab_size", None),
         window=getattr(text, "max_position_embeddings", None),
         size=size,
+        chains=chains,
         refused_code=bool(base) and size is None and _refuses_code(base, options),
     )
 
@@ -188,12 +194,16 @@ def _generation_defaults(name: str, options: dict[str, Any]) -> GenerationConfig
         return None
 
 
-def _size(config: PreTrainedConfig, options: dict[str, Any]) -> Size | None:
+def _of_model(
+    config: PreTrainedConfig, options: dict[str, Any]
+) -> tuple[Size, str] | tuple[None, None]:
+    """The size of the model, and why it would verify chains only; see `ModelFacts`."""
     trusted = bool(options.get("trust_remote_code"))
     try:
-        return size_of(config, trust_remote_code=trusted)
+        model = unloaded(config, trust_remote_code=trusted)
+        return size_of(model, config), known_fault(model)
     except (ValueError, AttributeError, ImportError, OSError, TypeError):
-        return None  # an architecture that transformers does not know; all but the size is known
+        return None, None  # an architecture that transformers does not know
 
 
 def _architecture(config: PreTrainedConfig | None) -> str:

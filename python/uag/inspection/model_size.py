@@ -47,27 +47,35 @@ class Size:
         return round(self.active * self.bits / 8)
 
 
-def size_of(config: PreTrainedConfig, *, trust_remote_code: bool = False) -> Size:
-    """The size of the causal language model that a configuration describes.
+def unloaded(config: PreTrainedConfig, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The causal language model that a configuration describes, without weights.
 
-    The model is built on the meta device, without memory for its weights, so even a large one takes
-    about a second.
+    It is built on the meta device, without memory for them, so even a large one takes about a
+    second.
 
-    >>> size = size_of(target.config)
-    >>> size.parameters == sum(parameter.numel() for parameter in target.parameters())
-    True
+    >>> unloaded(target.config).device
+    device(type='meta')
 
     Raises:
         ValueError: if transformers has no causal language model for it.
     """
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = cast(
+        return cast(
             "PreTrainedModel",
             cast("Any", AutoModelForCausalLM).from_config(
                 config, trust_remote_code=trust_remote_code
             ),
         )
+
+
+def size_of(model: PreTrainedModel, config: PreTrainedConfig) -> Size:
+    """The size of a model, which may be `unloaded`, by its configuration.
+
+    >>> size = size_of(unloaded(target.config), target.config)
+    >>> size.parameters == sum(parameter.numel() for parameter in target.parameters())
+    True
+    """
     text: Any = cast("Any", config).get_text_config(decoder=True)
     bits = _bits(config)
     return Size(

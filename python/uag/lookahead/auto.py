@@ -133,10 +133,16 @@ class Auto:
         more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
         return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
 
-    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
+    def branches(self) -> bool:
+        """See `TreeJudge.branches`: only once it is known what a draft step costs without."""
+        return self.costs.knows_chains and self.estimates.trees.due()
+
+    def prune(
+        self, parents: list[int], chances: list[float], most: int, chain: list[int]
+    ) -> tuple[list[float], int]:
         """See `TreeJudge.prune`."""
         rate = self.estimates.rate(self.costs)
-        return self.estimates.trees.best(parents, chances, most, rate, self.costs)
+        return self.estimates.trees.best(parents, chances, most, chain, rate, self.costs)
 
     @property
     def _burden(self) -> float:
@@ -202,11 +208,17 @@ class Auto:
             # Count the time before the first step with it: where steps are short, it takes as long
             # as one.
             first = max(first, done.seconds.get("draft", 0.0) - sum(others))
-            self.costs.drafted([first, *others], after_draft=self._previous_drafted)
+            self.costs.drafted(
+                [first, *others],
+                after_draft=self._previous_drafted,
+                scored=done.tree is not None,
+            )
         if "verify" in done.seconds:
             rest = sum(spent for phase, spent in done.seconds.items() if phase not in BEFORE_PASS)
             if done.width > 1 or self._previous_was_single or self.costs.plain is None:
-                self.costs.verified(done.width, rest)
+                self.costs.verified(
+                    done.width, rest, branches=done.tree is not None and done.tree.branches
+                )
             if self._rows == 1:
                 self.costs.padded(done.candidates + 1, done.width)
             if done.searched:

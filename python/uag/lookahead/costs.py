@@ -8,6 +8,8 @@ from statistics import median_low
 # Number of measurements in a median: one interruption by another process has no effect, and a
 # lasting change shows soon.
 MEDIAN_OF = 7
+# Drafts without siblings after which their steps are known.
+KNOWN_AFTER = 3
 # The first pass of a width also sets up kernels for it. Its time counts as at most this many times
 # the expected one, and is dropped at the second pass.
 SETTING_UP = 2
@@ -51,6 +53,10 @@ class Costs:
         self._sets_up_apart = sets_up_apart
         self._first, self._next = Recent(), Recent()
         self._drafts = 0
+        # Steps without and with siblings, and how much more a pass over branches takes.
+        self._steps = Recent(), Recent()
+        self._chains = 0
+        self._branching = Recent()
         self._by_width: dict[int, Recent] = {}
         self._passes: Counter[int] = Counter()
         # Widths of passes over fewer ids, which were padded, by the number of those.
@@ -74,12 +80,30 @@ class Costs:
         """Whether more than one draft was measured: the first one also sets up kernels."""
         return self._drafts > 1
 
+    @property
+    def knows_chains(self) -> bool:
+        """Whether it is known what steps without siblings cost."""
+        return self._chains >= KNOWN_AFTER
+
+    @property
+    def scoring(self) -> float:
+        """Seconds that siblings take at a draft step; 0 until they were measured."""
+        bare, scored = (steps.value for steps in self._steps)
+        return max(0.0, scored - bare) if bare and scored else 0.0
+
+    @property
+    def branching(self) -> float:
+        """Seconds that a round takes longer because its candidates are no chain."""
+        return max(0.0, self._branching.value or 0.0)
+
     def forget_steps(self) -> None:
         """Forget what draft steps cost, so that they are measured again."""
         self._first, self._next = Recent(), Recent()
 
-    def drafted(self, seconds: list[float], *, after_draft: bool = True) -> None:
-        """Add the measurements of a draft: the seconds of each id.
+    def drafted(
+        self, seconds: list[float], *, after_draft: bool = True, scored: bool = False
+    ) -> None:
+        """Add the measurements of a draft: the seconds of each id, `scored` with its siblings.
 
         In its first step the assistant also reads what was emitted since its last draft. That is a
         usual amount only if the previous round had a draft too (`after_draft`). The other steps are
@@ -89,15 +113,27 @@ class Costs:
         if after_draft:
             self._first.add(seconds[0])
         self._drafts += 1
+        self._chains += not scored
         if len(seconds) > 1:
-            self._next.add(median_low(seconds[1:]))
+            usual = median_low(seconds[1:])
+            self._next.add(usual)
+            self._steps[scored].add(usual)
         elif self.step is not None and seconds[0] < self.step:
             # It reads at least as much as another one, which so takes no longer.
             self._next.add(seconds[0])
 
-    def verified(self, width: int, seconds: float) -> None:
-        """Add the seconds of a round without its draft; its pass was over `width` ids."""
+    def verified(self, width: int, seconds: float, *, branches: bool = False) -> None:
+        """Add the seconds of a round without its draft; its pass was over `width` ids.
+
+        `branches`: whether these were no chain. Then what is known of the width shows what that
+        costs.
+        """
         passes = self._passes[width]
+        if branches:
+            if passes > 1:
+                self._branching.add(seconds - self.verification(width))
+                return
+            seconds -= self.branching
         if passes == 0 and (self._widths or not self._sets_up_apart):
             seconds = min(seconds, SETTING_UP * self.verification(width))
         if passes <= 1:

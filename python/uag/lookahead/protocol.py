@@ -7,15 +7,22 @@ from uag.stats import Round
 
 
 class TreeJudge(Protocol):
-    """Decides how many candidates of a tree to verify."""
+    """Decides whether drafts are trees, and how many of a tree's candidates to verify."""
 
-    def prune(self, parents: list[int], chances: list[float], most: int) -> tuple[list[float], int]:
+    def branches(self) -> bool:
+        """Whether the next draft is to come with others at its places."""
+        ...
+
+    def prune(
+        self, parents: list[int], chances: list[float], most: int, chain: list[int]
+    ) -> tuple[list[float], int]:
         """For each candidate a weight, of which larger is better; and how many to verify.
 
         Args:
             parents: for each candidate, the index of the one that it follows, or -1.
             chances: for each, its chance after that one.
-            most: how many there may be at most.
+            most: how many there may be at most, unless they are `chain`.
+            chain: the indices of those that may be verified without a tree.
         """
         ...
 

@@ -59,6 +59,16 @@ def _ended(ids: list[int], ends: Container[int]) -> list[int]:
     return ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
 
 
+def _spread(times: list[float], end: float) -> list[float]:
+    """The same when each step also takes its share of what came after the last one.
+
+    >>> _spread([1.0, 2.0, 3.0], 5.0)
+    [1.0, 3.0, 5.0]
+    """
+    rest = (end - times[-1]) / max(1, len(times) - 1)
+    return [time + rest * at for at, time in enumerate(times)]
+
+
 def _evenly(begin: float, end: float, steps: int) -> list[float]:
     """When each step ended, as the mean: the device only shows how long all of them took."""
     return [begin + (end - begin) * at / steps for at in range(1, steps + 1)]
@@ -147,7 +157,7 @@ class CachedLM:
     def tree_logits(self, parents: Sequence[int]) -> Tensor:
         """The logits at the last id before a tree, and at its nodes, which are the last ids.
 
-        A tree with branches is for models and caches that read them (see `reads_trees`). Call
+        A tree with branches is for models and caches that read them (see `trees_fault`). Call
         `keep_path` next. Any other tree is a chain, and is read as `logits` reads it.
 
         >>> lm = CachedLM(target)
@@ -254,6 +264,7 @@ class CachedLM:
         if chosen and score is not None:
             told = score(torch.cat(seen), torch.cat(chosen)).cpu()
             chosen, scored = [told[:, 0]], score.read(told)
+            times = _spread(times, now()) if asks else times
         if chosen and not asks:
             ids = _ended(id_list(torch.cat(chosen)), ends)
             times += _evenly(times[-1], now(), steps - len(times) + 1)

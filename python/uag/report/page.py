@@ -24,7 +24,7 @@ from uag.report.curves import by_confidence, by_position, plain_seconds
 from uag.stats import PHASES, Round
 from uag.translation.tokenizers import backend_of
 
-SCRIPTS = ("tokens.js", "units.js", "charts.js", "facts.js", "page.js")
+SCRIPTS = ("tokens.js", "units.js", "charts.js", "facts.js", "trees.js", "page.js")
 STYLE, FRAME = "page.css", "page.html"
 # Characters that could end a script element, and their escapes.
 UNSAFE = {character: f"\\u{ord(character):04x}" for character in "<>&"}
@@ -114,13 +114,15 @@ def _plain_seconds(out: Output, index: int, comparison: Comparison | None) -> fl
 
 def _text(out: Output, trace: Trace, plain: float | None) -> dict[str, Any]:
     stats, steps = out.stats, trace.steps
-    target = [id for step in steps for id in [*step.candidates, *step.tokens]]
+    target = [id for step in steps for id in [*step.candidates, *step.verified, *step.tokens]]
     assistant = [id for step in steps for id in [*step.draft, *step.dropped, *step.feed]]
     return {
         "target": _model(trace.target, trace.target.prompt + target),
         "assistant": _model(trace.assistant, assistant) | {"name": trace.assistant.name},
         "prompt": trace.target.prompt,
         "lookahead": trace.lookahead,
+        "tree": trace.tree,
+        "chains": stats.chains,
         "conditions": trace.conditions,
         "searched": any(done.searched for done in stats.history),
         "looked_up_accepted": stats.looked_up_accepted,
@@ -170,12 +172,15 @@ def _round(step: Step, done: Round) -> dict[str, Any]:
         "draft": step.draft,
         "looked_up": done.looked_up,
         "candidates": step.candidates,
-        "read": done.candidates,
+        "read": len(step.path) if step.verified else done.candidates,
+        "siblings": _siblings(step),
+        "beside": _beside(step, done),
         "cut": step.cut,
         "held": step.held,
         "tokens": step.tokens,
         "accepted": done.accepted,
         "right": done.drafted_accepted,
+        "judged": done.judged,
         "dropped": step.dropped,
         "before": step.dropped_before,
         "feed": step.feed,
@@ -184,6 +189,25 @@ def _round(step: Step, done: Round) -> dict[str, Any]:
         "seconds": round(sum(done.seconds.values()), 7),
     }
     return {name: value for name, value in described.items() if value not in ([], "", 0)}
+
+
+def _siblings(step: Step) -> list[list[int]]:
+    """What was verified beside the candidates: each id after the place of what it follows.
+
+    Places are those of the candidates from 0 on, then of the siblings themselves; -1 is the end of
+    the text.
+    """
+    path = step.path
+    others = [node for node in range(len(step.verified)) if node not in path]
+    places = {node: place for place, node in enumerate([*path, *others])} | {-1: -1}
+    return [[places[step.parents[node]], step.verified[node]] for node in others]
+
+
+def _beside(step: Step, done: Round) -> int:
+    """How many accepted candidates are no drafted ids, but others at their places."""
+    if done.tree is None:
+        return 0
+    return sum(end > done.drafted_accepted for end in step.draft_ends[: done.accepted])
 
 
 def _title(data: dict[str, Any]) -> str:

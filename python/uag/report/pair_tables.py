@@ -171,6 +171,12 @@ def _memory(side: ModelFacts) -> str:
     return weights if cache is None else f"{weights}, and {_amount(THOUSAND * cache)} for 1,000 ids"
 
 
+def _trees(side: ModelFacts) -> str:
+    if side.chains is None:
+        return "-"
+    return f"no: {side.chains}" if side.chains else "yes, unless trying it fails"
+
+
 def _amount(bytes: float) -> str:
     for unit in ("kB", "MB", "GB"):
         bytes /= THOUSAND
@@ -203,6 +209,7 @@ ROWS: dict[str, Callable[[ModelFacts], str]] = {
     "memory": _memory,
     "layers": lambda side: "-" if side.size is None else str(side.size.layers),
     "window": lambda side: "-" if side.window is None else f"{side.window:,} ids",
+    "reads trees": _trees,
     "a text begins with": lambda side: ", ".join(side.begins) or "-",
     "beginning of text": _role("bos"),
     "end of text": _role("eos"),

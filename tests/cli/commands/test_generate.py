@@ -10,10 +10,17 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+import uag
 from tests.support.command_line import run
 from tests.support.models import STORY
 from tests.support.tokenizers import PROMPT
 from uag import SpeculativeDecoder
+
+
+@pytest.fixture
+def demo() -> list[str]:
+    folder = Path(uag.__file__).parent / "demo_pair"
+    return ["--target", str(folder / "target"), "--assistant", str(folder / "assistant")]
 
 
 def test_generate_streams_the_text(capsys: pytest.CaptureFixture[str], pair: list[str]) -> None:
@@ -43,6 +50,26 @@ def test_statistics_are_a_line_of_standard_error(
     status, out, err = run(capsys, "generate", *pair, "-n", "12", "--stats", PROMPT)
     assert (status, out) == (0, plain[1])
     assert re.search(r"^uag: 12 tokens in \d+\.\d\d s, .*, ended by length\n\Z", err, re.MULTILINE)
+
+
+def test_trees_leave_the_text(capsys: pytest.CaptureFixture[str], demo: list[str]) -> None:
+    asked = [*demo, "-n", "24", "-k", "3", "--json", "Once upon a time"]
+    chains, trees = (
+        json.loads(run(capsys, "generate", "--tree", tree, *asked)[1]) for tree in ("0", "15")
+    )
+    assert trees["token_ids"] == chains["token_ids"]
+    assert trees["stats"]["candidates"] > chains["stats"]["candidates"]
+    assert trees["stats"]["chains"] is None
+
+
+def test_a_tree_without_effect_is_a_warning(
+    capsys: pytest.CaptureFixture[str], demo: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uag.errors._warned", set())
+    line = ["generate", *demo[:2], "--assistant", "lookup", "--tree", "7", "-n", "4", "Once"]
+    status, _, err = run(capsys, *line)
+    assert status == 0 and err.count("warning: ") == 1
+    assert "warning: tree=7 has no effect: looked-up text is a chain; give an assistant" in err
 
 
 def test_the_command_looks_up(

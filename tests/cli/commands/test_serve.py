@@ -44,6 +44,11 @@ def test_a_key_that_no_header_can_carry(capsys: pytest.CaptureFixture[str], key:
     assert status == 2 and "--api-key" in err and key not in err
 
 
+def test_texts_that_share_passes_have_no_trees(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "serve", "--tree", "15")
+    assert status == 2 and "--batch-size 1" in err
+
+
 async def read(client: httpx.AsyncClient, begun: asyncio.Event) -> list[str]:
     """The data of a stream."""
     data: list[str] = []

@@ -15,10 +15,11 @@ from tests.support.tokenizers import PROMPT, tokenizer
 from tests.support.trees import check_trees
 from uag import SpeculativeDecoder
 from uag.batching.batch_cache import Batch, RowCache
+from uag.inspection.model_size import unloaded
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.prefilled import PrefilledCache
 from uag.models.check.records import record_of
-from uag.models.check.trees import reads_trees, trees_fault
+from uag.models.check.trees import known_fault, trees_fault
 from uag.models.check.way import new_cache, way_of
 from uag.models.engines.compiled import CompiledRunner
 from uag.models.prefill import Prefill
@@ -80,6 +81,12 @@ def test_what_reads_chains_only_says_why(kind: str, reason: str) -> None:
     assert fault(tiny(kind)).startswith(reason)
 
 
+@pytest.mark.parametrize("kind", ["qwen3_next", "llama4_text", "falcon-alibi", "mpt", "olmo2"])
+def test_what_is_known_of_a_model_is_known_without_its_weights(kind: str) -> None:
+    model = tiny(kind)
+    assert known_fault(unloaded(model.config)) == known_fault(model) == fault(model)
+
+
 def test_a_state_in_modules_has_no_branches() -> None:
     assert fault(recurrent_gemma(VOCABULARY))
 
@@ -92,7 +99,7 @@ def test_attention_without_masks_of_trees_is_not_tried(
     way_of(model)
     monkeypatch.setattr("uag.models.check.trees._fault_in_tree", _not_to_be_called)
     model.config._attn_implementation_internal = attention
-    assert fault(model) == f"has {attention} attention, which takes no mask of a tree"
+    assert fault(model) == f"has {attention} attention, which takes no mask of a tree as sdpa does"
 
 
 def _not_to_be_called(model: object) -> None:
@@ -105,7 +112,7 @@ def test_caches_that_take_no_trees_are_named() -> None:
     assert trees_fault(model, compiled) == "has no tree in the passes over a FixedCache"
     assert trees_fault(model, RowCache(Batch(model))).endswith("RowCache")
     prompt = Prefill(torch.tensor([[5, 6]]), model.generation_config, {})
-    assert not reads_trees(model, PrefilledCache(model, prompt))
+    assert trees_fault(model, PrefilledCache(model, prompt))
 
 
 class Broken(LlamaForCausalLM):

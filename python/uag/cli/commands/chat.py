@@ -20,6 +20,7 @@ from uag.cli.options import (
     Texts,
     TopK,
     TopP,
+    TreeOption,
     check_text,
     generation_options,
 )
@@ -66,6 +67,7 @@ def chat(
         ),
     ] = 1024,
     lookahead: LookaheadOption = "auto",
+    tree: TreeOption = 0,
     lookup: LookUp = None,
     texts: Texts = None,
     do_sample: DoSample = None,
@@ -108,6 +110,7 @@ def chat(
         target,
         assistant,
         lookahead=lookahead,
+        tree=tree,
         lookup=lookup,
         texts=texts,
         engine=engine,

@@ -22,6 +22,7 @@ from uag.cli.options import (
     Report,
     Runs,
     Texts,
+    TreeOption,
     check_greedy,
     check_report,
     write_report,
@@ -81,6 +82,7 @@ def compare(
     ] = None,
     max_new_tokens: Length = 128,
     lookahead: LookaheadOption = "auto",
+    tree: TreeOption = 0,
     num_assistant_tokens: Annotated[
         int | None,
         typer.Option(
@@ -166,6 +168,7 @@ def compare(
     load = partial(
         loading.decoder,
         lookahead=lookahead,
+        tree=tree,
         lookup=lookup,
         texts=texts,
         engine=engine,
@@ -183,6 +186,7 @@ def compare(
     settings = {
         "max_new_tokens": max_new_tokens,
         "lookahead": lookahead,
+        "tree": tree,
         "temperature": temperature,
         "seed": None if temperature is None else seed,
         "engine": engine,

@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from uag.cli.help import TEXT
-from uag.cli.options import Length, LookaheadOption, Report, Runs, check_report, write_report
+from uag.cli.options import (
+    Length,
+    LookaheadOption,
+    Report,
+    Runs,
+    TreeOption,
+    check_report,
+    write_report,
+)
 from uag.cli.terminal import be_quiet, fail, printable, progress_bar
 
 # Its story ends within the default length, and repeats no four words.
@@ -21,6 +29,7 @@ def demo(
     ] = OPENING,
     max_new_tokens: Length = LENGTH,
     lookahead: LookaheadOption = "auto",
+    tree: TreeOption = 0,
     runs: Runs = 3,
     report: Report = None,
 ) -> None:
@@ -34,7 +43,7 @@ def demo(
     from uag.lookahead.schedules import parse_lookahead
     from uag.report.tables import comparison_table, story
 
-    decoder = demo_decoder(lookahead=parse_lookahead(lookahead))
+    decoder = demo_decoder(lookahead=parse_lookahead(lookahead), tree=tree)
     console = Console(highlight=False)
     out = decoder.generate(prompt, max_new_tokens=max_new_tokens, trace=report is not None)
     console.print(story(printable(prompt), out, decoder.bridge.target, printable))

@@ -24,6 +24,7 @@ from uag.cli.options import (
     LookaheadOption,
     LookUp,
     Texts,
+    TreeOption,
 )
 from uag.cli.terminal import be_quiet, tell
 from uag.errors import LoadError, UagWarning
@@ -157,6 +158,7 @@ def serve(
         ),
     ] = 30.0,
     lookahead: LookaheadOption = "auto",
+    tree: TreeOption = 0,
     lookup: LookUp = None,
     texts: Texts = None,
     remember: Annotated[
@@ -176,6 +178,10 @@ def serve(
     """Serve a model to OpenAI's clients over HTTP, and a page to chat with it."""
     if target is None and assistant is not None:
         raise Conflict("--assistant, but no target: give both, or neither")
+    if tree and batch_size > 1:
+        raise Conflict(
+            "--tree, but texts that share passes have chains: give --batch-size 1, or leave it out"
+        )
     keys = tuple(key for key in api_key or () if key)
     _check_keys(keys)
     _check_extra()
@@ -202,6 +208,7 @@ def serve(
             target,
             assistant,
             lookahead=lookahead,
+            tree=tree,
             lookup=lookup,
             texts=texts,
             engine=engine,

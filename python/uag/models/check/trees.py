@@ -22,6 +22,7 @@ from uag.models.masks import FULL, SLIDING
 from uag.models.properties import (
     attention_of,
     embedding_rows,
+    parameters_of,
     position_limit,
     text_config,
 )
@@ -35,24 +36,20 @@ KEPT, REST = PATHS[1], 2
 # A window up to this is shorter than the prefix where a model may have masks of its own.
 LONGEST_OF_OWN = 512
 _OTHERWISE = "is not read from its KV cache and ids alone"
-
-
-def reads_trees(model: PreTrainedModel, cache: ModelCache) -> bool:
-    """Whether a model reads trees over such a cache (see `CachedLM.tree_logits`).
-
-    >>> reads_trees(target, new_cache(target))
-    True
-    """
-    return not trees_fault(model, cache)
+_UNPLACED = "takes no positions"
 
 
 def trees_fault(model: PreTrainedModel, cache: ModelCache) -> str:
-    """Why a model reads chains only over such a cache; empty if it reads trees."""
+    """Why a model reads chains only over such a cache; empty if it reads trees.
+
+    >>> trees_fault(target, new_cache(target))
+    ''
+    """
     if cache.way != TOGETHER:
         return cache.way.reason or _OTHERWISE
     if not isinstance(cache, TreeReading):
         return f"has no tree in the passes over a {type(cache).__name__}"
-    if known := next(_obstacles(model), ""):
+    if known := known_fault(model) or _fault_in_reading(model):
         return known
     record = record_of(model)
     if (known := record.get("trees")) is None:
@@ -65,8 +62,18 @@ def trees_fault(model: PreTrainedModel, cache: ModelCache) -> str:
     return cast("str", known)
 
 
+def known_fault(model: PreTrainedModel) -> str:
+    """Why a model cannot read trees, as far as that is seen without running it; empty if unseen.
+
+    The model may be on the meta device, without weights.
+
+    >>> known_fault(target)
+    ''
+    """
+    return next(_obstacles(model), "")
+
+
 def _obstacles(model: PreTrainedModel) -> Iterator[str]:
-    """What of a model is known not to read trees."""
     for layer in DynamicCache(config=text_config(model)).layers:
         known = type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
         if not known and not has_no_states(layer):
@@ -78,12 +85,16 @@ def _obstacles(model: PreTrainedModel) -> Iterator[str]:
     if getattr(config, "alibi", False):
         yield "has ALiBi, which counts ids by their places"
     if attention_of(model) not in ("sdpa", "eager"):
-        yield f"has {attention_of(model)} attention, which takes no mask of a tree"
+        yield f"has {attention_of(model)} attention, which takes no mask of a tree as sdpa does"
+    if "position_ids" not in parameters_of(model):
+        yield _UNPLACED
+
+
+def _fault_in_reading(model: PreTrainedModel) -> str:
     reading = reading_of(model)
     if way_of(model) != TOGETHER or reading.places:
-        yield _OTHERWISE
-    if not reading.takes_positions:
-        yield "takes no positions"
+        return _OTHERWISE
+    return "" if reading.takes_positions else _UNPLACED
 
 
 def _fault_in_tree(model: PreTrainedModel) -> str:

@@ -64,6 +64,7 @@ function showFacts(text) {
     facts.push(["lookups", [found ? `${number(text.looked_up_accepted)} of ${counted(found, "looked-up id")} accepted` : "nothing was found"]]);
   }
   if (drafterOf(text)) facts.push(["lookahead", [text.lookahead]]);
+  if (text.tree) facts.push(["trees", [text.chains ? `none: ${readable(text.chains)}` : `up to ${counted(text.tree, "candidate")} a pass`]]);
   if (text.seed !== null) facts.push(["seed", [text.seed]]);
   facts.push(["threads", [number(conditions.threads)]]);
   facts.push(["date", [dateOf(text)]]);

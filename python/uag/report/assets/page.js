@@ -77,13 +77,15 @@ function showWords() {
   add(reader.read(text.prompt), "prompt", null);
   text.rounds.forEach((round, index) => {
     const accepted = round.accepted ?? 0, last = index === text.rounds.length - 1;
-    add(reader.read(round.tokens.slice(0, accepted)), "accepted", index);
+    const drafted = accepted - (round.beside ?? 0);
+    add(reader.read(round.tokens.slice(0, drafted)), "accepted", index);
     const wrong = rejectedOf(round);
     if (wrong) {
       const struck = element("del", { textContent: wrong });
       struck.dataset.round = index;
       parts.push(struck);
     }
+    add(reader.read(round.tokens.slice(drafted, accepted)), "accepted", index);
     const own = reader.read(round.tokens.slice(accepted));
     if (last) own.push({ text: reader.end(), special: false });
     add(own, accepted === round.tokens.length ? "accepted" : "own", index);
@@ -207,7 +209,7 @@ function card(index) {
 // The rows of a round: whose ids, from which byte on (0 is where the text ended before it).
 function rowsOf(round, index) {
   const accepted = round.accepted ?? 0, read = round.read ?? 0, right = round.right ?? 0, draft = draftOf(round);
-  const judged = Math.min(draft.length, right + (accepted < read ? 1 : 0));
+  const judged = Math.min(draft.length, round.judged ?? 0);
   const ours = index ? 0 : -text.target.lead, theirs = (index ? 0 : -text.assistant.lead) - (round.held ?? 0);
   const before = round.before ?? 0, dropped = round.dropped ?? [];
   const kept = before ? [] : draft.slice(0, draft.length - dropped.length);
@@ -220,6 +222,7 @@ function rowsOf(round, index) {
   if (draftedIn(round)) {
     rows.push({ name: draft.length ? "to the target" : "looked up", voice: text.target, ids: round.candidates ?? [], start: ours,
       kind: (at) => (at < accepted ? "accepted" : at === accepted && at < read ? "rejected" : "unjudged") });
+    rows.push(...siblingRows(round, text.target, ours));
   }
   rows.push({ name: "written", voice: text.target, ids: round.tokens, start: ours, kind: (at) => (at < accepted ? "accepted" : "own") });
   if (text.assistant.name) {
@@ -241,7 +244,8 @@ function aligned(rows) {
     let start = row.start;
     row.ids.forEach((id, place) => {
       const token = shown(row.voice, id), cell = cellOf(row, token, id, place);
-      const end = start + (token.special ? Math.max(3, token.text.length) : token.bytes);
+      start = row.starts?.[place] ?? start;
+      const end = start + widthOf(token);
       cell.style.gridArea = `${line + 1} / ${start - first + 2} / auto / ${end - first + 2}`;
       grid.append(cell);
       start = end;
@@ -275,6 +279,7 @@ function bar(share) {
 function remarks(round) {
   const said = [];
   const tokens = (ids) => ids.flatMap((id) => [element("code", { textContent: shown(text.assistant, id).text }), " "]);
+  if (round.siblings) said.push(treeRemark(round));
   if (round.cut) said.push([CUTS[round.cut] ?? round.cut]);
   const dropped = round.dropped ?? [];
   if (text.assistant.name && dropped.length) said.push([`The assistant dropped `, ...tokens(dropped), `because ${CAUSES[round.cause] ?? round.cause}.`]);

@@ -54,6 +54,11 @@ function shown(voice, id) {
     : { text: visible(text), bytes: data.length, special: false, raw: false };
 }
 
+// How many columns a token takes where each byte has one.
+function widthOf(token) {
+  return token.special ? Math.max(3, token.text.length) : token.bytes;
+}
+
 // Reads ids one after the other; a character is given out with the token that completes it.
 class Reader {
   constructor(voice) {
