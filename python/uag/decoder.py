@@ -108,8 +108,8 @@ class SpeculativeDecoder:
             ids are accepted and passes are wider. A number of drafted ids as `lookahead` uses that
             many always, "auto" as many as pay. 0 (default) verifies only what was drafted. So it is
             in any case where a model cannot read trees or is compiled, where texts share passes,
-            after images, for assistants on a GPU, for a `Drafter`, and for "rejection". A warning
-            says so once, and `Stats.chains` for each text. It does not change the output.
+            after images, for a `Drafter`, and for "rejection". A warning says so once, and
+            `Stats.chains` for each text. It does not change the output.
         engine: how both models run; `Stats.engines` says how they did. One of:
 
             - "auto" (default): "graphs" on a CUDA device, else "eager";

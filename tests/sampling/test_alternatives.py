@@ -1,7 +1,5 @@
 """Siblings of a drafted id are the likeliest others, with the chances of the target's options."""
 
-from collections.abc import Hashable, Sequence
-
 import pytest
 import torch
 from hypothesis import given
@@ -12,27 +10,10 @@ from uag.sampling.alternatives import LEAST, SIBLINGS, Alternatives
 from uag.sampling.coupled import DRAFT_TOKENS, DraftShape
 
 
-class Always:
-    """Chooses one id."""
-
-    kind: Hashable = "always"
-    state: Sequence[torch.Tensor] = ()
-
-    def __init__(self, id: int) -> None:
-        self.id = id
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        return torch.tensor([self.id])
-
-    def copy(self) -> "Always":
-        return self
-
-
 def scored(shape: DraftShape, logits: torch.Tensor, id: int) -> list[Scored]:
     """An id and its siblings, after `[1, vocabulary]` logits."""
     score = Alternatives(shape)
-    chosen = score.beside(Always(id), logits.device)(logits)
-    (place,) = score.read(chosen[None])
+    (place,) = score.read(score(logits, torch.tensor([id])))
     return place
 
 

@@ -158,10 +158,7 @@ class ModelSide(DraftSide):
         self.runner = engine.runner(model)
         self.runner.new_cache()  # refuses what cannot be rolled back
         # On a GPU, the host would have to wait for the device after each id.
-        device = device_of(model)
-        self.stops_early = device.type == "cpu"
-        if not self.stops_early:
-            self.chains = f"an assistant on {device} drafts chains; leave tree out"
+        self.stops_early = device_of(model).type == "cpu"
         self._window = position_limit(model) or context_window(model)
         self._end_ids = end_ids(model, tokenizer)
         self._turn_end = turn_end(tokenizer)

@@ -29,14 +29,17 @@ CATCHES_UP = 8
 
 
 class Score(Protocol):
-    """Finds other ids at the place of each drafted one, on the model's device."""
+    """Finds other ids at the places of drafted ones."""
 
-    def beside(self, choose: StaticChoose, device: torch.device) -> StaticChoose:
-        """What chooses the same ids, and tells of each what others there are."""
+    def __call__(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """What there is to tell of the drafted ids, on their device.
+
+        `[steps, vocabulary]`, `[steps]` -> `[steps, numbers]`, of which the ids are the first.
+        """
         ...
 
-    def read(self, chosen: Tensor) -> list[list[Scored]]:
-        """What it told, on the host: `[steps, numbers]` -> what `DraftTree.comb` takes."""
+    def read(self, told: Tensor) -> list[list[Scored]]:
+        """What was told, on the host, as `DraftTree.comb` takes it."""
         ...
 
 
@@ -49,6 +52,26 @@ def id_list(ids: Tensor) -> list[int]:
 def _probability(logits: Tensor, id: int) -> float:
     """The probability of one id: `[1, vocabulary]` -> a number."""
     return float(logits[0].softmax(-1, dtype=torch.float32)[id])
+
+
+def _ended(ids: list[int], ends: Container[int]) -> list[int]:
+    """The ids up to the first one of `ends`."""
+    return ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
+
+
+def _spread(times: list[float], end: float) -> list[float]:
+    """The same when each step also takes its share of what came after the last one.
+
+    >>> _spread([1.0, 2.0, 3.0], 5.0)
+    [1.0, 3.0, 5.0]
+    """
+    rest = (end - times[-1]) / max(1, len(times) - 1)
+    return [time + rest * at for at, time in enumerate(times)]
+
+
+def _evenly(begin: float, end: float, steps: int) -> list[float]:
+    """When each step ended, as the mean: the device only shows how long all of them took."""
+    return [begin + (end - begin) * at / steps for at in range(1, steps + 1)]
 
 
 class CachedLM:
@@ -200,14 +223,11 @@ class CachedLM:
         it also waits for the first step of a text, and for one that has much to read, to time it
         apart.
 
-        With `score`, which is for a `StaticChoose`, what it finds is the draft's `tree`. It comes
-        to the host with the ids.
+        With `score`, what it finds is the draft's `tree`. It comes to the host with the ids.
         """
         steps = min(steps, self._window // 2) if self._window else steps
         if self._regimes.rereads:
             steps = min(steps, self.room)  # what is drafted here could not be read again
-        if score is not None:
-            choose = score.beside(cast("StaticChoose", choose), self._device)
         begins, unread = not self.cache.length, len(self.ids) - self._held
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
@@ -217,17 +237,21 @@ class CachedLM:
         chosen: list[Tensor] = []
         ids: list[int] = []
         confidences: list[float] = []
+        seen: list[Tensor] = []  # the logits that these were chosen from
         times = [now()]
         for step in range(steps):
             self.last = self._forward(fed, 1)
-            chosen.append(choose(self.last))
-            fed = chosen[-1][:1]
+            fed = choose(self.last)
+            chosen.append(fed)
+            seen.append(self.last)
             if not asks:
                 if catches_up and not step:
                     id_list(fed)  # waits for it
                     times.append(now())
-                if (rest := self._roll(chosen[-1], steps - step - 1, choose)) is not None:
-                    chosen.append(rest)
+                left = steps - step - 1
+                if (rolled := self._roll(fed, left, choose, left if score else 1)) is not None:
+                    chosen.append(rolled[0])
+                    seen.append(rolled[1])
                     break
                 continue
             ids.append(int(fed))
@@ -236,18 +260,18 @@ class CachedLM:
             times.append(now())
             if ids[-1] in ends or not (goes_on is None or goes_on(confidences[-1])):
                 break
+        scored: list[list[Scored]] = []
+        if chosen and score is not None:
+            told = score(torch.cat(seen), torch.cat(chosen)).cpu()
+            chosen, scored = [told[:, 0]], score.read(told)
+            times = _spread(times, now()) if asks else times
         if chosen and not asks:
-            chosen = [torch.vstack(chosen).cpu()]
-            ids = id_list(chosen[0][:, 0])
-            ids = ids[: next((at for at, id in enumerate(ids, 1) if id in ends), len(ids))]
-            # The device only shows how long all steps took: each counts as the mean.
-            timed = len(times) - 1
-            mean = (now() - times[-1]) / max(1, steps - timed)
-            times += [times[-1] + mean * at for at in range(1, steps - timed + 1)]
+            ids = _ended(id_list(torch.cat(chosen)), ends)
+            times += _evenly(times[-1], now(), steps - len(times) + 1)
         self.ids += ids
         seconds = [end - start for start, end in pairwise(times)][: len(ids)]
-        scored = score.read(torch.vstack(chosen)[: len(ids)]) if score and ids else []
-        return Draft(ids, confidences, seconds, tree=DraftTree.comb(scored) if scored else None)
+        tree = DraftTree.comb(scored[: len(ids)]) if scored else None
+        return Draft(ids, confidences, seconds, tree=tree)
 
     @property
     def width(self) -> int:
@@ -337,15 +361,19 @@ class CachedLM:
             self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
         )
 
-    def _roll(self, chosen: Tensor, steps: int, choose: Choose) -> Tensor | None:
-        """Choose `steps` more times, without the host; `None` if that is not possible."""
+    def _roll(
+        self, fed: Tensor, steps: int, choose: Choose, positions: int
+    ) -> tuple[Tensor, Tensor] | None:
+        """The next `steps` ids after `fed`, without the host; see `SelfFeeding`.
+
+        `None` if that is not possible.
+        """
         if self._rolling is None or not steps or not isinstance(choose, StaticChoose):
             return None
-        if (rolled := self._rolling.roll(chosen, steps, choose)) is None:
-            return None
-        ids, self.last = rolled
-        self.forwards += steps
-        return ids
+        if (rolled := self._rolling.roll(fed, steps, choose, positions)) is not None:
+            self.last = rolled[1][-1:]
+            self.forwards += steps
+        return rolled
 
     def _step(self, ids: Tensor, positions: int, tree: Tree | None) -> Tensor:
         self.forwards += 1

@@ -151,7 +151,7 @@ class DraftShape:
         return replace(self, temperature=self.temperature * factor)
 
     def __call__(self, logits: Tensor, temperature: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scores and ids of the likeliest tokens: `[vocabulary]` -> `[n]`, `[n]`.
+        """Scores and ids of the likeliest tokens: `[..., vocabulary]` -> `[..., n]`, `[..., n]`.
 
         `temperature`: in place of the shape's own, without axes.
         """
@@ -162,7 +162,7 @@ class DraftShape:
             chances = scores.softmax(-1)
             # The first is always kept.
             out = chances.cumsum(-1) - chances >= self.top_p
-            scores = scores.masked_fill(out | (chances < self.min_p * chances[0]), -torch.inf)
+            scores = scores.masked_fill(out | (chances < self.min_p * chances[..., :1]), -torch.inf)
         return scores, ids
 
 

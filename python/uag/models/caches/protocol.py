@@ -8,8 +8,7 @@ from torch import Tensor
 
 from uag.models.caches.tree import Tree
 
-# Chooses the next id: `[1, vocabulary]` -> `[numbers]`, of which it is the first. There are others
-# where more is to be told of it.
+# Chooses the next id: `[1, vocabulary]` -> `[1]`.
 Choose = Callable[[Tensor], Tensor]
 
 
@@ -102,18 +101,19 @@ class SelfFeeding(Protocol):
     """A `ModelCache` whose passes can choose the id that the next one reads."""
 
     def roll(
-        self, chosen: Tensor, steps: int, choose: StaticChoose
+        self, fed: Tensor, steps: int, choose: StaticChoose, positions: int
     ) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on, without the host.
 
         Args:
-            chosen: what was chosen last, `[numbers]`, of which the id is read first.
+            fed: the id to read first, `[1]`.
             steps: how many ids to choose.
             choose: chooses them; its own state does not change.
+            positions: of how many logits are wanted: of the last one, or of all.
 
         Returns:
-            What was chosen, `[steps, numbers]`, and the logits that the last id was chosen from,
-            `[1, vocabulary]`; `None` if it must be done step by step.
+            The chosen ids, `[steps]`, and the logits that the last ones were chosen from,
+            `[positions, vocabulary]`; `None` if it must be done step by step.
         """
         ...
 

@@ -165,25 +165,34 @@ class GraphRunner(ModelRunner):
 
     @torch.no_grad()
     def roll(
-        self, text: StaticText, place: int, chosen: Tensor, steps: int, choose: StaticChoose
+        self,
+        text: StaticText,
+        place: int,
+        fed: Tensor,
+        steps: int,
+        choose: StaticChoose,
+        positions: int,
     ) -> tuple[Tensor, Tensor]:
-        """Read `chosen` after the first `place` ids, choose the next id, and so on (`SelfFeeding`).
+        """Read `fed` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
 
         A step feeds the next one, so that one graph does all of them.
         """
+        holds = positions > 1
         with self._lock:
             text.make_room(place + steps)
-            block = text.put(chosen[:1], 1, place)
+            block = text.put(fed, 1, place)
             text.step.zero_()
-            own, drafted = text.chooser(choose, len(chosen))
-            changes = [block, text.slots.begin, drafted, text.step, *own.state]
+            own = text.choosers.setdefault(choose.kind, choose.copy())
+            for tensor, value in zip(own.state, choose.state, strict=True):
+                tensor.copy_(value)
+            changes = [block, text.slots.begin, text.drafted, text.step, *own.state]
             logits = block
             for step in range(place, place + steps):
                 seen = self._seen(text, step + 1)
-                run = partial(self._step, text, block, seen, own, drafted)
+                run = partial(self._step, text, block, seen, own, holds)
                 body = Body(run, partial(text.move, step, 1, seen), changes)
-                logits = self._run(text, (("step", own.kind), 1, seen), body)
-            return drafted[:steps].clone(), logits
+                logits = self._run(text, (("step", own.kind, holds), 1, seen), body)
+            return text.drafted[:steps].clone(), text.held(steps) if holds else logits
 
     def pieces(self, text: StaticText, count: int, logits: int) -> list[int]:
         """Sizes of the passes that read `count` ids, of which the last `logits` need logits.
@@ -230,13 +239,17 @@ class GraphRunner(ModelRunner):
         return cast("Any", self.model)(**inputs).logits[0]
 
     def _step(
-        self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose, drafted: Tensor
+        self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose, holds: bool
     ) -> Tensor:
-        """A pass over one id, which is replaced by the next one."""
+        """A pass over one id, which is replaced by the next one.
+
+        `holds`: whether the logits of each step are kept.
+        """
         logits = self._pass(text, block, seen)
-        chosen = choose(logits)
-        block.copy_(chosen[:1])
-        drafted.index_copy_(0, text.step, chosen[None])
+        if holds:
+            text.hold(logits)
+        block.copy_(choose(logits))
+        text.drafted.index_copy_(0, text.step, block)
         text.step.add_(1)
         text.slots.begin.add_(1)
         return logits
@@ -402,12 +415,12 @@ class GraphCache(PreallocatedCache):
         self.length += len(path)
 
     def roll(
-        self, chosen: Tensor, steps: int, choose: StaticChoose
+        self, fed: Tensor, steps: int, choose: StaticChoose, positions: int
     ) -> tuple[Tensor, Tensor] | None:
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""
         if self._text is None or steps > MOST_STEPS:
             return None
-        rolled = self._runner.roll(self._text, self.length, chosen, steps, choose)
+        rolled = self._runner.roll(self._text, self.length, fed, steps, choose, positions)
         self.length += steps
         self.width = 1
         return rolled

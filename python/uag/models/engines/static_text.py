@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -10,12 +10,14 @@ from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
 from uag.models.caches.layers import gather_path
-from uag.models.caches.protocol import StaticChoose
 from uag.models.caches.tree import Branches, Tree
 from uag.models.engines.capture import Run
 from uag.models.engines.fused.attention import Buffered, attending
 from uag.models.engines.fused.kernels import Places
 from uag.values import power_of_two
+
+if TYPE_CHECKING:
+    from uag.models.caches.protocol import StaticChoose
 
 # Positions of the smallest buffers, and of the fewest that a captured pass attends to.
 LEAST = 256
@@ -159,7 +161,8 @@ class StaticText:
         last: the index of the last of these that is not padding, `[1]`.
         table: how the ids of the next pass follow each other, if not one after the other (see
             `Tree.table`).
-        step: how many ids passes have chosen, `[1]`.
+        drafted: ids that passes have chosen, `[MOST_STEPS]`; the next one goes to `step`, `[1]`.
+        choosers: what chooses them, by its kind, with a state that stays where it is.
         past: the cache that the model is given.
         graphs: see `Lent`; so is `epoch`.
     """
@@ -171,8 +174,10 @@ class StaticText:
         self.ids = torch.zeros(width, dtype=torch.long, device=device)
         self.last = torch.zeros(1, dtype=torch.long, device=device)
         self.table = torch.zeros((1 + width, width), dtype=torch.long, device=device)
+        self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
-        self._choosers: dict[Hashable, tuple[StaticChoose, Tensor]] = {}
+        self.choosers: dict[Hashable, StaticChoose] = {}
+        self._logits: Tensor | None = None
         self.epoch: object = None
         self._windows = windows
         self._make(rounded(size))
@@ -240,19 +245,6 @@ class StaticText:
             self.ids[count:width].copy_(ids[-1:].expand(width - count))
         return self.ids[:width]
 
-    def chooser(self, choose: StaticChoose, numbers: int) -> tuple[StaticChoose, Tensor]:
-        """One like `choose` whose state stays where it is, and where to write what it chooses.
-
-        That is `[MOST_STEPS, numbers]`.
-        """
-        if choose.kind not in self._choosers:
-            drafted = self.step.new_zeros(MOST_STEPS, numbers)
-            self._choosers[choose.kind] = choose.copy(), drafted
-        own, drafted = self._choosers[choose.kind]
-        for tensor, value in zip(own.state, choose.state, strict=True):
-            tensor.copy_(value)
-        return own, drafted
-
     def put_tree(self, tree: Tree, width: int) -> Branches:
         """Set how the ids of the next pass follow each other, which `put` has set."""
         most = len(self.ids)
@@ -260,6 +252,16 @@ class StaticText:
             return Branches(self.slots.begin, tree.table(width).to(self.table.device))
         self.table.copy_(tree.table(most))
         return Branches(self.slots.begin, self.table[: 1 + width, :width])
+
+    def hold(self, logits: Tensor) -> None:
+        """Keep the logits that the id of a step is chosen from: `[1, vocabulary]`."""
+        if self._logits is None:
+            self._logits = logits.new_zeros(MOST_STEPS, logits.shape[1])
+        self._logits.index_copy_(0, self.step, logits)
+
+    def held(self, steps: int) -> Tensor:
+        """The logits of the first steps: `[steps, vocabulary]`."""
+        return cast("Tensor", self._logits)[:steps].clone()
 
     def keep(self, place: int, path: Sequence[int]) -> None:
         """Of the nodes of a tree, from a place on, move those of a path together."""
