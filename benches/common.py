@@ -154,14 +154,14 @@ def transformers_ids(model: Any, ids: list[int], **options: Any) -> list[int]:
 # Prompts
 
 
-def story_openings(stories: Path, limit: int) -> list[str]:
+def story_openings(stories: Path, limit: int, words: int = 5) -> list[str]:
     """ "Once upon a time", the same with ", there was", and how other stories go on from it.
 
-    Of those, the first five words, without repetition.
+    Of those, the first `words`, without repetition.
     """
     lines = (line.strip() for line in stories.read_text(encoding="utf-8").splitlines())
     found = [line for line in lines if len(line) > 200 and line.startswith(OPENING)]
-    others = sorted({" ".join(story.split()[:5]) for story in found})
+    others = sorted({" ".join(story.split()[:words]) for story in found})
     return [OPENING, f"{OPENING}, there was", *others][:limit]
 
 

@@ -40,6 +40,8 @@ from benches.limits import mislead
 from uag import SpeculativeDecoder
 from uag.limits import LARGEST_TREE
 
+WORDS = 10  # of an opening; after few words many small models write the same, without surprise
+
 
 @dataclass
 class Sums:
@@ -74,9 +76,9 @@ def main(
     tree: Annotated[
         int, typer.Option(min=1, max=LARGEST_TREE, help="Most candidates of a tree.")
     ] = LARGEST_TREE,
-    limit: Limit = 4,
+    limit: Limit = 6,
     runs: Runs = 5,
-    max_new_tokens: MaxNewTokens = 100,
+    max_new_tokens: MaxNewTokens = 80,
     dtype: Dtype = "auto",
     threads: Threads = 2,
     trust_remote_code: Trust = False,
@@ -86,7 +88,7 @@ def main(
     begin(threads)
     results = Results("pair", "temperature", "chain tokens/s", "tree / chain", "from", "to",
                       "chain tokens per forward", "tree", "other texts")  # fmt: skip
-    texts = story_openings(stories, limit)
+    texts = story_openings(stories, limit, WORDS)
     for pair, heat in product(pairs or ["demo"], numbers(temperatures)):
         sums, other = (Sums(), Sums()), 0
         both = decoders(pair, dtype, tree, trust=trust_remote_code)

@@ -78,8 +78,8 @@ def test_siblings_of_an_assistants_drafts(lookahead: int | str, options: dict[st
         out = decoder.generate(prompt, max_new_tokens=60, **options)
         assert out.token_ids == alone.generate(prompt, max_new_tokens=60, **options).token_ids
         assert out.stats.assistant_error == ""
-    assert any(done.tree is not None and done.candidates > 1 for done in out.stats.history)
-    if lookahead == 4:
+    if lookahead == 4:  # "auto" leaves siblings out where they don't pay
+        assert any(done.tree is not None and done.candidates > 1 for done in out.stats.history)
         chains = SpeculativeDecoder(*parts, lookahead=4).generate(prompt, max_new_tokens=60)
         assert options or out.stats.target_forwards <= chains.stats.target_forwards
 

@@ -1,7 +1,6 @@
 """Verification: which of the candidates the target would have emitted itself."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -96,13 +95,17 @@ def verifier(
         parents: Sequence[int] | None = None,
     ) -> Iterator[int]:
         end = len(ids) - len(candidates)
+
+        def choices(rows: Tensor, ids: list[int], end: int) -> Iterable[int]:
+            # In float32, as transformers passes them; a copy, as processors may change them.
+            scores = rows.to(device=device, dtype=torch.float32, copy=bool(processors))
+            return chosen(processors, pick, scores, ids, end)
+
         if parents is not None:
-            walk = partial(_chosen_after, processors, pick, device, stateless)
-            yield from _walked(walk, logits, ids[:end], candidates, parents)
+            longest = len(candidates) if stateless else 0
+            yield from _walked(choices, logits, ids[:end], candidates, parents, longest)
             return
-        # In float32, as transformers passes them; a copy, as processors may change them.
-        scores = logits.to(device=device, dtype=torch.float32, copy=bool(processors))
-        for place, id in enumerate(chosen(processors, pick, scores, ids, end)):
+        for place, id in enumerate(choices(logits, ids, end)):
             if id < 0:
                 raise _no_token(logits[place], end + place)
             yield id
@@ -148,37 +151,35 @@ def _chosen_one_by_one(
 
 
 def _walked(
-    chosen_after: Callable[[Tensor, list[int]], int],
+    choices: Callable[[Tensor, list[int], int], Iterable[int]],
     logits: Tensor,
     text: list[int],
     candidates: list[int],
     parents: Sequence[int],
+    longest: int,
 ) -> Iterator[int]:
-    """The ids along a path of a tree from its beginning, each chosen when it is asked for."""
+    """The ids along a path of a tree from its beginning.
+
+    Up to `longest` candidates that follow each other are chosen with what they follow, so that the
+    host seldom waits for a choice. With 0, each id is chosen when it is asked for.
+    """
     places = {each: at for at, each in enumerate(zip(parents, candidates, strict=True))}
-    node: int | None = -1
-    while node is not None:
-        id = chosen_after(logits[node + 1 : node + 2], text)
-        if id < 0:
-            raise _no_token(logits[node + 1], len(text))
-        yield id
-        node = places.get((node, id))
-        text.append(id)
-
-
-def _chosen_after(
-    processors: LogitsProcessorList,
-    pick: Pick,
-    device: torch.device | None,
-    stateless: bool,
-    logits: Tensor,
-    text: list[int],
-) -> int:
-    """The id that follows a text, from `[1, vocabulary]` logits."""
-    scores = logits.to(device=device, dtype=torch.float32, copy=bool(processors))
-    row = None if stateless else torch.tensor([text], device=scores.device)
-    processed = processors(cast("torch.LongTensor", row), cast("torch.FloatTensor", scores))
-    return int(pick(processed, text, len(text)))
+    node = -1
+    while True:
+        begin = end = node + 1
+        while end - begin < longest and end < len(parents) and parents[end] == end - 1:
+            end += 1
+        run = candidates[begin:end]
+        for id in choices(logits[begin : end + 1], [*text, *run], len(text)):
+            if id < 0:
+                raise _no_token(logits[node + 1], len(text))
+            yield id
+            text.append(id)
+            if (after := places.get((node, id))) is None:
+                return
+            beside, node = after != node + 1, after
+            if beside:
+                break
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:
