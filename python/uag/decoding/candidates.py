@@ -108,7 +108,7 @@ class Trie:
         return None if self.follows == [*range(-1, len(self.ids) - 1)] else self.follows
 
     def path(self, tokens: list[int]) -> Sequence[int]:
-        return _path(self.follows, self.ids, tokens)
+        return path_along(self.follows, self.ids, tokens)
 
     def drafted_accepted(self, tokens: list[int]) -> int:
         right = self._right(tokens)
@@ -118,7 +118,7 @@ class Trie:
 
     def judged(self, tokens: list[int]) -> Judged:
         parents, right = self.whole.parents, self._right(tokens)
-        path = _path(parents, self.whole.ids, tokens)
+        path = path_along(parents, self.whole.ids, tokens)
         # What follows the last of the tokens was not judged.
         depths = {node: depth for depth, node in enumerate([-1, *path][: len(tokens)])}
         choices = [
@@ -180,8 +180,12 @@ class Trees:
 ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE)
 
 
-def _path(parents: list[int], ids: list[int], tokens: list[int]) -> list[int]:
-    """The nodes of a trie that the first of `tokens` are."""
+def path_along(parents: list[int], ids: list[int], tokens: list[int]) -> list[int]:
+    """The nodes of a trie that the first of `tokens` are.
+
+    >>> path_along([-1, 0, 0], [5, 6, 7], [5, 7, 9])
+    [0, 2]
+    """
     places = {each: at for at, each in enumerate(zip(parents, ids, strict=True))}
     path: list[int] = []
     for token in tokens:

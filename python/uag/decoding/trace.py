@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uag._core import Edit, Proposal, Tokenizer, TreeProposal
-from uag.decoding.candidates import Candidates, Trees
+from uag.decoding.candidates import Candidates, Trees, path_along
 from uag.draft import Draft
 from uag.translation.core_tokenizer import core_tokenizer
 from uag.translation.protocol import Translator
@@ -62,7 +62,7 @@ class Step:
         >>> out.trace.steps[0].path  # not a tree
         []
         """
-        return _path(self.verified, self.parents, self.candidates)
+        return path_along(self.parents, self.verified, self.candidates)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -213,21 +213,10 @@ def _along(
 
     What was `verified` goes before what was left out of the pass.
     """
-    read = [verified[node] for node in _onward(parents, _path(verified, parents, tokens))]
-    path = _onward(tree.parents, _path(tree.ids, tree.parents, read))
+    read = [verified[node] for node in _onward(parents, path_along(parents, verified, tokens))]
+    path = _onward(tree.parents, path_along(tree.parents, tree.ids, read))
     ids, ends = tree.ids, tree.draft_ends
     return Proposal([ids[node] for node in path], [ends[node] for node in path], tree.cut)
-
-
-def _path(ids: list[int], parents: list[int], tokens: list[int]) -> list[int]:
-    """The nodes of a tree that the first of some tokens are."""
-    places = {each: node for node, each in enumerate(zip(parents, ids, strict=True))}
-    path: list[int] = []
-    for token in tokens:
-        if (node := places.get((path[-1] if path else -1, token))) is None:
-            break
-        path.append(node)
-    return path
 
 
 def _onward(parents: list[int], path: list[int]) -> list[int]:
