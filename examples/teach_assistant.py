@@ -7,11 +7,12 @@
 The two may have different tokenizers, as the texts are read as text. The trainer is TRL's
 `SFTTrainer` (`pip install trl`), or transformers' own where TRL is not installed. Before and after
 it, tokens per target forward pass are counted over prompts that are not among the texts. An
-assistant of which fewer tokens are accepted is not written.
+assistant of which fewer tokens are accepted is not written. `--passage 100` leaves out texts too
+that have a passage in common with what the target writes after these prompts.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -42,6 +43,9 @@ def main(
     temperature: Annotated[
         list[float] | None, typer.Option(help="Measure at these; 0 is greedy. [0, 0.7, 1]")
     ] = None,
+    passage: Annotated[
+        int, typer.Option(min=0, help="Leave out texts that share so many characters; 0 does not.")
+    ] = 0,
     lookahead: Annotated[int, typer.Option(min=1, help="Tokens drafted in a round.")] = 5,
     epochs: Annotated[float, typer.Option(help="How often each text is read.")] = 3,
     steps: Annotated[int, typer.Option(help="Steps, in place of epochs.")] = 0,
@@ -72,6 +76,11 @@ def main(
         return {each: tokens_per_pass(decoder, prompts, each, max_new_tokens, seed) for each in at}
 
     before = measured()
+    if passage:
+        outs = [ids for _, texts in before.values() for ids in texts]
+        rows = without_passages(
+            rows, words[0].batch_decode(outs, skip_special_tokens=True), passage
+        )
     ids = [ids_of(row, words[1], end_id(learner, words[1])) for row in rows]
     longest = min(length, getattr(learner.config, "max_position_embeddings", None) or length)
     ids = [{name: value[:longest] for name, value in row.items()} for row in ids]
@@ -109,7 +118,8 @@ def main(
     if worse := [at for at in before if after[at][0] <= before[at][0]]:
         console.print(
             f"not written: at temperature {worse[0]:g} no more is accepted than before; "
-            "give more texts, fewer epochs or a lower rate"
+            "give more texts, fewer epochs or a lower rate, or measure only at the temperature "
+            "that you decode with"
         )
         raise typer.Exit(1)
     learner.save_pretrained(output)
@@ -129,15 +139,43 @@ def apart(rows: Sequence[dict[str, Any]], held_out: Sequence[str]) -> list[dict[
     kept = [row for row in rows if not said(row).startswith(begins)]
     if len(kept) < len(rows):
         console.print(f"{len(rows) - len(kept)} texts begin as held-out prompts: left out")
-    if not kept:
+    return some(kept)
+
+
+def without_passages(
+    rows: Sequence[dict[str, Any]], written: Sequence[str], length: int
+) -> list[dict[str, Any]]:
+    """The texts that have no passage of `length` characters in common with those written."""
+    passages = {passage for text in written for passage in passages_of(text, length)}
+    kept = [row for row in rows if passages.isdisjoint(passages_of(text_of(row), length))]
+    if len(kept) < len(rows):
+        console.print(f"{len(rows) - len(kept)} texts share {length} characters: left out")
+    return some(kept)
+
+
+def passages_of(text: str, length: int) -> Iterator[str]:
+    """Each run of `length` characters of a text."""
+    return (text[at : at + length] for at in range(len(text) - length + 1))
+
+
+def some(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, if there are any."""
+    if not rows:
         raise typer.BadParameter("no texts are left beside the held-out prompts: give others")
-    return kept
+    return rows
 
 
 def said(row: Mapping[str, Any]) -> str:
     """A text from its prompt on; of a chat what the user says."""
     if "messages" in row:
         return str(row["messages"][-2]["content"])
+    return text_of(row)
+
+
+def text_of(row: Mapping[str, Any]) -> str:
+    """A text from its prompt on; of a chat the reply."""
+    if "messages" in row:
+        return str(row["messages"][-1]["content"])
     return str(row["prompt"]) + str(row["completion"])
 
 

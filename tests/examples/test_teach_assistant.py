@@ -105,6 +105,26 @@ def test_texts_that_begin_as_held_out_prompts_are_left_out(
         assert {row["prompt"] for row in kept} == {*PROMPTS} - {*held_out}
 
 
+def test_texts_with_a_passage_of_a_held_out_text_are_left_out(files: Path) -> None:
+    rows = example.read_texts([files / "texts.jsonl"])
+    text = rows[0]["completion"]
+    kept = example.without_passages(rows, ["It said: " + text[10:40]], 30)
+    assert [row for row in rows if text[10:40] not in row["completion"]] == kept
+    assert example.without_passages(rows, [text[10:39]], 30) == rows
+    with pytest.raises(example.typer.BadParameter, match="no texts are left"):
+        example.without_passages(rows, [row["completion"] for row in rows], 5)
+
+
+@pytest.mark.parametrize("length", ["1", "1000"])
+def test_a_passage_is_as_long_as_was_asked(
+    files: Path, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    monkeypatch.setattr(example, "train", lambda learner, *_: learner)
+    _, said = teach(files, "--temperature", "0", "--passage", length)
+    assert ("no texts are left" in said) == (length == "1")
+    assert ("not written" in said) == (length == "1000")
+
+
 def learned(row: dict[str, Any], words: Any) -> tuple[str, str]:
     """The whole text that is read, and the end of it that is learned."""
     ids = example.ids_of(row, words, words.eos_token_id)
