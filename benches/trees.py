@@ -10,9 +10,8 @@ counted.
 """
 
 from dataclasses import dataclass, field
-from itertools import product
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -62,11 +61,31 @@ class Sums:
         return self.tokens / sum(self.seconds)
 
 
-def decoders(pair: str, dtype: str, tree: int, *, trust: bool) -> list[SpeculativeDecoder]:
-    """Two decoders of the same models: with chains, with trees."""
-    first = load_changed(pair, mislead, dtype=dtype, lookup=False, trust_remote_code=trust)
+def in_turns(
+    first: SpeculativeDecoder, tree: int, texts: list[str], runs: int, options: dict[str, Any]
+) -> tuple[Sums, Sums, int]:
+    """What chains and trees of a decoder's models come to; and how many texts differ, of all runs.
+
+    The seed of a text is its number, if its tokens are drawn.
+    """
     parts = first.model, first.tokenizer, first.assistant, first.assistant_tokenizer
-    return [first, SpeculativeDecoder(*parts, lookup=False, tree=tree)]
+    decoders = [SpeculativeDecoder(*parts, lookup=False, tree=most) for most in (0, tree)]
+    sums, other = (Sums(), Sums()), 0
+    for run in track(range(runs + 1), console=Console(stderr=True)):
+        spent = [0.0, 0.0]
+        for seed, text in enumerate(texts):
+            found: list[str] = []
+            for way, decoder in enumerate(decoders):
+                out, seconds = timed(decoder.generate, text, seed=seed, **options)
+                spent[way] += seconds
+                found.append(out.text)
+                if run:
+                    sums[way].tokens += len(out.token_ids)
+                    sums[way].forwards += out.stats.target_forwards
+            other += found[0] != found[1]
+        for each, seconds in zip(sums, spent, strict=True):
+            each.seconds += [seconds] if run else []
+    return *sums, other
 
 
 def main(
@@ -74,7 +93,7 @@ def main(
     pairs: Pairs = None,
     temperatures: Annotated[str, typer.Option(help="0 decodes greedily.")] = "0,1",
     tree: Annotated[
-        int, typer.Option(min=1, max=LARGEST_TREE, help="Most candidates of a tree.")
+        int, typer.Option(min=2, max=LARGEST_TREE, help="Most candidates of a tree.")
     ] = LARGEST_TREE,
     limit: Limit = 6,
     runs: Runs = 5,
@@ -89,40 +108,25 @@ def main(
     results = Results("pair", "temperature", "chain tokens/s", "tree / chain", "from", "to",
                       "chain tokens per forward", "tree", "other texts")  # fmt: skip
     texts = story_openings(stories, limit, WORDS)
-    for pair, heat in product(pairs or ["demo"], numbers(temperatures)):
-        sums, other = (Sums(), Sums()), 0
-        both = decoders(pair, dtype, tree, trust=trust_remote_code)
-        for run in track(range(runs + 1), f"{pair[-30:]} {heat}", console=Console(stderr=True)):
-            spent = [0.0, 0.0]
-            for seed, text in enumerate(texts):
-                drawn = {"do_sample": True, "temperature": heat, "top_k": 0, "seed": seed}
-                how = drawn if heat else {"do_sample": False}
-                found: list[str] = []
-                for way, decoder in enumerate(both):
-                    out, seconds = timed(
-                        decoder.generate, text, max_new_tokens=max_new_tokens, **how
-                    )
-                    spent[way] += seconds
-                    found.append(out.text)
-                    if run:
-                        sums[way].tokens += len(out.token_ids)
-                        sums[way].forwards += out.stats.target_forwards
-                other += found[0] != found[1]
-            for each, seconds in zip(sums, spent, strict=True):
-                each.seconds += [seconds] if run else []
-        chain, trees = sums
-        ratios = [a / b for a, b in zip(chain.seconds, trees.seconds, strict=True)]
-        results.add(
-            pair_label(pair),
-            f"{heat:g}",
-            f"{chain.speed:.1f}",
-            f"{median(ratios):.3f}",
-            f"{min(ratios):.3f}",
-            f"{max(ratios):.3f}",
-            f"{chain.tokens_per_forward:.2f}",
-            f"{trees.tokens_per_forward:.2f}",
-            f"{other} of {(runs + 1) * len(texts)}",
-        )
+    for pair in pairs or ["demo"]:
+        first = load_changed(pair, mislead, dtype=dtype, trust_remote_code=trust_remote_code)
+        for heat in numbers(temperatures):
+            drawn = {"do_sample": True, "temperature": heat, "top_k": 0}
+            how = drawn if heat else {"do_sample": False}
+            options = {**how, "max_new_tokens": max_new_tokens}
+            chain, trees, other = in_turns(first, tree, texts, runs, options)
+            ratios = [a / b for a, b in zip(chain.seconds, trees.seconds, strict=True)]
+            results.add(
+                pair_label(pair),
+                f"{heat:g}",
+                f"{chain.speed:.1f}",
+                f"{median(ratios):.3f}",
+                f"{min(ratios):.3f}",
+                f"{max(ratios):.3f}",
+                f"{chain.tokens_per_forward:.2f}",
+                f"{trees.tokens_per_forward:.2f}",
+                f"{other} of {(runs + 1) * len(texts)}",
+            )
     results.show(json_file)
 
 
