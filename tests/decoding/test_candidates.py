@@ -91,10 +91,10 @@ def test_any_text_follows_a_path() -> None:
     for _ in range(200):
         found, tokens = trie(random.randrange(1, 6)), random.choices([30, 31, 32, 40, 50], k=4)
         path = found.path(tokens)
-        parents = [found.follows[at] for at in path]
+        parents = [found.parents[at] for at in path]
         assert parents == [-1, *path][: len(path)]
         assert len(path) == len(tokens) or tokens[len(path)] not in [
             id
-            for id, parent in zip(found.ids, found.follows, strict=True)
+            for id, parent in zip(found.ids, found.parents, strict=True)
             if parent == (path[-1] if path else -1)
         ]

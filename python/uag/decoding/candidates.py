@@ -21,7 +21,7 @@ class Candidates(Protocol):
 
     Attributes:
         ids: the candidates.
-        parents: for each, the index of the one that it follows, or -1; `None` for a chain.
+        parents: for each, the index of the one that it follows, or -1.
         drafted: how many ids were drafted, looked-up ones among them.
     """
 
@@ -29,7 +29,7 @@ class Candidates(Protocol):
     def ids(self) -> list[int]: ...
 
     @property
-    def parents(self) -> Sequence[int] | None: ...
+    def parents(self) -> Sequence[int]: ...
 
     @property
     def drafted(self) -> int: ...
@@ -59,11 +59,14 @@ class Chain:
     draft: Draft
     proposal: Proposal
     count: int
-    parents: None = None
 
     @property
     def ids(self) -> list[int]:
         return self.proposal.ids[: self.count]
+
+    @property
+    def parents(self) -> Sequence[int]:
+        return range(-1, len(self.ids) - 1)
 
     @property
     def drafted(self) -> int:
@@ -89,26 +92,21 @@ class Trie:
     What the target emits judges the others as well, as far as it follows them.
 
     Attributes:
-        ids, drafted: see `Candidates`.
-        follows: for each of `ids`, the index of the one that it follows, or -1.
+        ids, parents, drafted: see `Candidates`.
         whole: all candidates of the tree.
         chances: for each of those, its estimated chance after the one before it.
         chain: the indices of those that the drafted ids became.
     """
 
     ids: list[int]
-    follows: list[int]
+    parents: list[int]
     drafted: int
     whole: TreeProposal
     chances: list[float]
     chain: list[int]
 
-    @property
-    def parents(self) -> Sequence[int] | None:
-        return None if self.follows == [*range(-1, len(self.ids) - 1)] else self.follows
-
     def path(self, tokens: list[int]) -> Sequence[int]:
-        return path_along(self.follows, self.ids, tokens)
+        return path_along(self.parents, self.ids, tokens)
 
     def drafted_accepted(self, tokens: list[int]) -> int:
         right = self._right(tokens)
@@ -127,7 +125,8 @@ class Trie:
             if parent in depths
         ]
         rejected = right < min(len(tokens), len(self.chain))
-        return Judged(len(self.chain), rejected, choices, branches=self.parents is not None)
+        branches = self.parents != [*range(-1, len(self.ids) - 1)]
+        return Judged(len(self.chain), rejected, choices, branches=branches)
 
     def _right(self, tokens: list[int]) -> int:
         """How many candidates of the chain the tokens begin with."""

@@ -65,7 +65,7 @@ def rounds(
         #    end of the generation is not looked at.
         with clock.phase(verifying):
             target.append(candidates)
-            logits = target.tree_logits(parents or range(-1, len(candidates) - 1))
+            logits = target.tree_logits(parents)
             chosen = verify(logits, target.ids, candidates, parents)
             tokens, ending = stop.cut(target.ids, end, chosen)
 

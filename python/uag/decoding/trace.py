@@ -160,8 +160,7 @@ class _Followed:
     def verify(self, found: Candidates) -> None:
         """What of the last proposal is verified."""
         if isinstance(self._proposal, TreeProposal):
-            parents = found.parents or range(-1, len(found.ids) - 1)
-            self._verified, self._parents = found.ids, [*parents]
+            self._verified, self._parents = found.ids, [*found.parents]
 
     def commit(self, target_ids: list[int]) -> Edit:
         edit = self._translator.commit(target_ids)

@@ -1,6 +1,6 @@
 """Verification: which of the candidates the target would have emitted itself."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -94,23 +94,30 @@ def verifier(
         candidates: list[int],
         parents: Sequence[int] | None = None,
     ) -> Iterator[int]:
-        end = len(ids) - len(candidates)
-
-        def choices(rows: Tensor, ids: list[int], end: int) -> Iterable[int]:
+        length, node = len(ids) - len(candidates), -1
+        parents = range(-1, len(candidates) - 1) if parents is None else parents
+        places = {each: at for at, each in enumerate(zip(parents, candidates, strict=True))}
+        while True:
+            # What follows the node, each the one before it, is chosen with what it follows, so that
+            # the host seldom waits for a choice. Of a chain that is all.
+            begin = end = node + 1
+            while end < len(parents) and parents[end] == end - 1:
+                end += 1
             # In float32, as transformers passes them; a copy, as processors may change them.
-            scores = rows.to(device=device, dtype=torch.float32, copy=bool(processors))
-            return chosen(processors, pick, scores, ids, end)
-
-        if parents is not None:
-            longest = len(candidates) if stateless else 0
-            yield from _walked(choices, logits, ids[:end], candidates, parents, longest)
-            return
-        for place, id in enumerate(choices(logits, ids, end)):
-            if id < 0:
-                raise _no_token(logits[place], end + place)
-            yield id
-            if candidates[place : place + 1] != [id]:
-                return
+            scores = logits[begin : end + 1].to(
+                device=device, dtype=torch.float32, copy=bool(processors)
+            )
+            for id in chosen(processors, pick, scores, ids, length):
+                if id < 0:
+                    raise _no_token(logits[node + 1], length)
+                yield id
+                length += 1
+                if (after := places.get((node, id))) is None:
+                    return
+                beside, node = after != node + 1, after
+                if beside:
+                    ids = ids[: length - 1] + candidates[node:]
+                    break
 
     return verify
 
@@ -148,38 +155,6 @@ def _chosen_one_by_one(
         before = cast("torch.LongTensor", text[:, : end + row])
         processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
         yield int(pick(processed, ids, end + row))
-
-
-def _walked(
-    choices: Callable[[Tensor, list[int], int], Iterable[int]],
-    logits: Tensor,
-    text: list[int],
-    candidates: list[int],
-    parents: Sequence[int],
-    longest: int,
-) -> Iterator[int]:
-    """The ids along a path of a tree from its beginning.
-
-    Up to `longest` candidates that follow each other are chosen with what they follow, so that the
-    host seldom waits for a choice. With 0, each id is chosen when it is asked for.
-    """
-    places = {each: at for at, each in enumerate(zip(parents, candidates, strict=True))}
-    node = -1
-    while True:
-        begin = end = node + 1
-        while end - begin < longest and end < len(parents) and parents[end] == end - 1:
-            end += 1
-        run = candidates[begin:end]
-        for id in choices(logits[begin : end + 1], [*text, *run], len(text)):
-            if id < 0:
-                raise _no_token(logits[node + 1], len(text))
-            yield id
-            text.append(id)
-            if (after := places.get((node, id))) is None:
-                return
-            beside, node = after != node + 1, after
-            if beside:
-                break
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:

@@ -40,9 +40,9 @@ class Alternatives:
 
         A chance is 0 where the logits are NaN, or where the options leave out the drafted id.
         """
-        ids, bits = told[:, : told.shape[1] // 2 + 1], told[:, told.shape[1] // 2 + 1 :]
+        likeliest, bits = told[:, 1:].chunk(2, -1)
         chances = bits.to(torch.int32).view(torch.float32)
-        lists = (_listed(each) for each in (ids[:, 0], ids[:, 1:], chances))
+        lists = (_listed(each) for each in (told[:, 0], likeliest, chances))
         return [_scored(*place) for place in zip(*lists, strict=True)]
 
 

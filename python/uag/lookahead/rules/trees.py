@@ -86,15 +86,12 @@ class TreeRule:
             weights.append(before * self._estimator(parent).chance(chance) if worth else 0.0)
         plain = costs.verification(1)
 
-        def largest(gains: list[float], sizes: Iterable[int]) -> tuple[float, int]:
-            return max(
-                (
-                    gains[size - 1] - REQUIRED_GAIN * rate * (costs.verification(1 + size) - plain),
-                    size,
-                )
-                for size in sizes
-                if size <= len(gains)
-            )
+        def gain(tokens: float, size: int) -> float:
+            return tokens - REQUIRED_GAIN * rate * (costs.verification(1 + size) - plain)
+
+        def largest(tokens: list[float], sizes: Iterable[int]) -> tuple[float, int]:
+            fitting = (size for size in sizes if size <= len(tokens))
+            return max((gain(tokens[size - 1], size), size) for size in fitting)
 
         if not most:
             return weights, 0
