@@ -15,46 +15,48 @@ from uag.models.cached_lm import CachedLM
 from uag.models.engines.fused import kernels, launcher
 from uag.sampling.greedy import most_likely_draft
 
-# A module, the name of one of its constants, and other values of it.
-CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
-    (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
-    (kernels, "WIDEST", (1,)),
-    (kernels, "AHEAD", (0, 64 << 20)),
-)
 # Parts of the kernels' source, and what they may be instead.
 LINES = (
-    (launcher.PRODUCTS, "int AT_ONCE = 4;", ("int AT_ONCE = 2;", "int AT_ONCE = 8;")),
-    (launcher.SMALL, 'asm volatile("griddepcontrol.launch_dependents;");', ("",)),
+    (
+        "rows.ask(rows.thread);",
+        "wait_for_others(); rows.ask(rows.thread);",
+    ),  # nothing is asked for early
+    ("int AT_ONCE = 2;", "int AT_ONCE = 4;"),
+    ("EACH = AT_ONCE / ROWS", "EACH = AT_ONCE"),
+)
+# A module, the name of one of its constants, and other values of it.
+CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
+    (kernels, "LEAST_PACKS", (2, 3, 6, 1000)),
+    (kernels, "WIDEST", (1,)),
+    (kernels, "FEW_QUERIES", (0,)),
+    (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
 )
 # Ids of the target's passes.
-WIDTHS = (1, 2, 8, 16)
+WIDTHS = (1, 2)
 # Passes that are measured together, so that the device never waits for the host.
 TOGETHER = 20
 
 
 def measure(record: Record, setting: Setting) -> None:
-    """The part "variants": the largest target, and the smallest assistant's draft."""
-    models = [
-        setting.wide("target", next(iter(setting.scale.targets))),
-        setting.wide("assistant", next(iter(setting.scale.assistants))),
-    ]
+    """The part "variants": each target, and the smallest assistant's draft."""
+    models = {name: setting.wide("target", name) for name in list(setting.scale.targets)[:2]}
+    assistant = next(iter(setting.scale.assistants))
+    models[assistant] = setting.wide("assistant", assistant)
     record.attempt("as it is", lambda: of_models(setting, models))
-    for module, name, values in CHANGES:
-        for value in values:
-            with changed(module, name, value):
-                record.attempt(f"{name} = {value}", lambda: of_models(setting, models))
     own = launcher.source_of
-    for file, part, others in LINES:
-        assert part in own(file), part
-        for other in others:
+    for part, other in LINES:
+        assert part in own(launcher.PRODUCTS), part
 
-            def source(file: str, part: str = part, other: str = other) -> str:
-                return own(file).replace(part, other)
+        def source(file: str, part: str = part, other: str = other) -> str:
+            return own(file).replace(part, other)
 
-            launcher.compiled.cache_clear()
-            with changed(launcher, "source_of", source):
-                record.attempt(other or f"without {part}", lambda: of_models(setting, models))
+        launcher.compiled.cache_clear()
+        with changed(launcher, "source_of", source):
+            record.attempt(other, lambda: of_models(setting, models))
     launcher.compiled.cache_clear()
+    for module, name, value in ((*each, value) for *each, values in CHANGES for value in values):
+        with changed(module, name, value):
+            record.attempt(f"{name} = {value}", lambda: of_models(setting, models))
 
 
 @contextmanager
@@ -68,22 +70,23 @@ def changed(module: Any, name: str, value: object) -> Generator[None]:
         setattr(module, name, before)
 
 
-def of_models(setting: Setting, models: list[PreTrainedModel]) -> Values:
-    """Microseconds of passes by width: the target's, and the assistant's step of a draft."""
+def of_models(setting: Setting, models: dict[str, PreTrainedModel]) -> Values:
+    """Microseconds of passes by width: of each target, and of the assistant's step of a draft."""
     found: Values = {}
-    for model, role in zip(models, ("target", "assistant"), strict=True):
+    for name, model in models.items():
+        role = "target" if name in setting.scale.targets else "assistant"
         lm = reader(decoder("graphs", model, setting.tokenizer(role)))
         lm.append([5] * setting.scale.context)
         lm.logits(1)
         if role == "assistant":
             lm.append([7])
             lm.draft(1, most_likely_draft())
-            found["step"] = replayed(setting, lm)
+            found[f"{name}, a step"] = replayed(setting, lm)
             continue
         for width in WIDTHS:
             lm.append([7] * width)
             lm.logits(width)
-            found[f"{width} ids"] = replayed(setting, lm)
+            found[f"{name}, {width} ids"] = replayed(setting, lm)
             lm.roll_back(setting.scale.context)
     if setting.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -90,7 +90,7 @@ def test_with_kernels_too(architecture: str, monkeypatch: pytest.MonkeyPatch) ->
     model = random_model(architecture, VOCABULARY)
     runner = GraphRunner(model)
     check_rows(model, batch_of(runner))
-    assert str(runner) == "graphs" and {"attend", "rotate", "rms_norm"} <= launched
+    assert str(runner) == "graphs" and {"attend_16", "rotate", "rms_norm"} <= launched
 
 
 @pytest.mark.parametrize("architecture", WITH_GRAPHS)

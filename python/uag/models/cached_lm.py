@@ -121,6 +121,7 @@ class CachedLM:
         self._window = window
         self.cache = cache or RollbackCache(model)
         self._start = 0  # the cache holds ids[_start : _start + cache.length]
+        self._ids_on = "cpu" if isinstance(self.cache, SelfFeeding) else self._device
         self._regimes = reading_of(model).regimes
         self._regime = 0  # of the last pass
         feeds = isinstance(self.cache, SelfFeeding) and not self._regimes
@@ -331,7 +332,7 @@ class CachedLM:
             if self._outgrows(size):
                 read = self.ids[self._start : self._held]
                 self.cache.clear()
-                piece = torch.cat([self._tensor(read), piece])
+                piece = torch.cat([self._tensor(read).to(piece.device), piece])
             whole_prompt = not self.cache.length
             logits.append(self._step(piece, wanted, None if len(ids) else tree))
             self._regime = self._regimes.of(self.cache.length)
@@ -382,4 +383,4 @@ class CachedLM:
         return self.cache.forward(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:
-        return torch.tensor(ids, dtype=torch.long, device=self._device)
+        return torch.tensor(ids, dtype=torch.long, device=self._ids_on)

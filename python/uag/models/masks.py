@@ -47,8 +47,10 @@ class Masks:
         slots = torch.arange(keys, device=positions.device)
         own = positions[:, None, :, None]
         before = slots <= own
-        return self._by_kind(
-            lambda window: before if window is None else before & (slots > own - window)
+        return self.by_kind(
+            lambda window: self._shaped(
+                before if window is None else before & (slots > own - window)
+            )
         )
 
     def of_tree(
@@ -62,11 +64,14 @@ class Masks:
         >>> Masks([None], None).of_tree(branches, lambda _: torch.arange(3)).int().tolist()
         [[[[1, 1, 0], [1, 0, 1]]]]
         """
-        return self._by_kind(lambda window: branches.seen(slots(window), window)[None, None])
+        return self.by_kind(
+            lambda window: self._shaped(branches.seen(slots(window), window)[None, None])
+        )
 
-    def _by_kind(self, seen: Callable[[int | None], Tensor]) -> Tensor | dict[str, Tensor]:
+    def by_kind(self, of: Callable[[int | None], Tensor]) -> Tensor | dict[str, Tensor]:
+        """The mask of each kind of layer, `of` its window."""
         kinds = {FULL if window is None else SLIDING: window for window in self.windows}
-        masks = {kind: self._shaped(seen(window)) for kind, window in kinds.items()}
+        masks = {kind: of(window) for kind, window in kinds.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _shaped(self, seen: Tensor) -> Tensor:

@@ -76,9 +76,11 @@ static float __shfl_xor_sync(unsigned, float x, int apart) {
   return other;
 }
 
+namespace {
 union Words;
 struct Pack;
-static Words once(const Pack* from, bool there);
+Words once(const Pack* from, bool there);
+}  // namespace
 
 #define __global__
 #define __device__
@@ -97,17 +99,19 @@ static unsigned __float_as_uint(float x) {
 static float __fmul_rn(float x, float y) { return x * y; }
 static float rsqrtf(float x) { return 1 / sqrtf(x); }
 
+namespace {  // what templates hold is not shared with the same templates for other numbers
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
 #include "products.cu"
-static Words once(const Pack* from, bool there) {
+Words once(const Pack* from, bool there) {
   Words words = {};
   if (there) words.pack = *from;
   return words;
 }
 OF_WIDTH(1)
 OF_WIDTH(2)
+}  // namespace
 
 template <class... Types, size_t... At>
 void call(void (*kernel)(Types...), void** given, std::index_sequence<At...>) {
@@ -129,11 +133,16 @@ void run(void (*kernel)(Types...), const int* shape, void** given) {
 ON_HOST(rms_norm)
 ON_HOST(gated)
 ON_HOST(add)
+ON_HOST(angles)
+ON_HOST(masks)
 ON_HOST(project_1)
 ON_HOST(project_2)
 ON_HOST(project_gated_1)
 ON_HOST(project_gated_2)
 ON_HOST(rotate)
 ON_HOST(store)
-ON_HOST(attend)
+ON_HOST(attend_16)
+#if 4 * KEYS >= THREADS
+ON_HOST(attend_4)
+#endif
 ON_HOST(join)

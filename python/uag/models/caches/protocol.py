@@ -98,7 +98,10 @@ class ModelCache(Protocol):
 
 @runtime_checkable
 class SelfFeeding(Protocol):
-    """A `ModelCache` whose passes can choose the id that the next one reads."""
+    """A `ModelCache` whose passes can choose the id that the next one reads.
+
+    It takes ids from the host too, and copies them to its device without a wait.
+    """
 
     def roll(
         self, fed: Tensor, steps: int, choose: StaticChoose, positions: int

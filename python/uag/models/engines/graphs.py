@@ -25,6 +25,7 @@ from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoo
 from uag.models.caches.tree import Branches, Tree
 from uag.models.check.comparison import TOLERANCES
 from uag.models.engines.capture import CAPTURERS, Run
+from uag.models.engines.fused.attention import attending
 from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
 from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
 from uag.models.engines.runner import BLOCK, ModelRunner
@@ -33,6 +34,7 @@ from uag.models.engines.static_text import (
     Body,
     Key,
     Lent,
+    Slots,
     StaticText,
     rounded,
 )
@@ -181,7 +183,6 @@ class GraphRunner(ModelRunner):
         with self._lock:
             text.make_room(place + steps)
             block = text.put(fed, 1, place)
-            text.step.zero_()
             own = text.choosers.setdefault(choose.kind, choose.copy())
             for tensor, value in zip(own.state, choose.state, strict=True):
                 tensor.copy_(value)
@@ -223,13 +224,14 @@ class GraphRunner(ModelRunner):
         `[ids]` -> `[at least logits, or ids; vocabulary]`.
         """
         slots = text.slots
-        slots.at = slots.begin + torch.arange(len(ids), device=ids.device)
+        slots.at = text.at(len(ids))
         slots.seen = seen
         slots.chained = branches is None
         if branches is None:
             # Padding has the position of the last id: a longer one could change what all ids get.
-            positions = torch.minimum(slots.at, slots.begin + text.last)
-            mask = self._masks(slots.at[None], seen)
+            single = len(ids) == 1
+            positions = slots.at if single else torch.minimum(slots.at, slots.begin + text.last)
+            mask = self._mask(slots, len(ids))
         else:
             keys = torch.arange(seen, device=ids.device)
             positions, mask = branches.positions, self._masks.of_tree(branches, lambda _: keys)
@@ -237,6 +239,13 @@ class GraphRunner(ModelRunner):
         inputs["attention_mask"] = mask
         inputs[self._reading.cache_name] = text.past
         return cast("Any", self.model)(**inputs).logits[0]
+
+    def _mask(self, slots: Slots, width: int) -> Tensor | dict[str, Tensor]:
+        """What the ids of a chain attend to; by one kernel, where there are kernels."""
+        if (found := attending.get()) is None:
+            return self._masks(slots.at[None], slots.seen)
+        begins, seen = slots.begin[None], slots.seen
+        return self._masks.by_kind(lambda window: found[0].mask(begins, width, seen, window or 0))
 
     def _step(
         self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose, holds: bool

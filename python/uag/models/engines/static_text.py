@@ -58,10 +58,10 @@ class Slots:
         chained: whether each of its ids follows the one before it, as kernels take it.
     """
 
-    def __init__(self, size: int, device: torch.device) -> None:
+    def __init__(self, size: int, begin: Tensor) -> None:
         self.size = self.seen = size
-        self.begin = torch.zeros((), dtype=torch.long, device=device)
-        self.at = self.begin[None]
+        self.begin = begin
+        self.at = begin[None]
         self.chained = True
 
 
@@ -158,6 +158,7 @@ class StaticText:
     Attributes:
         slots: where the next pass writes.
         ids: what the next pass reads first, `[width]`.
+        offsets: how far each of these is from the first one, `[width]`.
         last: the index of the last of these that is not padding, `[1]`.
         table: how the ids of the next pass follow each other, if not one after the other (see
             `Tree.table`).
@@ -171,11 +172,12 @@ class StaticText:
         self, windows: Sequence[int | None], size: int, width: int, device: torch.device
     ) -> None:
         """`windows`: of each layer (see `windows_of`)."""
-        self.ids = torch.zeros(width, dtype=torch.long, device=device)
-        self.last = torch.zeros(1, dtype=torch.long, device=device)
+        # Together, so that one copy from the host changes them all.
+        self._given = torch.zeros(3 + width, dtype=torch.long, device=device)
+        self._begin, self.step, self.last, self.ids = self._given.split([1, 1, 1, width])
+        self.offsets = torch.arange(width, device=device)
         self.table = torch.zeros((1 + width, width), dtype=torch.long, device=device)
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
-        self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.choosers: dict[Hashable, StaticChoose] = {}
         self._logits: Tensor | None = None
         self.epoch: object = None
@@ -183,7 +185,7 @@ class StaticText:
         self._make(rounded(size))
 
     def _make(self, size: int) -> None:
-        self.slots = Slots(size, self.ids.device)
+        self.slots = Slots(size, self._begin[0])
         self.layers = [StaticLayer(self.slots, window) for window in self._windows]
         self.past = Cache(layers=[*self.layers])
         self.graphs: Graphs = {}
@@ -231,19 +233,35 @@ class StaticText:
         return [each[:, :, slots] for layer in self.layers for each in layer.states]
 
     def put(self, ids: Tensor, width: int, place: int) -> Tensor:
-        """Set where the next pass begins, and what it reads: `[ids]` -> `[width]`.
+        """Set where the next pass begins, and what it reads: `[ids]`, on any device -> `[width]`.
 
-        Padding repeats the last id: where experts are chosen, no others are read for it.
+        Padding repeats the last id: where experts are chosen, no others are read for it. The next
+        step is the first one.
         """
-        count = len(ids)
-        self.last.fill_(count - 1)
-        self.slots.begin.fill_(place)
-        if width > len(self.ids):
-            return ids  # of no captured pass
-        self.ids[:count].copy_(ids)
-        if count < width:
-            self.ids[count:width].copy_(ids[-1:].expand(width - count))
+        count, numbers = len(ids), [place, 0, len(ids) - 1]
+        if width > len(self.ids):  # of no captured pass
+            self._give(numbers)
+            return ids.to(self.ids.device)
+        if ids.is_cpu:
+            known: list[int] = cast("Any", ids).tolist()
+            self._give([*numbers, *known, *known[-1:] * (width - count)])
+        else:
+            self._give(numbers)
+            self.ids[:count].copy_(ids)
+            if count < width:
+                self.ids[count:width].copy_(ids[-1:].expand(width - count))
         return self.ids[:width]
+
+    def _give(self, numbers: list[int]) -> None:
+        """Copy numbers from the host, without a wait: CUDA has taken them when it returns."""
+        self._given[: len(numbers)].copy_(torch.tensor(numbers), non_blocking=True)
+
+    def at(self, width: int) -> Tensor:
+        """The positions of the ids of a pass, `[width]`; those of padding too."""
+        begin, offsets = self.slots.begin, self.offsets[:width]
+        if len(offsets) < width:  # of no captured pass
+            offsets = torch.arange(width, device=begin.device)
+        return begin[None] if width == 1 else begin + offsets
 
     def put_tree(self, tree: Tree, width: int) -> Branches:
         """Set how the ids of the next pass follow each other, which `put` has set."""

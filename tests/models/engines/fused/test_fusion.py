@@ -25,15 +25,15 @@ from uag.models.engines.static_text import StaticText
 from uag.sampling.greedy import MostLikely
 
 VOCABULARY = tokenizer("qwen2")
-KINDS = "Norm", "MLP", "Linear", "module"
+KINDS = "Norm", "MLP", "Linear", "module", "Rotary"
 PARTS = {
-    "llama": (5, 2, 15, 1),
-    "mistral-window": (5, 2, 15, 1),
-    "qwen3": (9, 2, 15, 1),
-    "gemma3": (13, 2, 15, 1),
-    "phi3": (5, 0, 9, 1),
-    "gpt2": (0, 0, 1, 0),
-    "gpt-neox": (0, 0, 9, 1),
+    "llama": (5, 2, 15, 1, 1),
+    "mistral-window": (5, 2, 15, 1, 1),
+    "qwen3": (9, 2, 15, 1, 1),
+    "gemma3": (13, 2, 15, 1, 0),
+    "phi3": (5, 0, 9, 1, 1),
+    "gpt2": (0, 0, 1, 0, 0),
+    "gpt-neox": (0, 0, 9, 1, 1),
 }
 
 
@@ -80,19 +80,21 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     assert str(runner) == "graphs"
 
 
-ATTENTION = ["rotate", "attend", "join"]
+BEFORE = ["masks", "angles"]
+ATTENTION = ["rotate", "attend_4", "join"]
+WIDE_ATTENTION = ["rotate", "attend_16", "join"]
 
 
 @pytest.mark.parametrize(
     ("width", "dtype", "once"),
     [
         (2, torch.float32,
-         ["rms_norm", "project_2", *ATTENTION, "project_2",
+         [*BEFORE, "rms_norm", "project_2", *ATTENTION, "project_2",
           "rms_norm", "project_gated_2", "project_2", "rms_norm", "project_2"]),
         (6, torch.float32,
-         ["rms_norm", *ATTENTION, "rms_norm", "gated", "rms_norm"]),
+         [*BEFORE, "rms_norm", *WIDE_ATTENTION, "rms_norm", "gated", "rms_norm"]),
         (1, torch.bfloat16,
-         ["rms_norm", "project_1", *ATTENTION, "project_1",
+         [*BEFORE, "rms_norm", "project_1", *ATTENTION, "project_1",
           "rms_norm", "project_gated_1", "project_1", "rms_norm", "project_1"]),
     ],
     ids=str,
@@ -173,7 +175,7 @@ def test_a_part_of_another_kind_is_left_alone(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         Kernels, "rms_norm", lambda self, x, *args, **options: own(self, 2 * x, *args, **options)
     )
-    assert parts_of(fusion_of(model)) == (0, 2, 15, 1)
+    assert parts_of(fusion_of(model)) == (0, 2, 15, 1, 1)
 
 
 @pytest.mark.parametrize("error", [ImportError("no module"), fusion.LaunchError("CUDA answered")])

@@ -1,17 +1,24 @@
 """Kernels give what the modules of transformers give, and attention what its definition says."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import LlamaConfig
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
-from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+from transformers.models.llama.modeling_llama import (
+    LlamaRMSNorm,
+    LlamaRotaryEmbedding,
+    apply_rotary_pos_emb,
+)
 from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb as partly_rotated
 
 from tests.support.kernels import on_gpu, on_host
 from uag.models.engines.fused.kernels import WIDEST, Kernels, Places
+from uag.models.masks import Masks
 
 HEAD = 16
 ON_HOST = [("cpu", torch.float32), ("cpu", torch.bfloat16)]
@@ -107,7 +114,7 @@ def test_sums(kernels: Kernels) -> None:
 
 
 @pytest.mark.parametrize("count", range(1, WIDEST + 1))
-@pytest.mark.parametrize("size", [32, 2064])
+@pytest.mark.parametrize("size", [32, 1600, 2064, 6400])
 def test_products(kernels: Kernels, count: int, size: int) -> None:
     layers = [nn.Linear(size, out, bias=bias) for out, bias in ((33, True), (7, False), (9, True))]
     layers = [layer.to(kernels.dtype) for layer in layers]
@@ -146,6 +153,30 @@ def test_rotating_has_the_bits_of_transformers(kernels: Kernels, rows: int) -> N
     got = kernels.rotate(queries, keys, *part)
     for one, other in zip(got, partly_rotated(queries, keys, *part), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("rope", [{}, {"rope_type": "llama3", "factor": 8.0,
+    "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+    {"rope_type": "yarn", "factor": 4.0}], ids=["default", "llama3", "yarn"])  # fmt: skip
+def test_angles(kernels: Kernels, rope: dict[str, Any]) -> None:
+    config = LlamaConfig(
+        hidden_size=64,
+        num_attention_heads=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4} | rope,
+    )
+    module = LlamaRotaryEmbedding(config)
+    positions = torch.tensor([[0, 1, 2, 500], [7, 8, 9, 4000]])
+    got = kernels.angles(positions, module.inv_freq, module.attention_scaling)  # type: ignore[arg-type]
+    for each, true in zip(got, module(torch.zeros(1, dtype=kernels.dtype), positions), strict=True):
+        same(each, true)
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_masks(kernels: Kernels, window: int) -> None:
+    masks = Masks([window or None], kernels.dtype)
+    begins = torch.tensor([0, 5])
+    true = masks(begins[:, None] + torch.arange(3), keys=40)
+    assert torch.equal(kernels.mask(begins, 3, 40, window), true)  # type: ignore[arg-type]
 
 
 def test_storing_changes_the_new_places_only(kernels: Kernels) -> None:

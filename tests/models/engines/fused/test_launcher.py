@@ -18,7 +18,7 @@ from uag.models.engines.fused.launcher import (
 )
 
 pytest.importorskip("cuda.bindings.nvrtc")
-KINDS = ["rms_norm", "attend", "project_1", "project_gated_2"]
+KINDS = ["rms_norm", "attend_16", "project_1", "project_gated_2"]
 TURING = 7, 5
 
 
@@ -33,12 +33,13 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "_kept", lambda _: None)
 
 
+@pytest.mark.parametrize("capability", [TURING, HOPPER])
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
 @pytest.mark.parametrize("name", KINDS)
-def test_they_compile(name: str, dtype: torch.dtype) -> None:
+def test_they_compile(name: str, dtype: torch.dtype, capability: tuple[int, int]) -> None:
     sizes = sizes_of(dtype, 128, 128)
     assert sizes is not None
-    assert name.encode() in code(name, HOPPER, *sizes)
+    assert name.encode() in code(name, capability, *sizes)
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
@@ -46,7 +47,7 @@ def test_they_compile(name: str, dtype: torch.dtype) -> None:
 def test_attention_compiles_for_sizes_of_heads(dtype: torch.dtype, head: int) -> None:
     sizes = sizes_of(dtype, head, head)
     assert sizes is not None
-    code("attend", TURING, *sizes)
+    code("attend_16", TURING, *sizes)
 
 
 def test_what_was_compiled_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

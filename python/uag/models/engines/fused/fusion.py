@@ -31,6 +31,10 @@ LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = (
 ROUNDINGS = 4
 SIBLINGS = ("q_proj", "k_proj", "v_proj")
 ROTARY = "apply_rotary_pos_emb"
+# Kinds of rotary embeddings whose frequencies change with the length of a text.
+CHANGING = ("dynamic", "longrope")
+# Where angles are tried.
+POSITIONS = (0, 1, 777)
 Function = Callable[..., Any]
 # Makes the function that stands for a module's `forward`.
 Maker = Callable[[Any], Function]
@@ -96,7 +100,7 @@ def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
 
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
-    """Norms, gated MLPs and linear layers; each kind of norm and MLP is tried once."""
+    """Norms, gated MLPs, angles and linear layers; each kind of norm and MLP is tried once."""
     makers: dict[tuple[type, int], Maker | None] = {}
     done: set[nn.Module] = set()
     for module in cast("Any", model).modules():
@@ -109,6 +113,8 @@ def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[obje
                 makers[kind] = find(kernels, module)
             if maker := makers[kind]:
                 yield module, "forward", maker(module)
+        if (angles := _angles(kernels, module)) is not None:
+            yield module, "forward", angles
         layers: list[Any] = [getattr(module, name, None) for name in SIBLINGS]
         if all(map(kernels.is_projected, layers)):
             done.update(layers)
@@ -190,6 +196,26 @@ def _gate(kernels: Kernels, module: Any) -> Maker | None:
     return maker if _same(maker(module)(x), module(x)) else None
 
 
+def _angles(kernels: Kernels, module: Any) -> Function | None:
+    """The angles of a rotary embedding that are the same for texts of any length, by a kernel."""
+    frequencies = getattr(module, "inv_freq", None)
+    changing = any(kind in str(getattr(module, "rope_type", CHANGING[0])) for kind in CHANGING)
+    if changing or not isinstance(frequencies, Tensor):
+        return None
+
+    def forward(x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        del x  # it says what the numbers are
+        return kernels.angles(position_ids, frequencies.float(), module.attention_scaling)
+
+    like = torch.empty(0, dtype=kernels.dtype, device=frequencies.device)
+    positions = torch.tensor([POSITIONS], device=frequencies.device)
+    try:
+        true = module(like, positions)
+    except Exception:  # noqa: BLE001 - it may take other positions
+        return None
+    return forward if all(map(_same, forward(like, positions), true)) else None
+
+
 def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
     """The rotary embedding of each file of transformers that the model's modules are from."""
     names = {type(module).__module__ for module in cast("Any", model).modules()}
@@ -223,12 +249,12 @@ def _rotate(
 @contextmanager
 def _instead(owner: Any, name: str, function: Function, dtype: torch.dtype) -> Generator[None]:
     """Inside the `with` block `function` is called for an owner's own, if it is for this thread."""
-    own = getattr(owner, name)
+    own, known = getattr(owner, name), (dtype, torch.long)
     is_its_own = name in vars(owner)
 
     def either(*args: Any, **options: Any) -> Any:
         tensors = [each for each in (*args, *options.values()) if isinstance(each, Tensor)]
-        mine = attending.get() is not None and all(each.dtype == dtype for each in tensors)
+        mine = attending.get() is not None and all(each.dtype in known for each in tensors)
         return (function if mine else own)(*args, **options)
 
     setattr(owner, name, either)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uag.models.engines.fused.launcher import QUERIES, THREADS, Argument, Launcher, Shape
+from uag.models.engines.fused.launcher import (
+    FEW_QUERIES,
+    QUERIES,
+    THREADS,
+    Argument,
+    Launcher,
+    Shape,
+)
 from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
@@ -18,9 +25,8 @@ ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 
 # Ids of a pass whose matrix products are by `project`: few enough to only read the matrices. On an
 # H200 a pass of 8 billion takes 4.7 ms for one id; of four, it takes as long with torch's products.
 WIDEST = 2
-# Matrices of up to so many bytes are read into the card's cache before their vectors are there:
-# where passes wait for one small kernel after the other, that is most of the reading.
-AHEAD = 8 << 20
+# Packs of a row that each of the threads has which multiply it, at least.
+LEAST_PACKS = 4
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -114,7 +120,7 @@ class Kernels:
         x, *added = self._taken(x) or [x.contiguous()]
         size = x.shape[-1]
         out = torch.empty_like(x)
-        threads = min(512, max(32, power_of_two(size // self.pack)))
+        threads = min(1024, max(32, power_of_two(size // self.pack)))
         self._launch(
             "rms_norm", (x.numel() // size, 1, 1), threads,
             x, *(added or [None, None]), weight, out, size, eps, int(offset),
@@ -158,11 +164,12 @@ class Kernels:
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
         rows = sum(counts)
+        threads = self._threads(size)
         self._launch(
-            f"project_{x.numel() // size}", (-(-rows * 32 // THREADS), 1, 1), THREADS,
+            f"project_{x.numel() // size}", (-(-rows * threads // THREADS), 1, 1), THREADS,
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size, self._ahead(size, rows),
+            *outs, *[None] * absent, *counts, *[0] * absent, size, threads,
         )  # fmt: skip
         return outs
 
@@ -171,16 +178,46 @@ class Kernels:
         x = x.contiguous()
         size, count = x.shape[-1], gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
+        threads = self._threads(size)
         self._launch(
-            f"project_gated_{x.numel() // size}", (-(-count * 32 // THREADS), 1, 1), THREADS,
-            x, gate.weight, up.weight, out, count, size, kind, self._ahead(size, 2 * count),
+            f"project_gated_{x.numel() // size}", (-(-count * threads // THREADS), 1, 1), THREADS,
+            x, gate.weight, up.weight, out, count, size, kind, threads,
         )  # fmt: skip
         return out
 
-    def _ahead(self, size: int, rows: int) -> int:
-        """Bytes of each row that are read before the vectors are there."""
-        each = size * self.dtype.itemsize
-        return each if each * rows <= AHEAD else 0
+    def _threads(self, size: int) -> int:
+        """How many threads of a block multiply a row: as many as have a few packs each."""
+        most = size // self.pack // LEAST_PACKS
+        return next(each for each in (THREADS, THREADS // 2, 32) if each <= max(32, most))
+
+    def angles(
+        self, positions: Tensor, frequencies: Tensor, scaling: float
+    ) -> tuple[Tensor, Tensor]:
+        """The cosines and sines that `rotate` takes: `[rows, width]` -> `[rows, width, turned]`.
+
+        frequencies: `[turned / 2]` of float32.
+        """
+        positions, half = positions.contiguous(), len(frequencies)
+        shape = *positions.shape, 2 * half
+        found = [positions.new_empty(shape, dtype=self.dtype) for _ in range(2)]
+        self._launch(
+            "angles", (positions.numel(), 1, 1), min(128, power_of_two(half)),
+            positions, frequencies, *found, half, float(scaling),
+        )  # fmt: skip
+        return found[0], found[1]
+
+    def mask(self, begins: Tensor, width: int, places: int, window: int) -> Tensor:
+        """What is added to scores of ids at and after `begins`: `[rows, 1, width, places]`.
+
+        window: as in `Places`.
+        """
+        rows = len(begins)
+        out = begins.new_empty(rows, 1, width, places, dtype=self.dtype)
+        self._launch(
+            "masks", (width, rows, 1), min(512, power_of_two(places)),
+            begins, out, places, window, torch.finfo(self.dtype).min,
+        )  # fmt: skip
+        return out
 
     def rotate(
         self, queries: Tensor, keys: Tensor, cosines: Tensor, sines: Tensor
@@ -250,9 +287,11 @@ class Kernels:
         parts, scales = (
             queries.new_empty(shares, asked, size, dtype=torch.float32) for size in (self.value, 2)
         )
-        tiles = -(-groups * width // QUERIES)
+        few = groups * width <= FEW_QUERIES and FEW_QUERIES * self._keys >= THREADS
+        held = FEW_QUERIES if few else QUERIES
+        tiles = -(-groups * width // held)
         self._launch(
-            "attend", (shares, rows * kv_heads, tiles), THREADS,
+            f"attend_{held}", (shares, rows * kv_heads, tiles), THREADS,
             queries, keys, values, places.begins, parts, scales, kv_heads, groups, width, share,
             *keys.stride()[:3], *values.stride()[:3], places.window, float(scaling),
         )  # fmt: skip

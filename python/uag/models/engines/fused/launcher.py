@@ -23,12 +23,12 @@ from uag.files import write_bytes
 
 # Which file a kernel is in; the others are in the first one.
 SMALL, ATTENTION, PRODUCTS = "small.cu", "attention.cu", "products.cu"
-FILES = {"attend": ATTENTION, "join": ATTENTION}
+FILES = {"attend_4": ATTENTION, "attend_16": ATTENTION, "join": ATTENTION}
 # The values of NUMBER.
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-# Threads of a block of `attend`, and how many queries it holds.
+# Threads of a block of `attend`, and how many queries it holds, at most and for a few.
 THREADS = 128
-QUERIES = 16
+QUERIES, FEW_QUERIES = 16, 4
 # Memory that the blocks of an attention hold keys and values in, in bytes, of the 48 KiB they have.
 MOST_HELD = 33 << 10
 # How many keys a block holds, at most and at least.
@@ -135,7 +135,7 @@ def sizes_of(dtype: torch.dtype, head: int, value: int) -> tuple[int, ...] | Non
     """What the kernels are compiled for; `None` if they are not written for that.
 
     >>> sizes_of(torch.bfloat16, head=128, value=128)
-    (1, 128, 128, 32, 16, 128)
+    (1, 128, 128, 32, 128)
     >>> sizes_of(torch.float32, head=256, value=256)[3]
     8
     >>> sizes_of(torch.bfloat16, head=28, value=28)
@@ -146,12 +146,12 @@ def sizes_of(dtype: torch.dtype, head: int, value: int) -> tuple[int, ...] | Non
     keys = MOST_KEYS
     while keys * (head + value) * dtype.itemsize + QUERIES * head * 4 > MOST_HELD:
         keys //= 2
-    return (NUMBERS[dtype], head, value, keys, QUERIES, THREADS) if keys >= LEAST_KEYS else None
+    return (NUMBERS[dtype], head, value, keys, THREADS) if keys >= LEAST_KEYS else None
 
 
 def defined(sizes: tuple[int, ...]) -> list[str]:
     """The compiler's options for the sizes of `sizes_of`."""
-    names = ("NUMBER", "HEAD", "VALUE", "KEYS", "QUERIES", "THREADS")
+    names = ("NUMBER", "HEAD", "VALUE", "KEYS", "THREADS")
     return [f"-D{name}={size}" for name, size in zip(names, sizes, strict=True)]
 
 

@@ -44,19 +44,24 @@ struct __align__(16) Pack {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 __device__ void let_others_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
 __device__ void wait_for_others() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-// Has `bytes`, which no kernel writes, read into the card's cache; a multiple of 16.
-__device__ void read_ahead(const void* from, int bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
 #else
 __device__ void let_others_begin() {}
 __device__ void wait_for_others() {}
-__device__ void read_ahead(const void*, int) {}
 #endif
 
-// The sum over the threads of a warp.
+// The sum over COUNT threads of a warp, a power of two.
+template <int COUNT = 32>
 __device__ float total(float mine) {
-  for (int apart = 16; apart > 0; apart /= 2) mine += __shfl_xor_sync(0xffffffff, mine, apart);
+  for (int apart = COUNT / 2; apart > 0; apart /= 2)
+    mine += __shfl_xor_sync(0xffffffff, mine, apart);
+  return mine;
+}
+
+// The largest number of COUNT threads of a warp.
+template <int COUNT = 32>
+__device__ float largest(float mine) {
+  for (int apart = COUNT / 2; apart > 0; apart /= 2)
+    mine = fmaxf(mine, __shfl_xor_sync(0xffffffff, mine, apart));
   return mine;
 }
 

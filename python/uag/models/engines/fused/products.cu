@@ -44,68 +44,111 @@ __device__ Words once(const Pack* from, bool there) {
 }
 #endif
 
-// The products of one row of a matrix with WIDTH vectors of `packs` packs, in each thread of a warp.
-template <int WIDTH>
-__device__ void dot(const Pack* row, const Pack* x, int packs, float (&sums)[WIDTH]) {
-  const int AT_ONCE = 4;
-  for (int id = 0; id < WIDTH; id++) sums[id] = 0;
-  for (int first = threadIdx.x % 32; first < packs; first += 32 * AT_ONCE) {
-    Words weights[AT_ONCE];
+// Packs that a thread has asked for at any time.
+const int AT_ONCE = 2;
+
+// Rows of matrices that `threads` threads of a block, whole warps, multiply with the same vectors, each
+// of `packs` packs. The threads take turns with the packs: so what is read at a time is together, which
+// the card's memory needs to be fast.
+template <int ROWS>
+struct Rows {
+  static const int EACH = AT_ONCE / ROWS;
+  const Pack* numbers[ROWS];
+  int packs, threads, thread;  // `thread` is which one this is
+  Words asked[ROWS][EACH];
+
+  // Ask for the first packs of this thread.
+  __device__ void begin() {
 #pragma unroll
-    for (int k = 0; k < AT_ONCE; k++)
-      weights[k] = once(row + first + 32 * k, first + 32 * k < packs);
+    for (int row = 0; row < ROWS; row++)
 #pragma unroll
-    for (int k = 0; k < AT_ONCE; k++) {
-      if (first + 32 * k >= packs) break;
+      for (int k = 0; k < EACH; k++) {
+        const int at = thread + threads * k;
+        asked[row][k] = once(numbers[row] + at, at < packs);
+      }
+  }
+
+  // After `begin`: the products with WIDTH vectors, in the first of the threads.
+  template <int WIDTH>
+  __device__ void dots(const Pack* x, float (&sums)[ROWS][WIDTH]) {
+    for (int first = thread; first < packs; first += threads * EACH) {
 #pragma unroll
-      for (int id = 0; id < WIDTH; id++) {
-        const Pack numbers = x[id * packs + first + 32 * k];
-        for (int j = 0; j < PACK; j++) sums[id] += wide(weights[k].pack.at[j]) * wide(numbers.at[j]);
+      for (int k = 0; k < EACH; k++) {
+        const int at = first + threads * k, next = at + threads * EACH;
+        Words words[ROWS];
+#pragma unroll
+        for (int row = 0; row < ROWS; row++) {
+          words[row] = asked[row][k];
+          asked[row][k] = once(numbers[row] + next, next < packs);
+        }
+#pragma unroll
+        for (int id = 0; at < packs && id < WIDTH; id++) {
+          const Pack other = x[id * packs + at];
+#pragma unroll
+          for (int row = 0; row < ROWS; row++)
+            for (int j = 0; j < PACK; j++)
+              sums[row][id] += wide(words[row].pack.at[j]) * wide(other.at[j]);
+        }
       }
     }
+    __shared__ float warps[THREADS / 32][ROWS][WIDTH];
+    const int warp = threadIdx.x / 32;
+#pragma unroll
+    for (int row = 0; row < ROWS; row++)
+#pragma unroll
+      for (int id = 0; id < WIDTH; id++)
+        sums[row][id] = warps[warp][row][id] = total(sums[row][id]);
+    if (threads == 32) return;
+    __syncthreads();
+    for (int other = warp + 1; thread == 0 && other < warp + threads / 32; other++)
+#pragma unroll
+      for (int row = 0; row < ROWS; row++)
+#pragma unroll
+        for (int id = 0; id < WIDTH; id++) sums[row][id] += warps[other][row][id];
   }
-  for (int id = 0; id < WIDTH; id++) sums[id] = total(sums[id]);
-}
+};
 
-// x @ matrix.T + bias, for up to three matrices and the same WIDTH rows of x; a warp a row of a
-// matrix. A matrix has rows [its count, size], and y [WIDTH, its count]; a bias may be absent.
-// `ahead` bytes of each row are read before x is there.
+// x @ matrix.T + bias, for up to three matrices and the same WIDTH rows of x; `threads` threads a row of
+// a matrix. A matrix has rows [its count, size], and y [WIDTH, its count]; a bias may be absent.
+// The first packs of each row are asked for before x is there: so the memory is busy while what computes
+// x ends.
 template <int WIDTH>
 __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
                         const Number* bias_a, const Number* bias_b, const Number* bias_c,
                         Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                        int count_c, int size, int ahead) {
-  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
+                        int count_c, int size, int threads) {
+  const int at = blockIdx.x * blockDim.x + threadIdx.x, row = at / threads, packs = size / PACK;
   const int count = count_a + count_b + count_c;
   const Row mine = row_of(min(row, count - 1), a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c,
                           count_a, count_b, count_c, packs);
+  Rows<1> rows = {{mine.numbers}, packs, threads, at % threads};
   let_others_begin();
-  if (ahead && threadIdx.x % 32 == 0) read_ahead(mine.numbers, ahead);
+  rows.begin();
   wait_for_others();
   if (row >= count) return;
-  float sums[WIDTH];
-  dot<WIDTH>(mine.numbers, x, packs, sums);
-  if (threadIdx.x % 32 == 0)
+  float sums[1][WIDTH] = {};
+  rows.dots(x, sums);
+  if (rows.thread == 0)
     for (int id = 0; id < WIDTH; id++)
-      mine.y[id * mine.count] = narrow(sums[id] + (mine.bias ? wide(*mine.bias) : 0));
+      mine.y[id * mine.count] = narrow(sums[0][id] + (mine.bias ? wide(*mine.bias) : 0));
 }
 
-// activation(x @ gate.T) * (x @ up.T): a warp a row of both.
+// activation(x @ gate.T) * (x @ up.T): `threads` threads a row of both.
 template <int WIDTH>
 __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, Number* y,
-                              int count, int size, int kind, int ahead) {
-  const int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, packs = size / PACK;
+                              int count, int size, int kind, int threads) {
+  const int at = blockIdx.x * blockDim.x + threadIdx.x, row = at / threads, packs = size / PACK;
   const long long begin = (long long)min(row, count - 1) * packs;
+  Rows<2> rows = {{gate + begin, up + begin}, packs, threads, at % threads};
   let_others_begin();
-  if (ahead && threadIdx.x % 32 < 2) read_ahead((threadIdx.x % 32 ? up : gate) + begin, ahead);
+  rows.begin();
   wait_for_others();
   if (row >= count) return;
-  float gates[WIDTH], ups[WIDTH];
-  dot<WIDTH>(gate + begin, x, packs, gates);
-  dot<WIDTH>(up + begin, x, packs, ups);
-  if (threadIdx.x % 32 == 0)
+  float sums[2][WIDTH] = {};
+  rows.dots(x, sums);
+  if (rows.thread == 0)
     for (int id = 0; id < WIDTH; id++)
-      y[id * count + row] = let_through(rounded(gates[id]), rounded(ups[id]), kind);
+      y[id * count + row] = let_through(rounded(sums[0][id]), rounded(sums[1][id]), kind);
 }
 
 // Such as OF_WIDTH(2): project_2 and project_gated_2, for two vectors.
@@ -113,14 +156,14 @@ __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, N
   extern "C" __global__ void project_##WIDTH(                                                      \
       const Pack* x, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,            \
       const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b, Number* y_c,           \
-      int count_a, int count_b, int count_c, int size, int ahead) {                                \
+      int count_a, int count_b, int count_c, int size, int threads) {                              \
     project<WIDTH>(x, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a, count_b, count_c,   \
-                   size, ahead);                                                                   \
+                   size, threads);                                                                 \
   }                                                                                                \
   extern "C" __global__ void project_gated_##WIDTH(const Pack* x, const Pack* gate,                \
                                                    const Pack* up, Number* y, int count, int size, \
-                                                   int kind, int ahead) {                          \
-    project_gated<WIDTH>(x, gate, up, y, count, size, kind, ahead);                                \
+                                                   int kind, int threads) {                        \
+    project_gated<WIDTH>(x, gate, up, y, count, size, kind, threads);                              \
   }
 #ifdef PRODUCTS
 PRODUCTS

@@ -5,9 +5,10 @@
 // `added`, x is their sum, which goes to `sum`.
 extern "C" __global__ void rms_norm(const Pack* x, const Pack* added, Pack* sum, const Pack* weight,
                                     Pack* y, int size, float eps, int offset) {
-  __shared__ float sums[16];
-  const int packs = size / PACK;
+  __shared__ float sums[32];
+  const int packs = size / PACK, thread = threadIdx.x;
   let_others_begin();
+  const Pack none = {}, first_factor = thread < packs ? weight[thread] : none;
   wait_for_others();
   const long long begin = (long long)blockIdx.x * packs;
   x += begin;
@@ -16,8 +17,9 @@ extern "C" __global__ void rms_norm(const Pack* x, const Pack* added, Pack* sum,
     added += begin;
     sum += begin;
   }
+  Pack first = none;  // of most rows each thread has one, and need not read it again
   float squares = 0;
-  for (int i = threadIdx.x; i < packs; i += blockDim.x) {
+  for (int i = thread; i < packs; i += blockDim.x) {
     Pack pack = x[i];
     if (added) {
       const Pack other = added[i];
@@ -25,10 +27,12 @@ extern "C" __global__ void rms_norm(const Pack* x, const Pack* added, Pack* sum,
       sum[i] = pack;
     }
     for (int j = 0; j < PACK; j++) squares += wide(pack.at[j]) * wide(pack.at[j]);
+    if (i == thread) first = pack;
   }
   const float scale = rsqrtf(total(squares, sums) / size + eps);
-  for (int i = threadIdx.x; i < packs; i += blockDim.x) {
-    const Pack pack = added ? sum[i] : x[i], factor = weight[i];
+  for (int i = thread; i < packs; i += blockDim.x) {
+    const Pack pack = i == thread ? first : (added ? sum : x)[i];
+    const Pack factor = i == thread ? first_factor : weight[i];
     Pack out;
     for (int j = 0; j < PACK; j++) {
       const float normal = wide(pack.at[j]) * scale;
@@ -64,6 +68,37 @@ extern "C" __global__ void add(const Pack* a, const Pack* b, Pack* y, int packs)
   y[i] = out;
 }
 
+// The cosines and sines that ids are rotated by, each [ids, 2 * half]: twice those of `half` angles. A
+// block an id. positions: [ids]; frequencies: [half].
+extern "C" __global__ void angles(const long long* positions, const float* frequencies,
+                                  Number* cosines, Number* sines, int half, float scaling) {
+  let_others_begin();
+  wait_for_others();
+  const float position = positions[blockIdx.x];
+  cosines += (long long)blockIdx.x * 2 * half;
+  sines += (long long)blockIdx.x * 2 * half;
+  for (int i = threadIdx.x; i < half; i += blockDim.x) {
+    const float angle = position * frequencies[i];
+    float cosine, sine;
+    sincosf(angle, &sine, &cosine);
+    cosines[i] = cosines[i + half] = narrow(cosine * scaling);
+    sines[i] = sines[i + half] = narrow(sine * scaling);
+  }
+}
+
+// What is added to the scores of ids, [rows, width, places]: 0 where an id attends to a place, else
+// `least`. A block an id. begins: the position of each row's first id; window: see `attend`.
+extern "C" __global__ void masks(const long long* begins, Number* y, int places, int window,
+                                float least) {
+  let_others_begin();
+  wait_for_others();
+  const int position = begins[blockIdx.y] + blockIdx.x, first = window ? position - window + 1 : 0;
+  const Number shown = narrow(0), hidden = narrow(least);
+  y += ((long long)blockIdx.y * gridDim.x + blockIdx.x) * places;
+  for (int i = threadIdx.x; i < places; i += blockDim.x)
+    y[i] = first <= i && i <= position ? shown : hidden;
+}
+
 // Rounded before it is added to another one, also in float32.
 __device__ float product(float x, Number angle) { return rounded(__fmul_rn(x, wide(angle))); }
 
@@ -72,17 +107,18 @@ __device__ void copy(const Number* from, Number* to, int size) {
   for (int i = threadIdx.x; i < size; i += blockDim.x) to[i] = from[i];
 }
 
-// Keys and values of a layer, [heads, places, size]: new ones go to `begin` and the places after it.
+// Keys and values of a layer, [heads, places, size]: new ones go to `begin` and the places after it. No
+// kernel of a pass but its last ones writes where it begins, so that it may be read at once.
 struct Held {
   Number* keys;
   Number* values;
-  const long long* begin;
+  long long begin;
   int places;
 
   __device__ Number* key(int head, int id) const { return keys + at(head, id) * HEAD; }
   __device__ Number* value(int head, int id) const { return values + at(head, id) * VALUE; }
   __device__ long long at(int head, int id) const {
-    return (long long)head * places + begin[0] + id;
+    return (long long)head * places + begin + id;
   }
 };
 
@@ -100,7 +136,7 @@ extern "C" __global__ void rotate(const Number* queries, const Number* keys, con
   const bool of_keys = block >= heads;
   const int head = block < heads ? block : (block - heads) % kv_heads;
   const int count = of_keys ? kv_heads : heads;
-  const Held held = {held_keys, held_values, begin, places};
+  const Held held = {held_keys, held_values, begin ? *begin : 0, places};
   let_others_begin();
   wait_for_others();
   if (block >= heads + kv_heads) {
@@ -114,16 +150,15 @@ extern "C" __global__ void rotate(const Number* queries, const Number* keys, con
               (((long long)row * count + head) * width + id) * size;
   const Number* cosine = cosines + (long long)row * angles_row + id * turned;
   const Number* sine = sines + (long long)row * angles_row + id * turned;
+  Number* also = of_keys && values ? held.key(head, id) : y;
   const int half = turned / 2;
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
     const float one = wide(x[i]), other = wide(x[i + half]);
-    y[i] = narrow(product(one, cosine[i]) + product(-other, sine[i]));
-    y[i + half] = narrow(product(other, cosine[i + half]) + product(one, sine[i + half]));
+    also[i] = y[i] = narrow(product(one, cosine[i]) + product(-other, sine[i]));
+    also[i + half] = y[i + half] =
+        narrow(product(other, cosine[i + half]) + product(one, sine[i + half]));
   }
-  copy(x + turned, y + turned, size - turned);
-  if (!of_keys || !values) return;
-  __syncthreads();
-  copy(y, held.key(head, id), size);
+  for (int i = turned + threadIdx.x; i < size; i += blockDim.x) also[i] = y[i] = x[i];
 }
 
 // Keys and values of new ids to the places of their positions; a block an id of a head. New ones:
@@ -132,7 +167,7 @@ extern "C" __global__ void store(const Number* keys, const Number* values, Numbe
                                  Number* held_values, const long long* begin, int places,
                                  int keys_head, int keys_id, int values_head, int values_id) {
   const int id = blockIdx.x, head = blockIdx.y;
-  const Held held = {held_keys, held_values, begin, places};
+  const Held held = {held_keys, held_values, *begin, places};
   let_others_begin();
   wait_for_others();
   copy(keys + (long long)head * keys_head + id * keys_id, held.key(head, id), HEAD);
