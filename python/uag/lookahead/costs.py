@@ -153,6 +153,10 @@ class Costs:
         if width > ids:
             self._padded[ids] = width
 
+    def filled(self, ids: int) -> int:
+        """How many ids a pass over so many is known to have room for, in its padding."""
+        return self._padded.get(ids, ids)
+
     def draft(self, k: float) -> float:
         """Estimated seconds to draft `k` ids; 0 if nothing is known."""
         step = self.step or 0.0

@@ -61,6 +61,14 @@ def test_the_size_is_a_usual_one(chances: list[float], most: int, each: float, r
     assert Heaviest(5).prune(parents, chances, most, [])[1] == min(5, most)
 
 
+def test_padding_is_filled() -> None:
+    padding, parents, chances = costs(0.001), [-1] * 14, [0.07] * 14
+    assert TreeRule().best(parents, chances, 14, [], 1.0, padding)[1] == 11
+    padding.padded(12, 16)
+    assert TreeRule().best(parents, chances, 14, [], 1.0, padding)[1] == 14
+    assert TreeRule().best(parents, chances, 13, [], 1.0, padding)[1] == 13, "the most"
+
+
 def test_chances_multiply() -> None:
     assert reached([-1, 0, 1], [0.5, 0.5, 0.5]) == [0.5, 0.25, 0.125]
     assert reached(CHAIN, [1.0] * 8) == pytest.approx([1.0] * 8)

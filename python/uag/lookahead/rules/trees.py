@@ -77,7 +77,7 @@ class TreeRule:
         """For each candidate a weight, and how many to verify: the likeliest, or the chain.
 
         A second counts as `rate` tokens. Where there are any, at least one is verified, as nothing
-        would be learned without.
+        would be learned without. What would be padding is filled.
         """
         weights: list[float] = []
         for parent, chance in zip(parents, chances, strict=True):
@@ -104,7 +104,7 @@ class TreeRule:
             self._judge(max(0.0, more) - rate * costs.scoring * len(chain))
             if more <= 0:
                 return only(chain[:length], len(weights)), length
-        return weights, size
+        return weights, min(most, costs.filled(1 + size) - 1)
 
     def learn(self, choices: Iterable[tuple[int, float, bool]]) -> None:
         """Count what became of candidates; see `Judged.choices`."""
