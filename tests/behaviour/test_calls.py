@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +176,7 @@ cases = st.builds(
 ).filter(lambda case: (case.sampling, case.form) != ("greedy", "continuations"))
 
 
+@pytest.mark.filterwarnings("ignore:tree=15 has no effect")  # in batches, and by rejection
 @given(cases)
 def test_each_text_is_asked_about_as_plain_decoding_asks(case: Case) -> None:
     without_end = Case(**vars(case) | {"end": "none", "form": "one"})
