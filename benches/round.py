@@ -2,6 +2,7 @@
 
     python -m benches.round
     PYTHONPATH=OTHER_CHECKOUT/python python -m benches.round     # the same for another version
+    python -m benches.round --by-clock 40 --methods assistant,tree
 
 Instructions are counted by Callgrind, so they repeat where seconds do not, on a busy machine, too:
 within 0.5 %. (`tokenizers` orders its tables at random, and memory is laid out accordingly.)
@@ -10,8 +11,11 @@ the KV cache. Nearly all that remains is the library and what it calls. For each
 decoding, two generations are counted, the second twice as long. Their difference divided by
 that of their target passes leaves out what a call costs once.
 
-Valgrind must be installed; a count takes a few minutes, most of which is the import of torch. This
-module uses only public names of `uag`, so that it also runs on older versions.
+With `--by-clock N` it is milliseconds of the thread, which repeat within some percent on a busy
+machine: the median over N texts, in turns, of the median of their rounds.
+
+Valgrind must be installed for counts; one takes a few minutes, most of which is the import of
+torch. This module uses only public names of `uag`, so that it also runs on older versions.
 """
 
 import gc
@@ -26,7 +30,7 @@ from random import Random
 from statistics import median
 from string import ascii_letters
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Annotated, Any
 
 import tokenizers
@@ -43,6 +47,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from benches.common import JsonFile, Results, Runs, Seed, split
 from uag import SpeculativeDecoder
+from uag.clock import set_clock
 
 # Words of letters of their own: the last token alone says how a word continues.
 WORDS = ["".join(letters) for letters in zip(*[iter(ascii_letters)] * 4, strict=True)]
@@ -50,8 +55,11 @@ PROMPT = f" {WORDS[0]} {WORDS[1]} {WORDS[2]}"
 POSITIONS = 16_384
 # The target skips a word at this share of positions, which no draft foresees.
 SKIPS = 0.2
-# The logit of the likeliest id; all others are 0. Sampled at temperature 1 it is usual, not sure.
+# The logit of the likeliest id; others are 0. Sampled at temperature 1 it is usual, not sure.
 SURE = 8.0
+# Of the assistant, the logit of so many ids that are likelier than others: the siblings in a tree.
+BESIDE, LESS_SURE = 8, 6.0
+TREE = 31
 END = "<end>"
 # A C function that nothing else here calls: Callgrind writes its counts whenever it is entered.
 MARK = "getpgid"
@@ -94,13 +102,18 @@ class TableModel(PreTrainedModel, GenerationMixin):
     config_class = TableConfig
     _supports_sdpa = True
 
-    def __init__(self, config: TableConfig, cycle: list[int], steps: list[int]) -> None:
+    def __init__(
+        self, config: TableConfig, cycle: list[int], steps: list[int], beside: int
+    ) -> None:
         super().__init__(config)
         self.embedding = torch.nn.Embedding(config.vocab_size, 1)
         places, logits = torch.zeros(config.vocab_size, dtype=torch.long), []
         for place, id in enumerate(cycle):
             places[id] = place
-            logits.append(torch.zeros(config.vocab_size).index_fill_(0, torch.tensor(id), SURE))
+            row = torch.zeros(config.vocab_size)
+            others = [cycle[(place + ahead) % len(cycle)] for ahead in range(1, beside + 1)]
+            row[others] = LESS_SURE
+            logits.append(row.index_fill_(0, torch.tensor(id), SURE))
         self.register_buffer("places", places)
         self.register_buffer("steps", torch.tensor(steps))
         self.register_buffer("logits", torch.stack(logits))
@@ -113,25 +126,32 @@ class TableModel(PreTrainedModel, GenerationMixin):
         self,
         input_ids: torch.Tensor,
         past_key_values: Any = None,
+        position_ids: Any = None,
         logits_to_keep: int = 0,
         **_: Any,
     ) -> CausalLMOutputWithPast:
-        start, count = past_key_values.get_seq_length(), input_ids.shape[1]
-        states = self.states.narrow(2, 0, count)
+        states = self.states.narrow(2, 0, input_ids.shape[1])
         past_key_values.update(states, states, 0)
-        next_places = self.places[input_ids] + self.steps.narrow(0, start, count)
+        next_places = self.places[input_ids] + self.steps[position_ids]
         rows = (next_places % len(self.logits))[:, -logits_to_keep:]
         return CausalLMOutputWithPast(logits=self.logits[rows], past_key_values=past_key_values)
 
 
 def table_model(
-    tokenizer: PreTrainedTokenizerFast, parts: Callable[[str], list[str]], skips: float
+    tokenizer: PreTrainedTokenizerFast,
+    parts: Callable[[str], list[str]],
+    skips: float,
+    beside: int = 0,
 ) -> TableModel:
-    """Says all words in turn; at this share of positions it skips a token."""
+    """Says all words in turn; at this share of positions it skips a token.
+
+    `beside`: how many other ids are likely, too.
+    """
     pieces = [part for word in WORDS for part in parts(f"Ġ{word}")]
     random = Random(0)
     steps = [1 + (random.random() < skips) for _ in range(POSITIONS)]
-    model = TableModel(TableConfig(len(tokenizer)), tokenizer.convert_tokens_to_ids(pieces), steps)
+    cycle = tokenizer.convert_tokens_to_ids(pieces)
+    model = TableModel(TableConfig(len(tokenizer)), cycle, steps, beside)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return model.eval()
 
@@ -162,16 +182,20 @@ def methods(lookahead: int, seed: int) -> dict[str, tuple[SpeculativeDecoder, di
     """Each method of decoding: its decoder, and its options of `generate`."""
     words, parts = word_tokenizer(whole), word_tokenizer(in_parts)
     target = table_model(words, whole, SKIPS), words
-    assistant = table_model(parts, in_parts, 0.0), parts
+    assistant = table_model(parts, in_parts, 0.0, BESIDE), parts
     ids: list[int] = words.convert_tokens_to_ids([f"Ġ{word}" for word in WORDS])
     drafter = NextWords(ids, {id: place for place, id in enumerate(ids)})
     by_model = SpeculativeDecoder(*target, *assistant, lookahead=lookahead)
+    by_tree = SpeculativeDecoder(*target, *assistant, lookahead=lookahead, tree=TREE)
+    sampled = {"do_sample": True, "seed": seed}
     # Without a number it would be "auto", which computes more or less by the clock.
     plain = SpeculativeDecoder(*target, lookahead=lookahead)
     return {
         "plain": (plain, {}),
         "assistant": (by_model, {}),
-        "sampled": (by_model, {"do_sample": True, "seed": seed}),
+        "tree": (by_tree, {}),
+        "sampled": (by_model, sampled),
+        "sampled-tree": (by_tree, sampled),
         "drafter": (SpeculativeDecoder(*target, drafter, lookahead=lookahead), {}),
         "lookup": (SpeculativeDecoder(*target, "lookup", lookahead=lookahead), {}),
     }
@@ -192,6 +216,27 @@ def decode(
             mark()
             done.setdefault(name, []).append((len(out.token_ids), out.stats.target_forwards))
     return done
+
+
+def by_the_clock(
+    found: dict[str, tuple[SpeculativeDecoder, dict[str, Any]]], max_new_tokens: int, texts: int
+) -> Results:
+    """Milliseconds of a round of each method, which take turns, and what a round verifies."""
+    torch.set_num_threads(1)
+    set_clock(thread_time)
+    spent: dict[str, list[float]] = {name: [] for name in found}
+    width: dict[str, float] = {}
+    for _ in range(texts):
+        for name, (decoder, options) in found.items():
+            out = decoder.generate(PROMPT, max_new_tokens=max_new_tokens, **options)
+            rounds = [done for done in out.stats.history if done.drafted]
+            spent[name].append(1000 * median(sum(done.seconds.values()) for done in rounds))
+            width[name] = median(done.candidates for done in rounds) + 1
+    results = Results("method", "ids in a pass", "ms per round", "lowest", "highest")
+    for name, times in spent.items():
+        numbers = median(times), min(times), max(times)
+        results.add(name, f"{width[name]:.0f}", *(f"{number:.3f}" for number in numbers))
+    return results
 
 
 def be_counted(
@@ -240,20 +285,27 @@ def instructions(file: Path) -> int:
 def main(
     methods_: Annotated[
         str, typer.Option("--methods", help="Which to count, of those in the table.")
-    ] = "plain,assistant,sampled,drafter,lookup",
+    ] = "plain,assistant,tree,sampled,sampled-tree,drafter,lookup",
     lookahead: Annotated[int, typer.Option(min=1, help="Ids to draft a round.")] = 6,
     max_new_tokens: Annotated[
         int, typer.Option(min=20, help="Target tokens of the shorter generation.")
     ] = 200,
     seed: Seed = 0,
     runs: Runs = 1,
+    by_clock: Annotated[
+        int, typer.Option(min=0, help="Milliseconds, by so many texts, and no instructions.")
+    ] = 0,
     json_file: JsonFile = None,
     count_in: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Count instructions per round of each method, with models that cost almost nothing."""
-    if count_in is not None:
+    if by_clock or count_in is not None:
         every = methods(lookahead, seed)
         found = {name: every[name] for name in split(methods_)}
+    if by_clock:
+        by_the_clock(found, max_new_tokens, by_clock).show(json_file)
+        return
+    if count_in is not None:
         be_counted(count_in, found, max_new_tokens)
         return
     arguments = ["--methods", methods_, "--lookahead", str(lookahead), "--seed", str(seed)]

@@ -311,7 +311,7 @@ class Engine:
             )
         if request.prefill:
             return "a text after images has chains; leave tree out"
-        if not isinstance(cache, TreeReading):
+        if self._target.sets_up_apart and not isinstance(cache, TreeReading):
             engine = self._target.engine
             return f'a {engine} target reads chains; take engine="eager", or leave tree out'
         fault = trees_fault(self._target.model, cache)

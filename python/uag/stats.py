@@ -45,14 +45,14 @@ class Judged:
 
     Attributes:
         chain: how many candidates the drafted ids became, others at their places left aside.
-        rejected: whether the target chose another id than one of those.
+        followed: how many of those the target chose, one after the other.
         choices: for each candidate, read or not, at whose place the target chose: how many are
             before it, its estimated chance, and whether it was chosen.
         branches: whether those that were read are no chain.
     """
 
     chain: int
-    rejected: bool
+    followed: int
     choices: list[tuple[int, float, bool]]
     branches: bool = True
 
@@ -108,8 +108,20 @@ class Round:
         ... ).judged
         2
         """
-        rejected = self.accepted < self.candidates if self.tree is None else self.tree.rejected
-        return min(self.drafted_accepted + rejected, self.drafted)
+        followed, chain = self.accepted, self.candidates
+        if self.tree is not None:
+            followed, chain = self.tree.followed, min(len(self.tokens), self.tree.chain)
+        return min(self.drafted_accepted + (followed < chain), self.drafted)
+
+    @property
+    def accepted_beside(self) -> int:
+        """How many of the accepted candidates the drafted ids alone would not have given.
+
+        >>> counts = {"accepted": 2, "drafted": 3, "drafted_accepted": 1, "candidates": 9}
+        >>> Round([7, 8, 9], **counts, seconds={}, tree=Judged(3, 1, [])).accepted_beside
+        1
+        """
+        return 0 if self.tree is None else max(0, self.accepted - self.tree.followed)
 
     @property
     def by_writer(self) -> tuple[tuple[list[int], bool], tuple[list[int], bool]]:

@@ -24,7 +24,7 @@ SAMPLE = kinds()[:32]
 # One for each kind, in turns.
 WEIGHTS = (Weights(0.3), Weights(0.15, -10), Weights(OWN))
 
-CHECKS = ("drafts of 4", "batch", "assists a Llama")
+CHECKS = ("drafts of 4", "trees", "batch", "assists a Llama")
 
 
 @cache
@@ -50,6 +50,19 @@ def test_the_sample_is_a_sample() -> None:
     drafted = [case for case in made if any(each.accepted for each in case.findings)]
     assert len(drafted) > len(made) / 2
     assert min(case.variety for case in made) >= 12
+
+
+def test_trees_are_accepted_or_it_is_said_which_class_reads_none() -> None:
+    found = [
+        (case.architecture, each)
+        for case in cases().values()
+        for each in case.findings
+        if each.check == "trees"
+    ]
+    chains = [(name, each) for name, each in found if not each.beside]
+    assert len(found) - len(chains) > 7
+    for name, each in chains:
+        assert each.verdict is Verdict.SWITCHED_OFF and name in each.message
 
 
 def test_every_odd_kind_is_known() -> None:

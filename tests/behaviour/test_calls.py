@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,7 @@ class Case:
     lookahead: int
     assistant: str
     period: int
+    tree: int
 
     @property
     def prompts(self) -> list[list[int]]:
@@ -74,13 +76,13 @@ class Case:
 
 
 @cache
-def decoder(sampling: str, assistant: str) -> SpeculativeDecoder:
+def decoder(sampling: str, assistant: str, tree: int = 0) -> SpeculativeDecoder:
     """A target that tells a story, and an assistant that tells it too or knows nothing."""
     model = with_story(random_model("llama", WORDS), WORDS)
     model.generation_config.eos_token_id = None
     other = model if assistant == "right" else random_model("llama", WORDS, seed=1)
     sampling = "coupled" if sampling == "greedy" else sampling
-    return SpeculativeDecoder(model, WORDS, other, WORDS, sampling=sampling)
+    return SpeculativeDecoder(model, WORDS, other, WORDS, sampling=sampling, tree=tree)
 
 
 def ends(case: Case, ids: list[int]) -> tuple[dict[str, Any], list[StoppingCriteria]]:
@@ -126,7 +128,7 @@ def plain_texts(case: Case, criteria: list[StoppingCriteria]) -> list[list[int]]
 
 
 def assisted_texts(case: Case, options: dict[str, Any]) -> list[list[int]]:
-    one = decoder(case.sampling, case.assistant)
+    one = decoder(case.sampling, case.assistant, case.tree)
     one.lookahead = case.lookahead
     options |= {"do_sample": False} if case.sampling == "greedy" else SAMPLED
     options |= {"max_new_tokens": longest(case)}
@@ -170,9 +172,11 @@ cases = st.builds(
     lookahead=st.integers(1, 16),
     assistant=st.sampled_from(["right", "wrong"]),
     period=st.sampled_from([4, 99]),
+    tree=st.sampled_from([0, 15]),
 ).filter(lambda case: (case.sampling, case.form) != ("greedy", "continuations"))
 
 
+@pytest.mark.filterwarnings("ignore:tree=15 has no effect")  # in batches, and by rejection
 @given(cases)
 def test_each_text_is_asked_about_as_plain_decoding_asks(case: Case) -> None:
     without_end = Case(**vars(case) | {"end": "none", "form": "one"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns.invariance import LOOKAHEADS, Case, cases, compare, load_decoders
+from tests.campaigns.invariance import LOOKAHEADS, TREES, Case, cases, compare, load_decoders
 from tests.support.stories import MODELS, OPENINGS
 from uag.demo import demo_decoder
 
@@ -23,4 +23,6 @@ def test_trained_assistants_leave_the_text(dtype: str) -> None:
     result = compare(load_decoders(dtype), cases(0, 6, 12), 1)
     assert not [difference for difference in result.differences if not difference.tie]
     assert all(counts["accepted"] for counts in result.counts.values())
+    beside = {name: counts["beside"] for name, counts in result.counts.items()}
+    assert {name.endswith(TREES) for name, count in beside.items() if count} == {True}
     assert dtype == "float32" or not result.differences

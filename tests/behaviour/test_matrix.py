@@ -1,6 +1,6 @@
 """A sample of the matrix, and that it notices bugs; `tests.campaigns.matrix` runs all of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -23,12 +23,26 @@ def quick(case: Case) -> bool:
     return not {case.target, case.assistant} & {*SLOW} and case.engine == "eager"
 
 
-def test_a_sample_of_cases_is_lossless() -> None:
-    outcomes = [run(case) for case in islice(filter(quick, more(0, tuple(trained()))), 8)]
+def branching(case: Case) -> bool:
+    return quick(case) and case.branches
+
+
+def sample(kind: Callable[[Case], bool], count: int) -> dict[str, int]:
+    """The counts of so many cases of a kind, of which none differs."""
+    outcomes = [run(case) for case in islice(filter(kind, more(0, tuple(trained()))), count)]
     assert not [(str(each.case), each.difference) for each in outcomes if each.difference]
-    counts = counted(outcomes)
+    return counted(outcomes)
+
+
+def test_a_sample_of_cases_is_lossless() -> None:
+    counts = sample(quick, 8)
     assert 0 < counts["accepted"] < counts["candidates"]
     assert counts["idle"] <= 3
+
+
+def test_a_sample_of_trees_is_lossless() -> None:
+    counts = sample(branching, 12)
+    assert 0 < counts["beside"] < counts["accepted"] < counts["candidates"]
 
 
 def test_a_sample_of_refusals_is_as_documented() -> None:
@@ -89,4 +103,13 @@ def test_a_cache_that_keeps_one_id_too_many_is_noticed(monkeypatch: pytest.Monke
     assert not run(CASE).difference
     monkeypatch.setattr(RollbackCache, "roll_back", careless)
     outcome = run(CASE)
+    assert outcome.failed and "place" in outcome.difference
+
+
+def test_a_cache_that_leaves_the_rows_of_a_path_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(tree="31", texts="ids", seed=8)
+    outcome = run(case)
+    assert outcome.beside and not outcome.difference
+    monkeypatch.setattr("uag.models.caches.rollback.gather_path", lambda *_: None)
+    outcome = run(case)
     assert outcome.failed and "place" in outcome.difference

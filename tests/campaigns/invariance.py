@@ -25,6 +25,7 @@ from tests.support.stories import MODELS, PROMPTS
 from uag import SpeculativeDecoder
 from uag.decoding.output import Output
 from uag.decoding.verify import agreement
+from uag.limits import LARGEST_TREE
 from uag.requests.options import plan_generation
 from uag.sampling.coupled import sequence_key
 from uag.sampling.noise import gumbel, step_keys
@@ -33,6 +34,9 @@ from uag.translation.tokenizers import prompt_ids
 TARGET = "sparse-2M-tok4096"
 
 ASSISTANTS = ["stories260K-tok512", "babyllama-1M-tok361", TARGET]
+
+# Ends the name of an assistant whose drafts are trees.
+TREES = ", trees"
 
 LOOKAHEADS: list[int | str] = [*range(1, 9), "heuristic", "auto"]
 
@@ -107,7 +111,7 @@ def cases(first: int, count: int, max_new_tokens: int) -> list[Case]:
 
 
 def load_decoders(dtype: str) -> dict[str, SpeculativeDecoder]:
-    """A decoder for each assistant, around the same target."""
+    """A decoder for each assistant and one for trees of its drafts, around the same target."""
     loaded = {
         name: SpeculativeDecoder.from_pretrained(
             str(MODELS / name), None, trust_remote_code=True, dtype=dtype
@@ -116,8 +120,11 @@ def load_decoders(dtype: str) -> dict[str, SpeculativeDecoder]:
     }
     target = loaded[TARGET]
     return {
-        name: SpeculativeDecoder(target.model, target.tokenizer, own.model, own.tokenizer)
+        f"{name}{TREES if tree else ''}": SpeculativeDecoder(
+            target.model, target.tokenizer, own.model, own.tokenizer, tree=tree
+        )
         for name, own in loaded.items()
+        for tree in (0, LARGEST_TREE)
     }
 
 
@@ -147,7 +154,11 @@ def counted(out: Output) -> Counter[str]:
     """What a run did, to add up."""
     stats = out.stats
     return Counter(
-        runs=1, tokens=stats.tokens, candidates=stats.candidates, accepted=stats.accepted
+        runs=1,
+        tokens=stats.tokens,
+        candidates=stats.candidates,
+        accepted=stats.accepted,
+        beside=sum(done.accepted_beside for done in stats.history),
     )
 
 
@@ -183,10 +194,11 @@ def main(
     texts = cases(first, pairs, max_new_tokens)
     progress = track(texts, "drawing", console=Console(stderr=True))
     result = compare(load_decoders(dtype), progress, lookaheads)
-    table = Table("assistant", "runs", "tokens", "candidates", "accepted", "different")
+    table = Table("assistant", "runs", "tokens", "candidates", "accepted", "beside", "different")
     for name, counts in result.counts.items():
         different = sum(difference.assistant == name for difference in result.differences)
-        numbers = [counts[what] for what in ("runs", "tokens", "candidates", "accepted")]
+        columns = ("runs", "tokens", "candidates", "accepted", "beside")
+        numbers = [counts[what] for what in columns]
         table.add_row(name, *(f"{number:,}" for number in [*numbers, different]))
     console.print(table)
     for difference in result.differences:

@@ -39,6 +39,7 @@ COLUMNS = (
     "tokens",
     "candidates",
     "accepted",
+    "beside",
     "idle",
     "ties",
     "different",

@@ -57,10 +57,10 @@ def measured(turns: list[Callable[[], Any]], generations: int) -> list[tuple[int
 
 
 def decoder_of(lookahead: int | str = 4) -> SpeculativeDecoder:
-    """A pair of tiny models."""
+    """A pair of tiny models, whose drafts are trees where a text is alone."""
     target, assistant = tokenizer("gpt2"), tokenizer("llama2")
     models = random_model("llama", target), random_model("llama", assistant, seed=1)
-    return SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=lookahead)
+    return SpeculativeDecoder(models[0], target, models[1], assistant, lookahead=lookahead, tree=15)
 
 
 def main(

@@ -58,7 +58,7 @@ RENDERING = ["tools", "documents", "chat_template", "add_generation_prompt"]
 
 OF_DECODER = [
     "assistant", "assistant_tokenizer", "lookup", "lookahead", "special_pairs",
-    "draft_temperature", "sampling", "engine", "compile",
+    "draft_temperature", "sampling", "tree", "engine", "compile",
 ]  # fmt: skip
 
 

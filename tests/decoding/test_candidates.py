@@ -11,6 +11,7 @@ from uag.decoding.candidates import ANY, Chain, Trees, Trie
 from uag.draft import Draft, DraftTree
 from uag.lookahead.rules.trees import Heaviest
 from uag.sampling.ranking import by_weight
+from uag.stats import Round
 
 OWN = tokenizer("gpt2")
 BRIDGE = Bridge(OWN, OWN)
@@ -30,25 +31,27 @@ def trie(most: int = 31) -> Trie:
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize(
-    ("tokens", "right", "rejected"),
+    ("tokens", "right", "tried"),
     [
-        ([30, 31, 32, 7], 3, False),
-        ([30, 31, 7], 2, True),
-        ([30, 40, 7], 1, True),
-        ([50, 7], 0, True),
-        ([7], 0, True),
-        ([30, 31], 2, False),
+        ([30, 31, 32, 7], 3, 3),
+        ([30, 31, 7], 2, 3),
+        ([30, 40, 7], 1, 2),
+        ([50, 7], 0, 1),
+        ([7], 0, 1),
+        ([30, 31], 2, 2),
     ],
 )
 def test_the_drafted_ids_are_judged_by_the_text(
-    most: int, tokens: list[int], right: int, rejected: bool
+    most: int, tokens: list[int], right: int, tried: int
 ) -> None:
     found = trie(most)
     assert len(found.ids) == max(most, 3), "the chain is no tree"
     assert found.drafted_accepted(tokens) == right
     judged = found.judged(tokens)
-    assert (judged.chain, judged.rejected) == (3, rejected)
+    assert (judged.chain, judged.followed) == (3, right)
     path = found.path(tokens)
+    done = Round(tokens, len(path), found.drafted, right, len(found.ids), {}, tree=judged)
+    assert (done.judged, done.accepted_beside) == (tried, max(0, len(path) - right))
     assert [found.ids[at] for at in path] == tokens[: len(path)]
 
 

@@ -115,7 +115,7 @@ class Trie:
         return self.whole.draft_ends[self.chain[right - 1]] if right else 0
 
     def judged(self, tokens: list[int]) -> Judged:
-        parents, right = self.whole.parents, self._right(tokens)
+        parents = self.whole.parents
         path = path_along(parents, self.whole.ids, tokens)
         # What follows the last of the tokens was not judged.
         depths = {node: depth for depth, node in enumerate([-1, *path][: len(tokens)])}
@@ -124,9 +124,8 @@ class Trie:
             for at, (parent, chance) in enumerate(zip(parents, self.chances, strict=True))
             if parent in depths
         ]
-        rejected = right < min(len(tokens), len(self.chain))
         branches = self.parents != [*range(-1, len(self.ids) - 1)]
-        return Judged(len(self.chain), rejected, choices, branches=branches)
+        return Judged(len(self.chain), self._right(tokens), choices, branches=branches)
 
     def _right(self, tokens: list[int]) -> int:
         """How many candidates of the chain the tokens begin with."""

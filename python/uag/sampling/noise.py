@@ -88,8 +88,8 @@ def gumbel_of_each(sequence_key: int, positions: Sequence[int], tokens: Any) -> 
     """
     places: Any = np.array(positions, dtype=np.uint64)
     steps = _mixed(places * np.uint64(_GAMMA) + np.uint64(sequence_key % 2**64))
-    bits = _mixed(steps ^ tokens.astype(np.uint64)) & np.uint64(_HIGHEST)
-    chances = (bits * 2.0**-63).clip(2**-64, _BELOW_ONE)
+    bits = _mixed(steps ^ tokens.view(np.uint64)) & np.uint64(_HIGHEST)
+    chances = np.minimum(np.maximum(bits * 2.0**-63, 2**-64), _BELOW_ONE)
     return (-np.log(-np.log1p(-chances))).tolist()
 
 

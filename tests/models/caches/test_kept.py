@@ -33,8 +33,10 @@ def turns(decoder: SpeculativeDecoder, count: int = 4, **options: Any) -> list[i
     return cached
 
 
+@pytest.mark.filterwarnings("ignore:tree=15 has no effect")  # where layers are recurrent
+@pytest.mark.parametrize("tree", [0, 15])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_turn_is_the_one_of_generate(architecture: str) -> None:
+def test_each_turn_is_the_one_of_generate(architecture: str, tree: int) -> None:
     words, others = tokenizer("llama2"), tokenizer("gpt2")
     model = with_story(random_model(architecture, words), words)
     if architecture not in ("mixtral", "qwen3-next"):  # experts are multiplied in single
@@ -42,10 +44,12 @@ def test_each_turn_is_the_one_of_generate(architecture: str) -> None:
     assistant = with_story(random_model("llama", others), others).double()
     verifies = architecture != "mamba"  # which reads what follows a prompt id by id
     drafts = (assistant, others) if verifies else ()
-    decoder = SpeculativeDecoder(model, words, *drafts, lookahead=4, prefix_cache=PLENTY)
+    decoder = SpeculativeDecoder(model, words, *drafts, lookahead=4, tree=tree, prefix_cache=PLENTY)
     cached = turns(decoder)
     assert cached[0] == 0
     assert all((count >= LEAST_SHARED) == verifies for count in cached[1:])
+    chains = decoder.generate(STORY, max_new_tokens=1).stats.chains
+    assert bool(chains) == (tree > 0 and architecture in ("mamba", "qwen3-next", "lfm2"))
 
 
 def test_sampled_turns_are_those_without_a_cache() -> None:

@@ -14,10 +14,13 @@ from tests.support.architectures.models import fresh, speaking
 from tests.support.architectures.texts import OTHER, PROMPTS, TOKENIZER, Texts, generated, greedy
 from tests.support.architectures.verdicts import Finding, Verdict
 from tests.support.models import random_model
+from tests.support.scripted import draft_from
 from tests.support.tokenizers import tokenizer
 from tests.support.words import words
 from uag import SpeculativeDecoder
 from uag.decoding.output import Output
+from uag.draft import Draft, DraftTree
+from uag.drafting.sides import Opening
 from uag.errors import LogitsError, UagError, UagWarning, _warned
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 0.7, "top_k": 0, "seed": 5}
@@ -46,6 +49,27 @@ class Nearly:
             id if at % self._wrong else said[at % len(said)]
             for at, id in enumerate(whole[len(read) : len(read) + k], len(read))
         ]
+
+
+class Beside:
+    """A `DraftSource` that is wrong every third id, with the right one beside it."""
+
+    def __init__(self, texts: list[list[int]], prompt: list[int], *, branches: bool) -> None:
+        self._drafted, self._right = Nearly(texts, 3), Nearly(texts, 1000)
+        self._ids, self._branches = list(prompt), branches
+
+    def draft(self, k: int, goes_on: object = None) -> Draft:
+        del goes_on
+        ids, right = (each.propose(b"", self._ids, k) for each in (self._drafted, self._right))
+        self._ids += ids
+        places = [
+            [(id, 0.6)] + [(other, 0.4)] * (other != id)
+            for id, other in zip(ids, right, strict=True)
+        ]
+        return Draft(ids, tree=DraftTree.comb(places) if self._branches else None)
+
+    def apply(self, keep: int, feed: list[int]) -> None:
+        self._ids = self._ids[:keep] + feed
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,20 @@ def drafts_of_4(subject: Subject) -> Answer:
 
 def drafts_of_20(subject: Subject) -> Answer:
     return subject.texts, _each(subject.drafting(17, 20), subject.texts)
+
+
+def trees(subject: Subject) -> Answer:
+    """Drafts of which some are wrong where an id beside them is right."""
+    whole, words_of = subject.texts.whole, tokenizer(TOKENIZER)
+    assistant = random_model("llama", words_of)
+    decoder = subject.decoder(assistant, words_of, lookahead=4, lookup=False, tree=15)
+
+    def source(opening: Opening) -> Beside:
+        return Beside(whole, opening.prompt, branches=opening.scoring is not None)
+
+    if decoder.assistant is not None:  # else drafts are switched off
+        draft_from(decoder, source)
+    return subject.texts, _each(decoder, subject.texts)
 
 
 def _each(decoder: SpeculativeDecoder, texts: Texts) -> list[Output | UagError]:
@@ -160,6 +198,7 @@ CHECKS: dict[str, Callable[[Subject], Answer]] = {
     "alone": alone,
     "drafts of 4": drafts_of_4,
     "drafts of 20": drafts_of_20,
+    "trees": trees,
     "a Llama assists": llama_assists,
     "assists a Llama": assists_llama,
     "batch": batch,
@@ -207,6 +246,7 @@ def _compared(
         message,
         drafted=sum(out.stats.candidates for out in outs),
         accepted=sum(out.stats.accepted for out in outs),
+        beside=sum(done.accepted_beside for out in outs for done in out.stats.history),
     )
 
 

@@ -29,13 +29,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of one check, and why."""
+    """The verdict of one check, and why.
+
+    `beside`: how many accepted candidates are none of the drafted ids.
+    """
 
     check: str
     verdict: Verdict
     message: str = ""
     drafted: int = 0
     accepted: int = 0
+    beside: int = 0
     seconds: float = 0.0
 
 

@@ -49,6 +49,7 @@ class Case:
             static cache; others are asked for by `cache_implementation=`.
         engine: "compiled": `compile="eager"`, which traces, over buffers of fixed size.
         lookahead: a number, a name, or "wild": an object whose drafts have any length, or none.
+        tree: the most candidates of a tree; 0 for chains.
         draws: how ids are chosen.
         processor: what changes the scores.
         end: what ends the text.
@@ -71,6 +72,7 @@ class Case:
     cache: str = OWN
     engine: str = "eager"
     lookahead: str = "4"
+    tree: str = "0"
     draws: str = "greedy"
     processor: str = "none"
     end: str = "length"
@@ -111,6 +113,12 @@ class Case:
         """Whether the text for a seed depends on drafts."""
         return self.draws == "rejection" and self.by_model
 
+    @property
+    def branches(self) -> bool:
+        """Whether drafts are trees, unless the target runs compiled."""
+        chains = not self.by_model or self.by_rejection or self.texts in SEVERAL
+        return self.tree != "0" and not (chains or self.target in RECURRENT)
+
 
 FACTORS: dict[str, tuple[str, ...]] = {
     "target": (*ARCHITECTURES, *REAL),
@@ -121,6 +129,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "cache": (OWN, "dynamic", "default", *REFUSED_CACHES),
     "engine": ("eager", "compiled"),
     "lookahead": ("1", "4", "16", "heuristic", "auto", "wild"),
+    "tree": ("0", "31"),
     "draws": ("greedy", "coupled", "top-p", "rejection"),
     "processor": ("none", "repetition", "ngrams", "bias", "allowed", "custom"),
     "end": ("length", "eos", "later eos", "stop", "criterion"),

@@ -31,6 +31,7 @@ def decoder_for(case: Case, pair: Pair, texts: list[list[int]]) -> SpeculativeDe
         pair.other if assistant is not None and case.assistant != "lookup" else None,
         lookup=known if case.lookup == "beside" else False,
         lookahead=_lookahead(case),
+        tree=int(case.tree),
         sampling="rejection" if case.draws == "rejection" else "coupled",
         compile="eager" if case.engine == "compiled" else False,
     )

@@ -36,11 +36,12 @@ class ScriptedLogits:
         model.register_forward_hook(self._add, with_kwargs=True)
 
     def set_texts(self, texts: list[list[int]]) -> None:
-        """Tokens of `texts` have what first came after them, four fifths of the tokens."""
+        """After each token comes what first came after it in `texts`, or for a fifth itself."""
         self.table.zero_()
         for text in texts:
             for id, after in pairwise(text):
-                if id % 5 and not self.table[id].any():
+                if not self.table[id].any():
+                    self.table[id, id] = 0 if id % 5 else 41
                     self.table[id, after] = 40
 
     def _add(self, _: Any, inputs: Any, named: dict[str, Any], output: Any) -> Any:

@@ -2,8 +2,8 @@
 
 The target has random weights, but those of its last layer have it say tokens whose texts are
 spelled as its tokenizer does; so a draft can be right, and every choice hangs on the states that
-the cache holds. The assistant is told, token by token, what follows in the texts to come, but for
-every fifth token; so it is often right, and not always.
+the cache holds. The assistant is told, token by token, what follows in the texts to come; for every
+fifth token something else is likelier. So it is often right, and elsewhere a sibling may be.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,6 +29,7 @@ class Outcome:
 
     Attributes:
         texts: how many were compared.
+        beside: how many candidates were accepted that are none of the drafted ids.
         refused: the error, if it is the one that is documented.
         difference: where and how the text is another one, or what went wrong; empty if nothing did.
         tie: whether rounding explains the difference.
@@ -40,6 +41,7 @@ class Outcome:
     tokens: int = 0
     candidates: int = 0
     accepted: int = 0
+    beside: int = 0
     refused: str = ""
     difference: str = ""
     tie: bool = False
@@ -98,10 +100,17 @@ def _compare(case: Case, outcome: Outcome) -> None:
     outcome.tokens = sum(len(out.token_ids) for out in outs)
     outcome.candidates = sum(each.candidates for each in stats)
     outcome.accepted = sum(each.accepted for each in stats)
+    outcome.beside = sum(done.accepted_beside for each in stats for done in each.history)
     outcome.engine = stats[0].engines.get(TARGET, "")
     assert len(outs) == len(right)
     if fault := next((each.assistant_error for each in stats if each.assistant_error), ""):
         outcome.difference = f"the assistant failed: {fault}"
+    compiled = outcome.engine == "compiled"
+    branches = case.branches and not compiled
+    # What cannot be compiled has trees, unless that is found out too late.
+    known = case.tree != "0" and (compiled or case.engine == "eager")
+    if known and any(bool(each.chains) == branches for each in stats):
+        outcome.difference = f"the drafts are no {'trees' if branches else 'chains'}"
     for index, (out, ids) in enumerate(zip(outs, right, strict=True)):
         if out.token_ids != ids:
             place = agreement(out.token_ids, ids)
@@ -141,6 +150,7 @@ def counted(outcomes: Iterable[Outcome]) -> dict[str, int]:
         "tokens": sum(each.tokens for each in ran),
         "candidates": sum(each.candidates for each in ran),
         "accepted": sum(each.accepted for each in ran),
+        "beside": sum(each.beside for each in ran),
         "idle": sum(each.case.drafts and not each.accepted for each in compared),
         "ties": sum(each.tie for each in ran),
         "different": sum(each.failed for each in ran),

@@ -67,15 +67,18 @@ class Tree:
         >>> Tree((-1, 0, 0)).table(4).tolist()
         [[0, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 1, 0]]
         """
-        table: Any = np.zeros((1 + width, width), dtype=np.int64)
-        depths, sees = table[0], table[1:]
+        depths: list[int] = []
+        sees: list[int] = []  # a bit for each node
         for at, parent in enumerate(self.parents):
-            if parent >= 0:
-                sees[at] = sees[parent]
-                depths[at] = depths[parent] + 1
-            sees[at, at] = 1
-        count = len(self)
-        depths[count:], sees[count:] = depths[count - 1], sees[count - 1]
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+            sees.append(1 << at | (sees[parent] if parent >= 0 else 0))
+        padding = width - len(self)
+        table: Any = np.empty((1 + width, width), dtype=np.int64)
+        table[0] = depths + depths[-1:] * padding
+        size = (width + 7) // 8
+        rows = b"".join(each.to_bytes(size, "little") for each in sees + sees[-1:] * padding)
+        bits = np.frombuffer(rows, dtype=np.uint8).reshape(width, size)
+        table[1:] = np.unpackbits(bits, axis=1, count=width, bitorder="little")
         return cast("Any", torch).from_numpy(table)
 
 
@@ -105,11 +108,14 @@ class Branches:
 
         The ids of the pass are in the slots from `begin` on. A window counts positions.
         """
-        depths, sees = self.table[0], self.table[1:].bool()
-        node = slots - self.begin
-        own = node.clamp(0, len(depths) - 1)
-        seen = (node < 0) | ((node < len(depths)) & sees[:, own])
+        node, count = slots - self.begin, self.table.shape[1]
+        own = node.clamp(0, count - 1)
+        before = node < 0
+        # Columns are chosen fastest from numbers of this type.
+        sees = self.table[1:].float().index_select(1, own) > 0
+        seen = before | ((node < count) & sees)
         if window is None:
             return seen
-        distances = depths[:, None] - torch.where(node < 0, node, depths[own])
+        depths = self.table[0]
+        distances = depths[:, None] - torch.where(before, node, depths.index_select(0, own))
         return seen & (distances < window)
