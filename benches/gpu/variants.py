@@ -17,22 +17,19 @@ from uag.sampling.greedy import most_likely_draft
 
 # Parts of the kernels' source, and what they may be instead.
 LINES = (
-    (
-        "rows.ask(rows.thread);",
-        "wait_for_others(); rows.ask(rows.thread);",
-    ),  # nothing is asked for early
+    ("rows.begin();", "wait_for_others(); rows.begin();"),  # no weights are asked for early
     ("int AT_ONCE = 2;", "int AT_ONCE = 4;"),
     ("EACH = AT_ONCE / ROWS", "EACH = AT_ONCE"),
 )
 # A module, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (kernels, "LEAST_PACKS", (2, 3, 6, 1000)),
-    (kernels, "WIDEST", (1,)),
+    (kernels, "WIDEST", (1, 4, 8)),
     (kernels, "FEW_QUERIES", (0,)),
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
 )
 # Ids of the target's passes.
-WIDTHS = (1, 2)
+WIDTHS = (1, 2, 4, 8)
 # Passes that are measured together, so that the device never waits for the host.
 TOGETHER = 20
 

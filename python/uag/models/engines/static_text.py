@@ -173,8 +173,8 @@ class StaticText:
     ) -> None:
         """`windows`: of each layer (see `windows_of`)."""
         # Together, so that one copy from the host changes them all.
-        self._given = torch.zeros(3 + width, dtype=torch.long, device=device)
-        self._begin, self.step, self.last, self.ids = self._given.split([1, 1, 1, width])
+        given = self._given = torch.zeros(3 + width, dtype=torch.long, device=device)
+        self._begin, self.step, self.last, self.ids = given[:1], given[1:2], given[2:3], given[3:]
         self.offsets = torch.arange(width, device=device)
         self.table = torch.zeros((1 + width, width), dtype=torch.long, device=device)
         self.drafted = torch.zeros(MOST_STEPS, dtype=torch.long, device=device)
