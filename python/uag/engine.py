@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from uag.decoding.loop import rounds
 from uag.decoding.output import Output, TextStream
 from uag.decoding.streamers import check_one, feed, put_prompt
 from uag.decoding.trace import Trace, TracedModel
-from uag.decoding.verify import verifier
+from uag.decoding.verify import round_width, verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup import Lookup
 from uag.drafting.lookup_drafts import DraftsAllFound
@@ -277,7 +277,7 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
-        given = drafting, trees or ANY
+        given = drafting, trees or replace(ANY, fit=self._fit)
         translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
@@ -322,7 +322,12 @@ class Engine:
         if not self._tree or sampling.rank is None:
             return None
         judge = session.tree_judge or Heaviest(self._tree)
-        return Trees(sampling.rank, judge, self._tree)
+        return Trees(sampling.rank, judge, self._tree, self._fit)
+
+    @property
+    def _fit(self) -> Callable[[int], int]:
+        """How many of so many ids a pass reads: all, where blocks are padded."""
+        return int if self._target.sets_up_apart else round_width
 
     def _side_for(self, way: Way) -> DraftSide:
         """What drafts for a text that is read in this way."""

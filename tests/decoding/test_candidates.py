@@ -1,5 +1,7 @@
 """What became of the candidates of a tree, against the text that was emitted."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -8,6 +10,7 @@ from tests.support.tokenizers import tokenizer
 from uag import Bridge
 from uag._core import Proposal
 from uag.decoding.candidates import ANY, Chain, Trees, Trie
+from uag.decoding.verify import round_width
 from uag.draft import Draft, DraftTree
 from uag.lookahead.rules.trees import Heaviest
 from uag.sampling.ranking import by_weight
@@ -22,7 +25,7 @@ DRAFT = Draft([30, 31, 32], tree=TREE)
 
 
 def trie(most: int = 31) -> Trie:
-    found = Trees(by_weight, Heaviest(31), most).candidates(
+    found = Trees(by_weight, Heaviest(31), most, round_width).candidates(
         DRAFT, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100
     )
     assert isinstance(found, Trie)
@@ -67,6 +70,14 @@ def test_no_more_candidates_than_may_follow() -> None:
     translation = BRIDGE.start(PROMPT, PROMPT)
     assert len(ANY.candidates(DRAFT, translation, PROMPT, 3).ids) == 2
     assert ANY.candidates(DRAFT, translation, PROMPT, 1).ids == []
+
+
+@pytest.mark.parametrize(("fit", "count"), [(round_width, 7), (int, 10)])
+def test_a_chain_is_as_long_as_passes_are(fit: Callable[[int], int], count: int) -> None:
+    drafted = Draft([*range(30, 40)])
+    trees = replace(ANY, fit=fit)
+    found = trees.candidates(drafted, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100)
+    assert len(found.ids) == count
 
 
 def test_a_translation_that_failed_proposes_nothing() -> None:

@@ -1,6 +1,6 @@
 """What a draft became: the target ids that a pass verifies, a chain or a tree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,11 +141,13 @@ class Trees:
         rank: how likely each candidate of a tree is.
         judge: how many of them are worth a place in the pass.
         most: the most that there may be.
+        fit: how many of so many ids a pass reads, where it would set things up for each number.
     """
 
     rank: Rank
     judge: TreeJudge
     most: int
+    fit: Callable[[int], int]
 
     def scoring(self, score: Score | None) -> Score | None:
         """`score` if the next draft is to be a tree, else `None`."""
@@ -157,7 +159,7 @@ class Trees:
         """The candidates of a draft after `ids`, where up to `room` ids may follow."""
         if draft.tree is None:
             proposal = translator.propose(draft.ids, draft.text)
-            return Chain(draft, proposal, round_width(min(len(proposal.ids) + 1, room)) - 1)
+            return Chain(draft, proposal, self.fit(min(len(proposal.ids) + 1, room)) - 1)
         tree, count = draft.tree, len(draft.ids)
         found = translator.propose_tree(tree.ids, tree.parents, tree.chances, [*range(count)])
         if found is None:
@@ -167,7 +169,7 @@ class Trees:
     def _chosen(self, found: TreeProposal, drafted: int, ids: list[int], room: int) -> Trie:
         parents, chances = found.parents, self.rank(found, ids)
         chain = _chain(parents, found.nodes, drafted)
-        length = round_width(min(len(chain) + 1, room)) - 1
+        length = self.fit(min(len(chain) + 1, room)) - 1
         most = min(self.most, room - 1, len(chances))
         weights, count = self.judge.prune(parents, chances, most, chain[:length])
         chosen = found.select(weights, count)
@@ -175,7 +177,7 @@ class Trees:
 
 
 # What is likeliest is verified, and no tree is refused.
-ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE)
+ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE, round_width)
 
 
 def path_along(parents: list[int], ids: list[int], tokens: list[int]) -> list[int]:

@@ -125,7 +125,7 @@ class Trace:
     def follow(self, translator: Translator, trees: Trees) -> tuple[Translator, Trees]:
         """Two that do the same as `translator` and `trees`, and record each round here."""
         followed = _Followed(translator, self)
-        return followed, _FollowedTrees(trees.rank, trees.judge, trees.most, followed)
+        return followed, _FollowedTrees(trees.rank, trees.judge, trees.most, trees.fit, followed)
 
 
 class _Followed:
