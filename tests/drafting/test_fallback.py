@@ -45,11 +45,13 @@ ERRORS = [
     prompt=st.sampled_from([PROMPT, PROMPTS]),
     options=st.sampled_from([GREEDY, DRAWN]),
     lookahead=st.sampled_from([4, "heuristic", "auto"]),
+    tree=st.sampled_from([0, 15]),
 )
 def test_where_the_assistant_fails_the_target_continues_alone(
-    error: Exception, at: int, lasting: bool, prompt: Any, options: Any, lookahead: Any
+    error: Exception, at: int, lasting: bool, prompt: Any, options: Any, lookahead: Any, tree: int
 ) -> None:
-    decoder = pair_that_lasts(lookahead)
+    # Texts that share passes have chains, and say so.
+    decoder = pair_that_lasts(lookahead, tree=tree if prompt is PROMPT else 0)
     want = expected(decoder, prompt, options)
     before = state(decoder)
     countdown = Countdown(error, at, lasting=lasting)

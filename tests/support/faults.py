@@ -33,10 +33,12 @@ def shared_models() -> tuple[Any, Any]:
     return both
 
 
-def pair(lookahead: Any = 4, both: tuple[Any, Any] | None = None) -> SpeculativeDecoder:
+def pair(
+    lookahead: Any = 4, both: tuple[Any, Any] | None = None, **options: Any
+) -> SpeculativeDecoder:
     model, assistant = both or shared_models()
     names = tokenizer("gpt2"), tokenizer("llama2")
-    return SpeculativeDecoder(model, names[0], assistant, names[1], lookahead=lookahead)
+    return SpeculativeDecoder(model, names[0], assistant, names[1], lookahead=lookahead, **options)
 
 
 # One for all: whatever happened to it before, it goes on.
