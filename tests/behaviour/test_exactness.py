@@ -47,13 +47,16 @@ def test_every_assistant_leaves_the_distribution(settings: dict[str, Any]) -> No
     table, found = decoders_of(settings)
     together: list[Ids] = []
     shares: dict[str, float] = {}
+    beside: set[str] = set()
     for seed, (name, decoder) in enumerate(found.items()):
         drawn = draw(decoder, settings, seed, SAMPLES)
         assert drawn.texts == from_table(table, decoder, seed, SAMPLES), name
         together += drawn.texts
         shares[name] = drawn.accepted / drawn.candidates
+        beside |= {name} if drawn.beside else set()
     assert p_value(together, table.probabilities()) > LEAST_P
     # There were drafts of every kind.
+    assert beside == {"siblings of drafts", "likeliest beside wrong drafts"}
     assert shares.pop("wrong drafts") == 0
     assert all(0.05 < share < 0.95 for share in shares.values())
 

@@ -74,11 +74,13 @@ class Drawn:
     Attributes:
         texts: their ids.
         candidates, accepted: the share of the target's ids that drafts became, as counts.
+        beside: how many of the accepted ones the drafted ids alone would not have given.
     """
 
     texts: list[Ids] = field(default_factory=list)
     candidates: int = 0
     accepted: int = 0
+    beside: int = 0
 
 
 def draw(decoder: SpeculativeDecoder, settings: dict[str, Any], seed: int, count: int) -> Drawn:
@@ -91,6 +93,7 @@ def draw(decoder: SpeculativeDecoder, settings: dict[str, Any], seed: int, count
         drawn.texts.append(tuple(out.token_ids))
         drawn.candidates += out.stats.candidates
         drawn.accepted += out.stats.accepted
+        drawn.beside += sum(done.accepted_beside for done in out.stats.history)
     return drawn
 
 
