@@ -20,7 +20,9 @@ CPU = torch.device("cpu")
 def test_noise_is_that_of_plain_arithmetic(
     sequence: int, positions: list[int], tokens: list[int]
 ) -> None:
-    found = gumbel(step_keys(sequence, positions, CPU), torch.tensor(tokens))
+    keys = step_keys(sequence, positions, CPU)
+    assert torch.equal(keys, step_keys(sequence, torch.tensor(positions), CPU))
+    found = gumbel(keys, torch.tensor(tokens))
     expected = [[noise(sequence, position, token) for token in tokens] for position in positions]
     assert torch.allclose(found.double(), torch.tensor(expected, dtype=torch.double), atol=1e-5)
 

@@ -150,7 +150,8 @@ def _chosen_one_by_one(
     A processor may keep state, so it must not see ids that decoding one at a time would not have
     shown it.
     """
-    text = cast("torch.LongTensor", torch.tensor([ids], device=scores.device))
+    # Copied without a wait for the pass, so that what follows is launched while it runs.
+    text = cast("torch.LongTensor", torch.tensor([ids]).to(scores.device, non_blocking=True))
     for row in range(len(scores)):
         before = cast("torch.LongTensor", text[:, : end + row])
         processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))

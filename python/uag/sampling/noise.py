@@ -20,7 +20,7 @@ Noise is never infinite.
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -54,9 +54,15 @@ def digest(*parts: object) -> int:
 def step_keys(
     sequence_key: int | Tensor, positions: Sequence[int] | Tensor, device: torch.device
 ) -> Tensor:
-    """The key of each position in a generation's output: `[positions]`, int64."""
-    steps = torch.as_tensor(positions, dtype=torch.long, device=device)
-    return _mix(steps * signed(_GAMMA) + sequence_key)
+    """The key of each position in a generation's output: `[positions]`, int64.
+
+    Those of a list of positions are computed on the host, which does not wait for the device.
+    """
+    if isinstance(positions, Tensor) or isinstance(sequence_key, Tensor):
+        steps = torch.as_tensor(positions, dtype=torch.long, device=device)
+        return _mix(steps * signed(_GAMMA) + sequence_key)
+    keys: Tensor = cast("Any", torch).from_numpy(_steps(sequence_key, positions).view(np.int64))
+    return keys.to(device, non_blocking=True)
 
 
 def gumbel(steps: Tensor, tokens: Tensor) -> Tensor:
@@ -86,11 +92,15 @@ def gumbel_of_each(sequence_key: int, positions: Sequence[int], tokens: Any) -> 
     >>> abs(gumbel_of_each(key, [7], token.numpy())[0] - noise) < 1e-5
     True
     """
-    places: Any = np.array(positions, dtype=np.uint64)
-    steps = _mixed(places * np.uint64(_GAMMA) + np.uint64(sequence_key % 2**64))
-    bits = _mixed(steps ^ tokens.view(np.uint64)) & np.uint64(_HIGHEST)
+    bits = _mixed(_steps(sequence_key, positions) ^ tokens.view(np.uint64)) & np.uint64(_HIGHEST)
     chances = np.minimum(np.maximum(bits * 2.0**-63, 2**-64), _BELOW_ONE)
     return (-np.log(-np.log1p(-chances))).tolist()
+
+
+def _steps(sequence_key: int, positions: Sequence[int]) -> Any:
+    """`step_keys` as an array of uint64."""
+    places: Any = np.array(positions, dtype=np.uint64)
+    return _mixed(places * np.uint64(_GAMMA) + np.uint64(sequence_key % 2**64))
 
 
 def _mixed(bits: Any) -> Any:
