@@ -51,7 +51,13 @@ def measure(record: Record, setting: Setting) -> None:
     for name, run in runs.items():
         record.attempt(name, lambda name=name, run=run: kernels_of(record, setting, name, run))
     record.attempt("a round", lambda: a_round(setting, made))
-    record.attempt("waits", lambda: waits(setting, made))
+    ways: dict[str, dict[str, Any]] = {
+        "greedy": {"do_sample": False},
+        "drawn": {"do_sample": True, "seed": 0},
+        "with a penalty": {"do_sample": False, "repetition_penalty": 1.1},
+    }
+    for name, options in ways.items():
+        record.attempt(f"waits, {name}", lambda options=options: waits(setting, made, options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,7 @@ def calls(seen: profile) -> dict[str, int]:
     return {name: counts[name] for name in CALLS if counts[name]}
 
 
-def waits(setting: Setting, made: SpeculativeDecoder) -> Values:
+def waits(setting: Setting, made: SpeculativeDecoder, options: dict[str, Any]) -> Values:
     """Where the host waits for the device without saying so, with how often."""
     if setting.device.type != "cuda":
         return {"skipped": "only CUDA tells"}
@@ -214,10 +220,8 @@ def waits(setting: Setting, made: SpeculativeDecoder) -> Values:
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            rounds = made.generate(
-                PROMPTS[0], do_sample=False, max_new_tokens=setting.scale.warm
-            ).stats.rounds
+            out = made.generate(PROMPTS[0], max_new_tokens=setting.scale.warm, **options)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     places = Counter(f"{'/'.join(each.filename.split('/')[-3:])}:{each.lineno}" for each in told)
-    return {"rounds": rounds, "places": dict(places.most_common(20))}
+    return {"rounds": out.stats.rounds, "places": dict(places.most_common(20))}
