@@ -205,7 +205,7 @@ def _angles(kernels: Kernels, module: Any) -> Function | None:
 
     def forward(x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         del x  # it says what the numbers are
-        return kernels.angles(position_ids, frequencies.float(), module.attention_scaling)
+        return kernels.angles(position_ids, module.inv_freq.float(), module.attention_scaling)
 
     like = torch.empty(0, dtype=kernels.dtype, device=frequencies.device)
     positions = torch.tensor([POSITIONS], device=frequencies.device)
