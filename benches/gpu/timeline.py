@@ -24,7 +24,7 @@ from uag.sampling.greedy import most_likely_draft
 CALLS = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cudaGraphLaunch",
          "cudaMemcpyAsync", "cudaStreamSynchronize", "cudaDeviceSynchronize",
          "cudaEventSynchronize", "cudaEventRecord", "cudaMalloc")  # fmt: skip
-WIDTHS = (1, 8)
+WIDTHS = (1, 2, 8)
 # Ids of the draft that is looked at, and of each draft of the round.
 STEPS = 5
 # Rounds before the one that is looked at.

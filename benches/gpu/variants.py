@@ -15,21 +15,24 @@ from uag.models.cached_lm import CachedLM
 from uag.models.engines.fused import kernels, launcher
 from uag.sampling.greedy import most_likely_draft
 
-# Parts of the kernels' source, and what they may be instead.
+# A file of kernels, a part of it, and what that may be instead.
 LINES = (
-    ("rows.begin();", "wait_for_others(); rows.begin();"),  # no weights are asked for early
-    ("int AT_ONCE = 2;", "int AT_ONCE = 4;"),
-    ("EACH = AT_ONCE / ROWS", "EACH = AT_ONCE"),
+    (launcher.PRODUCTS, "EACH = AT_ONCE / ROWS", "EACH = AT_ONCE"),
+    (launcher.PRODUCTS, "int AT_ONCE = 2;", "int AT_ONCE = 4;"),
+    (launcher.TILES, "int AHEAD = 2;", "int AHEAD = 1;"),
+    # No weights are asked for early.
+    (launcher.PRODUCTS, "rows.begin();", "wait_for_others(); rows.begin();"),
+    (launcher.TILES, "tiles.begin();", "wait_for_others(); tiles.begin();"),
 )
-# A module, the name of one of its constants, and other values of it.
+# A module or class, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
-    (kernels, "LEAST_PACKS", (2, 3, 6, 1000)),
-    (kernels, "WIDEST", (1, 4, 8)),
+    (kernels, "TILED", ({8: 512}, {1: 0})),  # fewer ids by tensor cores, or none
+    (kernels, "LEAST_PACKS", (2, 6)),
     (kernels, "FEW_QUERIES", (0,)),
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
 )
 # Ids of the target's passes.
-WIDTHS = (1, 2, 4, 8)
+WIDTHS = (1, 2, 4, 8, 16)
 # Passes that are measured together, so that the device never waits for the host.
 TOGETHER = 20
 
@@ -41,15 +44,17 @@ def measure(record: Record, setting: Setting) -> None:
     models[assistant] = setting.wide("assistant", assistant)
     record.attempt("as it is", lambda: of_models(setting, models))
     own = launcher.source_of
-    for part, other in LINES:
-        assert part in own(launcher.PRODUCTS), part
+    for changed_file, part, other in LINES:
+        assert part in own(changed_file), part
 
-        def source(file: str, part: str = part, other: str = other) -> str:
-            return own(file).replace(part, other)
+        def source(
+            file: str, where: str = changed_file, part: str = part, other: str = other
+        ) -> str:
+            return own(file).replace(part, other) if file == where else own(file)
 
         launcher.compiled.cache_clear()
         with changed(launcher, "source_of", source):
-            record.attempt(other, lambda: of_models(setting, models))
+            record.attempt(f"{changed_file}: {other}", lambda: of_models(setting, models))
     launcher.compiled.cache_clear()
     for module, name, value in ((*each, value) for *each, values in CHANGES for value in values):
         with changed(module, name, value):

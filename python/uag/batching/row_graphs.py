@@ -203,7 +203,7 @@ class RowGraphs:
         if self._runner.reason or buffers.empty or too_many:
             return None
         end = max(place.length for place in places) + width
-        seen = min(rounded(end), buffers.size - 1)
+        seen = self._runner.seen(end, buffers.size - 1)
         all_rows = [Place(row, length, 0) for row, length in enumerate(lengths[:rows])]
         all_rows += [Place(row, 0, 0) for row in range(len(all_rows), rows)]
         for place in places:

@@ -241,19 +241,21 @@ class CachedLM:
         seen: list[Tensor] = []  # the logits that these were chosen from
         times = [now()]
         for step in range(steps):
+            left, timed_apart = steps - step, catches_up and not step
+            if len(fed) == 1 and not (asks or timed_apart):
+                rolled = self._roll(fed, left, choose, left if score else 1)
+                if rolled is not None:
+                    chosen.append(rolled[0])
+                    seen.append(rolled[1])
+                    break
             self.last = self._forward(fed, 1)
             fed = choose(self.last)
             chosen.append(fed)
             seen.append(self.last)
             if not asks:
-                if catches_up and not step:
+                if timed_apart:
                     id_list(fed)  # waits for it
                     times.append(now())
-                left = steps - step - 1
-                if (rolled := self._roll(fed, left, choose, left if score else 1)) is not None:
-                    chosen.append(rolled[0])
-                    seen.append(rolled[1])
-                    break
                 continue
             ids.append(int(fed))
             if goes_on is not None:
@@ -369,7 +371,7 @@ class CachedLM:
 
         `None` if that is not possible.
         """
-        if self._rolling is None or not steps or not isinstance(choose, StaticChoose):
+        if self._rolling is None or not isinstance(choose, StaticChoose):
             return None
         if (rolled := self._rolling.roll(fed, steps, choose, positions)) is not None:
             self.last = rolled[1][-1:]

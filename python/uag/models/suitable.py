@@ -1,7 +1,6 @@
 """Whether models and tokenizers that were given can be used: those that cannot are refused."""
 
 import warnings
-from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -9,7 +8,7 @@ from transformers import PreTrainedModel
 from uag._core import Tokenizer
 from uag.errors import UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.models.adapters.acting import check_adapters
-from uag.models.properties import embedding_rows, parameter_count
+from uag.models.properties import embedding_rows, modules_of, parameter_count
 from uag.translation.within_rows import belongs
 
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
@@ -61,8 +60,7 @@ def check_eval(model: PreTrainedModel, role: str) -> None:
 
     >>> check_eval(target, "target")
     """
-    modules: list[torch.nn.Module] = list(cast("Any", model).modules())
-    effects = (_effect_of_training(part) for part in modules if part.training)
+    effects = (_effect_of_training(part) for part in modules_of(model) if part.training)
     if effect := next((effect for effect in effects if effect), ""):
         raise UnsupportedModelError(
             f"the {role} ({type(model).__name__}) is in train mode, which {effect}: call "

@@ -13,7 +13,14 @@ import torch
 from tests.support.recorded import Recording
 from uag.models.engines.fused import launcher
 from uag.models.engines.fused.kernels import Kernels
-from uag.models.engines.fused.launcher import Argument, Shape, as_argument, defined, sizes_of
+from uag.models.engines.fused.launcher import (
+    Argument,
+    Shape,
+    as_argument,
+    defined,
+    has_tiles,
+    sizes_of,
+)
 
 HERE = Path(__file__).parent
 KERNELS = Path(launcher.__file__).parent
@@ -38,6 +45,7 @@ class HostLauncher:
     def __init__(self, device: torch.device, sizes: tuple[int, ...]) -> None:
         assert device.type == "cpu"
         self._library = library(sizes)
+        self.has_tiles = has_tiles(sizes)
 
     def launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
         shape = (ctypes.c_int * 4)(*grid, block)

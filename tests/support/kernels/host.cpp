@@ -26,6 +26,8 @@ struct Thread {
 static std::vector<Thread> threads(1024);
 static jmp_buf scheduler;
 static std::function<void()> body;
+// Threads at the barrier, and how often all were there.
+static unsigned waiting, barriers;
 
 static void begin() {
   body();
@@ -45,10 +47,10 @@ static void start(Thread& thread) {
 
 static void run_block() {
   for (unsigned i = 0; i < blockDim.x; i++) threads[i].started = threads[i].ended = false;
-  static bool running;
+  static unsigned running;
   static unsigned i;  // kept through jumps
   do {
-    running = false;
+    running = 0;
     for (i = 0; i < blockDim.x; i++) {
       Thread& thread = threads[i];
       if (thread.ended) continue;
@@ -57,22 +59,30 @@ static void run_block() {
         if (thread.started) _longjmp(thread.at, 1);
         start(thread);
       }
-      running |= !threads[i].ended;
+      running += !threads[i].ended;
     }
+    if (waiting == running) waiting = 0, barriers++;
   } while (running);
 }
 
-static void __syncthreads() {
+// Let the other threads run: those of a warp do as many turns.
+static void turn() {
   if (!_setjmp(threads[threadIdx.x].at)) _longjmp(scheduler, 1);
 }
 
 // Threads that have ended do not take part.
+static void __syncthreads() {
+  const unsigned before = barriers;
+  waiting++;
+  while (barriers == before) turn();
+}
+
 static float __shfl_xor_sync(unsigned, float x, int apart) {
   static float held[1024];
   held[threadIdx.x] = x;
-  __syncthreads();
+  turn();
   const float other = held[threadIdx.x ^ apart];
-  __syncthreads();
+  turn();
   return other;
 }
 
@@ -80,11 +90,14 @@ namespace {
 union Words;
 struct Pack;
 Words once(const Pack* from, bool there);
+Words again(const Pack* from, bool there);
+void multiply(float (&)[4], unsigned, unsigned, unsigned, unsigned, unsigned, unsigned);
 }  // namespace
 
 #define __global__
 #define __device__
 #define __shared__ static
+#define __launch_bounds__(threads)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 static float __uint_as_float(unsigned bits) {
   float x;
@@ -103,14 +116,44 @@ namespace {  // what templates hold is not shared with the same templates for ot
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
+#include "matrices.cuh"
+namespace by_rows {
 #include "products.cu"
+OF_WIDTH(1)
+OF_WIDTH(2)
+}  // namespace by_rows
+using namespace by_rows;
+#if NUMBER != 0
+namespace by_tiles {
+#include "tiles.cu"
+}  // namespace by_tiles
+using namespace by_tiles;
+#endif
 Words once(const Pack* from, bool there) {
   Words words = {};
   if (there) words.pack = *from;
   return words;
 }
-OF_WIDTH(1)
-OF_WIDTH(2)
+Words again(const Pack* from, bool there) { return once(from, there); }
+
+// What a tensor core does for a warp.
+void multiply(float (&sums)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0,
+              unsigned b1) {
+  static unsigned held[1024][6];
+  const unsigned mine[6] = {a0, a1, a2, a3, b0, b1};
+  std::copy(mine, mine + 6, held[threadIdx.x]);
+  turn();
+  const int lane = threadIdx.x % 32, warp = threadIdx.x - lane;
+  for (int i = 0; i < 4; i++) {
+    const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; k++) {
+      const int of_a = warp + row % 8 * 4 + k % 8 / 2, of_b = warp + column * 4 + k % 8 / 2;
+      const unsigned a = held[of_a][row / 8 + k / 8 * 2], b = held[of_b][4 + k / 8];
+      sums[i] += wide(Number(a >> k % 2 * 16)) * wide(Number(b >> k % 2 * 16));
+    }
+  }
+  turn();
+}
 }  // namespace
 
 template <class... Types, size_t... At>
@@ -139,6 +182,12 @@ ON_HOST(project_1)
 ON_HOST(project_2)
 ON_HOST(project_gated_1)
 ON_HOST(project_gated_2)
+#if NUMBER != 0
+ON_HOST(project_up_to_8)
+ON_HOST(project_up_to_16)
+ON_HOST(project_gated_up_to_8)
+ON_HOST(project_gated_up_to_16)
+#endif
 ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend_16)

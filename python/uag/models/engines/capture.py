@@ -12,15 +12,15 @@ from weakref import WeakSet
 import torch
 
 Run = Callable[[], None]
-# What libraries set up at first must not be captured.
-WARM_UPS = 2
 
 
 class Capturer(Protocol):
     """Captures runs of one model."""
 
     def capture(self, run: Run, restore: Run) -> Run:
-        """Run a few times, the last time captured; returns what replays that.
+        """Run twice, the second time captured; returns what replays that.
+
+        What libraries set up at first must not be captured.
 
         `restore` puts back what each run changes beside its results. It is not captured.
         Results are where the captured run left them, until anything else is replayed.
@@ -47,9 +47,8 @@ class CudaGraphs:
         if not self._alive:  # a pool ends with the last graph that uses it
             self._pool = cast("Any", torch.cuda).graph_pool_handle()
         with torch.cuda.stream(self._stream):
-            for _ in range(WARM_UPS):
-                run()
-                restore()
+            run()
+            restore()
             self._stream.synchronize()
             # As `torch.cuda.graph`, which also frees all cached memory each time. Other threads may
             # go on with what a capture must not do.

@@ -51,6 +51,9 @@ MOST_CAPTURED = 3
 PIECE = 1024
 # Positions of the first buffers, at most: a call may permit more ids than it will give.
 MOST_AT_FIRST = 8192
+# Positions that a pass attends to, at least, where that is by a kernel: those that are not there
+# yet cost it next to nothing, and a capture for each length does.
+LEAST_SEEN = 1024
 # Graphs of one text or batch, at most: each takes some megabytes of the driver's memory.
 MOST_GRAPHS = 64
 
@@ -129,6 +132,11 @@ class GraphRunner(ModelRunner):
         size = min(longest, MOST_AT_FIRST)
         return StaticText(self._masks.windows, size, WIDTHS[-1], self.model.device)
 
+    def seen(self, end: int, size: int) -> int:
+        """How many of `size` positions a captured pass attends to that ends before `end`."""
+        fused = self._fusion is not None and self._fusion.attends
+        return min(max(rounded(end), LEAST_SEEN if fused else 0), size)
+
     @torch.no_grad()
     def run(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """The logits of a pass, which is replayed if it was captured before."""
@@ -157,7 +165,7 @@ class GraphRunner(ModelRunner):
                 branches = text.put_tree(tree, count) if tree else None
                 out = self._pass(text, block, place + count, logits, branches=branches)
                 return out[-logits:], count
-            block, seen = text.put(ids, width, place), self._seen(text, end)
+            block, seen = text.put(ids, width, place), self.seen(end, text.slots.size)
             branches = text.put_tree(tree, width) if tree else None
             run = partial(self._pass, text, block, seen, branches=branches)
             body = Body(run, partial(text.move, place, width, seen), [text.slots.begin])
@@ -189,7 +197,7 @@ class GraphRunner(ModelRunner):
             changes = [block, text.slots.begin, text.drafted, text.step, *own.state]
             logits = block
             for step in range(place, place + steps):
-                seen = self._seen(text, step + 1)
+                seen = self.seen(step + 1, text.slots.size)
                 run = partial(self._step, text, block, seen, own, holds)
                 body = Body(run, partial(text.move, step, 1, seen), changes)
                 logits = self._run(text, (("step", own.kind, holds), 1, seen), body)
@@ -262,10 +270,6 @@ class GraphRunner(ModelRunner):
         text.step.add_(1)
         text.slots.begin.add_(1)
         return logits
-
-    def _seen(self, text: StaticText, end: int) -> int:
-        """How many positions a captured pass attends to, of which the last one is before `end`."""
-        return min(rounded(end), text.slots.size)
 
     def _run(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """The logits of a pass: replayed, captured if it never was, or run eagerly."""

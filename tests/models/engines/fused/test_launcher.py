@@ -8,12 +8,14 @@ import torch
 
 from uag.models.engines.fused import launcher
 from uag.models.engines.fused.launcher import (
+    AMPERE,
     HOPPER,
     NUMBERS,
     LaunchError,
     compiled,
     defined,
     file_of,
+    has_tiles,
     sizes_of,
 )
 
@@ -40,6 +42,14 @@ def test_they_compile(name: str, dtype: torch.dtype, capability: tuple[int, int]
     sizes = sizes_of(dtype, 128, 128)
     assert sizes is not None
     assert name.encode() in code(name, capability, *sizes)
+
+
+@pytest.mark.parametrize("capability", [AMPERE, HOPPER])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_products_by_tensor_cores_compile(dtype: torch.dtype, capability: tuple[int, int]) -> None:
+    sizes = sizes_of(dtype, 128, 128)
+    assert sizes is not None and has_tiles(sizes)
+    assert b"project_gated_up_to_16" in code("project_up_to_8", capability, *sizes)
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)

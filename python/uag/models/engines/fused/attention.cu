@@ -43,11 +43,12 @@ __device__ void attend(const Number* queries, const Number* keys, const Number* 
       held_values[key][at] = chunk + key < end ? *from : empty;
     }
   };
+  // `join` knows. Of each row some blocks go on and wait, so this kernel ends after those before it.
+  if (first >= end || (window && end <= begin - window + 1)) return;
   // Earlier passes have written all places but those of the new ids.
   const bool known = first + KEYS <= begin;
   if (known) read(first);
   wait_for_others();
-  if (first >= end || (window && end <= begin - window + 1)) return;  // `join` knows
   for (int i = thread; i < count * HEAD; i += THREADS)
     asked[i / HEAD][i % HEAD] = wide(queries[query * HEAD + i]);
 

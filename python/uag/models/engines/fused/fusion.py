@@ -21,7 +21,7 @@ from uag.models.engines.fused.attention import Buffered, attending, packed
 from uag.models.engines.fused.kernels import ACTIVATIONS, Kernels
 from uag.models.engines.fused.launcher import CudaLauncher, Launcher, LaunchError, sizes_of
 from uag.models.engines.fused.postponing import Postponing
-from uag.models.properties import device_of, text_config
+from uag.models.properties import attention_of, device_of, text_config
 
 # What launches kernels on a type of device; with ROCm, which torch also calls "cuda", nothing does.
 LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = (
@@ -48,10 +48,12 @@ class Fusion:
         kernels: what computes them.
         parts: an owner, the name of its function, and what is called instead: a module's
             `forward`, or the rotary embedding of a file of transformers.
+        attends: whether attention is by a kernel, too.
     """
 
     kernels: Kernels
     parts: list[tuple[object, str, Function]]
+    attends: bool
 
     @contextmanager
     def inside(self, text: Buffered) -> Generator[None]:
@@ -80,7 +82,8 @@ def fusion_of(model: PreTrainedModel) -> Fusion | None:
         return None
     try:
         kernels = Kernels(LAUNCHERS[device.type](device, sizes), model.dtype, sizes)
-        return Fusion(kernels, [*_in_modules(model, kernels), *_in_files(model, kernels)])
+        parts = [*_in_modules(model, kernels), *_in_files(model, kernels)]
+        return Fusion(kernels, parts, sizes == _own_sizes(model) and attention_of(model) == "sdpa")
     except (ImportError, LaunchError) as error:
         remedy = "; `pip install cuda-bindings`" if isinstance(error, ImportError) else ""
         warnings.warn(
@@ -94,9 +97,13 @@ def fusion_of(model: PreTrainedModel) -> Fusion | None:
 
 def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
     """What kernels are compiled for; where no kernel attends to such heads, for the other parts."""
+    return _own_sizes(model) or sizes_of(model.dtype, 16, 16)
+
+
+def _own_sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
     config: Any = text_config(model)
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return sizes_of(model.dtype, head, head) or sizes_of(model.dtype, 16, 16)
+    return sizes_of(model.dtype, head, head)
 
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:

@@ -22,8 +22,10 @@ from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELUTanh": 2}
-# Ids of a pass whose matrix products are by `project`: few enough to only read the matrices. On an
-# H200 a pass of 8 billion takes 4.7 ms for one id; of four, it takes as long with torch's products.
+# Most ids of a pass whose matrix products are by `project`, so few that it takes about as long as
+# reading the matrices: with tensor cores, by the kernels for up to so many ids, whose blocks have
+# so many rows (of one matrix or of two) and threads; and without.
+TILED = {8: (16, 512), 16: (16, 256)}
 WIDEST = 2
 # Packs of a row that each of the threads has which multiply it, at least.
 LEAST_PACKS = 4
@@ -67,6 +69,7 @@ class Kernels:
     Attributes:
         head, value: numbers of a head of keys and of values.
         dtype: the type of all tensors but `Places.begins`.
+        widest: most ids of `project`.
         postpones: whether kernels wait for the next one where it can do their work, until `flush`.
     """
 
@@ -76,6 +79,7 @@ class Kernels:
         self.dtype = dtype
         _, self.head, self.value, self._keys, *_ = sizes
         self.pack = 16 // dtype.itemsize
+        self.widest = max(TILED) if launcher.has_tiles else WIDEST
         self.postpones = False
         self._postponed: Postponed | None = None
 
@@ -97,7 +101,7 @@ class Kernels:
 
     def projects(self, x: Tensor) -> bool:
         """Whether there are so few ids that `project` is for them."""
-        return x.numel() <= WIDEST * x.shape[-1]
+        return x.numel() <= self.widest * x.shape[-1]
 
     def is_projected(self, layer: object) -> bool:
         """Whether `project` is for a layer: the usual one, with rows of whole packs."""
@@ -157,33 +161,44 @@ class Kernels:
         return out
 
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
-        """`layer(x)` of up to three layers, for up to `WIDEST` ids: `[..., size]`."""
+        """`layer(x)` of up to three layers, for up to `widest` ids: `[..., size]`."""
         x = x.contiguous()
-        size = x.shape[-1]
         counts = [layer.out_features for layer in layers]
         outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
-        rows = sum(counts)
-        threads = self._threads(size)
-        self._launch(
-            f"project_{x.numel() // size}", (-(-rows * threads // THREADS), 1, 1), THREADS,
+        self._multiply(
+            "project", sum(counts),
             x, *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
-            *outs, *[None] * absent, *counts, *[0] * absent, size, threads,
+            *outs, *[None] * absent, *counts, *[0] * absent, x.shape[-1],
         )  # fmt: skip
         return outs
 
     def project_gated(self, x: Tensor, gate: nn.Linear, up: nn.Linear, kind: int) -> Tensor:
-        """`activation(gate(x)) * up(x)`, for up to `WIDEST` ids: `[..., size]`."""
-        x = x.contiguous()
-        size, count = x.shape[-1], gate.out_features
+        """`activation(gate(x)) * up(x)`, for up to `widest` ids: `[..., size]`."""
+        x, count = x.contiguous(), gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
-        threads = self._threads(size)
-        self._launch(
-            f"project_gated_{x.numel() // size}", (-(-count * threads // THREADS), 1, 1), THREADS,
-            x, gate.weight, up.weight, out, count, size, kind, threads,
+        self._multiply(
+            "project_gated", count,
+            x, gate.weight, up.weight, out, count, x.shape[-1], kind, matrices=2,
         )  # fmt: skip
         return out
+
+    def _multiply(
+        self, name: str, rows: int, x: Tensor, *args: Argument, matrices: int = 1
+    ) -> None:
+        """Launch a product with so many `rows`, each of one or of two matrices."""
+        size = x.shape[-1]
+        ids = x.numel() // size
+        if ids > 1 and self._launcher.has_tiles:
+            most = next(most for most in TILED if ids <= most)
+            each, threads = TILED[most]
+            blocks = -(-rows * matrices // each)
+            self._launch(f"{name}_up_to_{most}", (blocks, 1, 1), threads, x, *args, ids)
+            return
+        threads = self._threads(size)
+        blocks = -(-rows * threads // THREADS)
+        self._launch(f"{name}_{ids}", (blocks, 1, 1), THREADS, x, *args, threads)
 
     def _threads(self, size: int) -> int:
         """How many threads of a block multiply a row: as many as have a few packs each."""

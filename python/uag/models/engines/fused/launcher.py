@@ -22,8 +22,10 @@ from uag.errors import FileError
 from uag.files import write_bytes
 
 # Which file a kernel is in; the others are in the first one.
-SMALL, ATTENTION, PRODUCTS = "small.cu", "attention.cu", "products.cu"
+SMALL, ATTENTION, PRODUCTS, TILES = "small.cu", "attention.cu", "products.cu", "tiles.cu"
 FILES = {"attend_4": ATTENTION, "attend_16": ATTENTION, "join": ATTENTION}
+# What is before the source of a file.
+SHARED = {PRODUCTS: ("numbers.cuh", "matrices.cuh"), TILES: ("numbers.cuh", "matrices.cuh")}
 # The values of NUMBER.
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 # Threads of a block of `attend`, and how many queries it holds, at most and for a few.
@@ -35,6 +37,8 @@ MOST_HELD = 33 << 10
 MOST_KEYS, LEAST_KEYS = 32, 8
 # The first compute capability whose kernels may begin before those launched earlier have ended.
 HOPPER = 9, 0
+# The first one whose tensor cores multiply as `tiles.cu` asks them to.
+AMPERE = 8, 0
 Shape = tuple[int, int, int]
 Argument = Tensor | float | None
 
@@ -44,7 +48,13 @@ class LaunchError(RuntimeError):
 
 
 class Launcher(Protocol):
-    """Launches kernels by their names."""
+    """Launches kernels by their names.
+
+    Attributes:
+        has_tiles: whether it launches those of `tiles.cu`.
+    """
+
+    has_tiles: bool
 
     def launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
         """Launch a kernel, of `grid` blocks of `block` threads, after what was launched before.
@@ -73,6 +83,7 @@ class CudaLauncher:
         self._kernels: dict[str, Any] = {}
         capability = torch.cuda.get_device_capability(device)
         self._attributes = [_early(driver)] if capability >= HOPPER else []
+        self.has_tiles = capability >= AMPERE and has_tiles(sizes)
         with torch.cuda.device(device):
             self._kernel("rms_norm")  # what cannot be compiled is known at once
 
@@ -115,6 +126,8 @@ def file_of(name: str) -> tuple[str, ...]:
     >>> file_of("project_gated_2"), file_of("rotate")
     (('products.cu', '-DPRODUCTS=OF_WIDTH(2)'), ('small.cu',))
     """
+    if "_up_to_" in name:
+        return (TILES,)
     if name.startswith("project"):
         return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
     return (FILES.get(name, SMALL),)
@@ -149,6 +162,15 @@ def sizes_of(dtype: torch.dtype, head: int, value: int) -> tuple[int, ...] | Non
     return (NUMBERS[dtype], head, value, keys, THREADS) if keys >= LEAST_KEYS else None
 
 
+def has_tiles(sizes: tuple[int, ...]) -> bool:
+    """Whether tensor cores multiply numbers of the type of `sizes_of`, without rounding them.
+
+    >>> [has_tiles(sizes_of(dtype, 64, 64)) for dtype in (torch.bfloat16, torch.float32)]
+    [True, False]
+    """
+    return sizes[0] != NUMBERS[torch.float32]
+
+
 def defined(sizes: tuple[int, ...]) -> list[str]:
     """The compiler's options for the sizes of `sizes_of`."""
     names = ("NUMBER", "HEAD", "VALUE", "KEYS", "THREADS")
@@ -159,7 +181,8 @@ def defined(sizes: tuple[int, ...]) -> list[str]:
 def source_of(file: str) -> str:
     """The source of a file of kernels, what it shares with the others before it."""
     folder = resources.files(__package__ or __name__)
-    return "".join((folder / name).read_text("utf-8") for name in ("numbers.cuh", file))
+    names = *SHARED.get(file, ("numbers.cuh",)), file
+    return "".join((folder / name).read_text("utf-8") for name in names)
 
 
 @cache

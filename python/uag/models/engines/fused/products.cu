@@ -1,50 +1,6 @@
 // Products of matrices with a few vectors, which take as long as reading the matrices.
 
-// A row of one of up to three matrices, which are computed together.
-struct Row {
-  const Pack* numbers;
-  const Number* bias;  // or null
-  Number* y;           // where its product with the first vector goes
-  int count;           // rows of its matrix: so far apart are the products with the next ones
-};
-
-__device__ Row row_of(int row, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,
-                      const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b,
-                      Number* y_c, int count_a, int count_b, int count_c, int packs) {
-  int count = count_a;
-  const Pack* matrix = a;
-  const Number* bias = bias_a;
-  Number* y = y_a;
-  if (row >= count_a + count_b) {
-    row -= count_a + count_b, count = count_c, matrix = c, bias = bias_c, y = y_c;
-  } else if (row >= count_a) {
-    row -= count_a, count = count_b, matrix = b, bias = bias_b, y = y_b;
-  }
-  return {matrix + (long long)row * packs, bias ? bias + row : bias, y + row, count};
-}
-
-// 16 bytes as the device moves them, and as numbers.
-union __align__(16) Words {
-  unsigned at[4];
-  Pack pack;
-};
-
-#ifdef __CUDA_ARCH__
-// What is read once, and leaves the near cache to what is read again; zeros if it is not `there`. These
-// reads stay in their order, so that several are under way before the first one is used.
-__device__ Words once(const Pack* from, bool there) {
-  Words words;
-  asm volatile(
-      "{ .reg .pred there; setp.ne.b32 there, %5, 0;"
-      "mov.b32 %0, 0; mov.b32 %1, 0; mov.b32 %2, 0; mov.b32 %3, 0;"
-      "@there ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4]; }"
-      : "=&r"(words.at[0]), "=&r"(words.at[1]), "=&r"(words.at[2]), "=&r"(words.at[3])
-      : "l"(from), "r"((int)there));
-  return words;
-}
-#endif
-
-// Packs that a thread has asked for at any time.
+// Packs of each row that a thread has asked for at any time.
 const int AT_ONCE = 2;
 
 // Rows of matrices that `threads` threads of a block, whole warps, multiply with the same vectors, each
@@ -52,7 +8,7 @@ const int AT_ONCE = 2;
 // the card's memory needs to be fast.
 template <int ROWS>
 struct Rows {
-  static const int EACH = AT_ONCE / ROWS;
+  static const int EACH = AT_ONCE;
   const Pack* numbers[ROWS];
   int packs, threads, thread;  // `thread` is which one this is
   Words asked[ROWS][EACH];
@@ -71,24 +27,35 @@ struct Rows {
   // After `begin`: the products with WIDTH vectors, in the first of the threads.
   template <int WIDTH>
   __device__ void dots(const Pack* x, float (&sums)[ROWS][WIDTH]) {
+    Words given[EACH][WIDTH];  // of the vectors: also asked for before they are used
+#pragma unroll
+    for (int k = 0; k < EACH; k++)
+#pragma unroll
+      for (int id = 0; id < WIDTH; id++) {
+        const int at = thread + threads * k;
+        given[k][id] = again(x + id * packs + at, at < packs);
+      }
     for (int first = thread; first < packs; first += threads * EACH) {
 #pragma unroll
       for (int k = 0; k < EACH; k++) {
-        const int at = first + threads * k, next = at + threads * EACH;
-        Words words[ROWS];
+        const int next = first + threads * (k + EACH);
+        Words words[ROWS], others[WIDTH];
+#pragma unroll
+        for (int id = 0; id < WIDTH; id++) {
+          others[id] = given[k][id];
+          given[k][id] = again(x + id * packs + next, next < packs);
+        }
 #pragma unroll
         for (int row = 0; row < ROWS; row++) {
           words[row] = asked[row][k];
           asked[row][k] = once(numbers[row] + next, next < packs);
         }
 #pragma unroll
-        for (int id = 0; at < packs && id < WIDTH; id++) {
-          const Pack other = x[id * packs + at];
+        for (int id = 0; id < WIDTH; id++)
 #pragma unroll
           for (int row = 0; row < ROWS; row++)
             for (int j = 0; j < PACK; j++)
-              sums[row][id] += wide(words[row].pack.at[j]) * wide(other.at[j]);
-        }
+              sums[row][id] += wide(words[row].pack.at[j]) * wide(others[id].pack.at[j]);
       }
     }
     __shared__ float warps[THREADS / 32][ROWS][WIDTH];
