@@ -11,12 +11,12 @@ from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.batch_cache import RowCache
 from uag.batching.session import ASSISTANT, TARGET, Session
-from uag.decoding.candidates import ANY, Trees
+from uag.decoding.candidates import ANY, Fit, Trees, usual
 from uag.decoding.loop import rounds
 from uag.decoding.output import Output, TextStream
 from uag.decoding.streamers import check_one, feed, put_prompt
 from uag.decoding.trace import Trace, TracedModel
-from uag.decoding.verify import round_width, verifier
+from uag.decoding.verify import verifier
 from uag.drafting.fallback import GuardedDrafting
 from uag.drafting.lookup import Lookup
 from uag.drafting.lookup_drafts import DraftsAllFound
@@ -277,7 +277,7 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
-        given = drafting, trees or replace(ANY, fit=self._fit)
+        given = drafting, trees or replace(ANY, fit=self._fit(session))
         translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
@@ -322,12 +322,12 @@ class Engine:
         if not self._tree or sampling.rank is None:
             return None
         judge = session.tree_judge or Heaviest(self._tree)
-        return Trees(sampling.rank, judge, self._tree, self._fit)
+        return Trees(sampling.rank, judge, self._tree, self._fit(session))
 
-    @property
-    def _fit(self) -> Callable[[int], int]:
-        """How many of so many ids a pass reads: all, where blocks are padded."""
-        return int if self._target.sets_up_apart else round_width
+    def _fit(self, session: Session) -> Fit:
+        """How many of so many ids a pass reads."""
+        judge = session.tree_judge or Heaviest(self._tree)
+        return judge.fit if self._target.sets_up_apart else usual
 
     def _side_for(self, way: Way) -> DraftSide:
         """What drafts for a text that is read in this way."""

@@ -1,6 +1,5 @@
 """What became of the candidates of a tree, against the text that was emitted."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -9,8 +8,7 @@ import pytest
 from tests.support.tokenizers import tokenizer
 from uag import Bridge
 from uag._core import Proposal
-from uag.decoding.candidates import ANY, Chain, Trees, Trie
-from uag.decoding.verify import round_width
+from uag.decoding.candidates import ANY, Chain, Fit, Trees, Trie, usual
 from uag.draft import Draft, DraftTree
 from uag.lookahead.rules.trees import Heaviest
 from uag.sampling.ranking import by_weight
@@ -25,7 +23,7 @@ DRAFT = Draft([30, 31, 32], tree=TREE)
 
 
 def trie(most: int = 31) -> Trie:
-    found = Trees(by_weight, Heaviest(31), most, round_width).candidates(
+    found = Trees(by_weight, Heaviest(31), most, usual).candidates(
         DRAFT, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100
     )
     assert isinstance(found, Trie)
@@ -72,8 +70,8 @@ def test_no_more_candidates_than_may_follow() -> None:
     assert ANY.candidates(DRAFT, translation, PROMPT, 1).ids == []
 
 
-@pytest.mark.parametrize(("fit", "count"), [(round_width, 7), (int, 10)])
-def test_a_chain_is_as_long_as_passes_are(fit: Callable[[int], int], count: int) -> None:
+@pytest.mark.parametrize(("fit", "count"), [(usual, 7), (Heaviest(0).fit, 10)])
+def test_a_chain_is_as_long_as_passes_are(fit: Fit, count: int) -> None:
     drafted = Draft([*range(30, 40)])
     trees = replace(ANY, fit=fit)
     found = trees.candidates(drafted, BRIDGE.start(PROMPT, PROMPT), PROMPT, 100)

@@ -21,7 +21,7 @@ def learnt(accepted: list[int], step: float, wider: float) -> Estimates:
     for right in accepted:
         done = Round([0] * (right + 1), right, 4, right, 4, {}, 5, draft_seconds=[step] * 4)
         costs.drafted(done.draft_seconds)
-        estimates.learn_draft(done, estimates.learn_rate(done, costs))
+        estimates.learn_draft(done, estimates.learn_rate(done, costs), done.candidates)
     return estimates
 
 
@@ -45,6 +45,62 @@ def test_the_best_number_of_ids_is_the_best_of_all(
     assert best == pytest.approx(rate(k))
     plain = costs.verification(1)
     assert estimates.could_pay(costs) or best <= 1 / plain / (1 - LEAST_GAIN) + 1e-9
+
+
+def padded(accepted: list[int], wide: float) -> Auto:
+    """Passes are of 8 or 16 ids; each id of the assistant becomes two of the target."""
+    auto = Auto()
+    for width, seconds in ((1, 1.0), (8, 1.1), (16, 1.1 + wide)):
+        for _ in range(3):
+            auto.costs.verified(width, seconds)
+    for ids in range(2, 17):
+        auto.costs.padded(ids, 8 if ids <= 8 else 16)
+    for right in accepted:
+        done = Round(
+            [0] * (2 * right + 1), 2 * right, 4, right, 8, {}, 16, draft_seconds=[0.01] * 4
+        )
+        auto.costs.drafted(done.draft_seconds)
+        auto.estimates.learn_draft(done, auto.estimates.learn_rate(done, auto.costs), 8)
+    return auto
+
+
+@given(st.lists(st.integers(0, 4), min_size=5, max_size=40), st.floats(0, 3), st.integers(1, 16))
+def test_candidates_that_make_a_pass_wider_must_pay_for_it(
+    accepted: list[int], wide: float, ids: int
+) -> None:
+    auto = padded(accepted, wide)
+    estimates, costs = auto.estimates, auto.costs
+
+    def tokens(read: int) -> float:
+        """Expected tokens of a pass over so many ids, by the sum of all outcomes."""
+        each = estimates.later_chance ** (1 / estimates.tokens_per_id)
+        chances = [1.0, *(each ** max(0.0, at - estimates.tokens_per_id) for at in range(1, read))]
+        return 1 + estimates.first.mean() * sum(chances[1:])
+
+    rate = estimates.rate(costs)
+    got = auto.fit(ids, looked_up=False)
+    gains = {
+        read: tokens(read) - rate * costs.verification(read) for read in (1, 8, ids) if read <= ids
+    }
+    assert gains[got] == pytest.approx(max(gains.values()))
+    assert auto.fit(ids, looked_up=True) == ids
+    auto.share(4)
+    assert auto.fit(ids, looked_up=False) == ids
+
+
+def test_where_a_wider_pass_costs_much_a_chain_fills_a_narrower_one() -> None:
+    assert padded([1, 2, 1, 2, 1] * 4, wide=2).fit(10, looked_up=False) == 8
+    assert padded([1, 2, 1, 2, 1] * 4, wide=0.001).fit(10, looked_up=False) == 10
+
+
+def test_how_many_ids_a_draft_becomes_is_learnt_of_all_candidates() -> None:
+    auto = padded([1, 2, 1, 2, 1] * 4, wide=2)
+    before = auto.estimates.tokens_per_id
+    for _ in range(8):
+        read = auto.fit(9, looked_up=False)
+        assert read == 8
+        auto.update(Round([0] * 3, 2, 4, 1, read - 1, {"verify": 1.1}, 8, draft_seconds=[0.01] * 4))
+    assert auto.estimates.tokens_per_id >= before, "as without a narrower pass"
 
 
 def test_passes_that_more_rows_share_have_costs_of_their_own() -> None:

@@ -15,6 +15,9 @@ from uag.sampling.ranking import Rank, by_weight
 from uag.stats import Judged
 from uag.translation.protocol import Translator
 
+# See `Trees.fit`.
+Fit = Callable[[int, bool], int]
+
 
 class Candidates(Protocol):
     """Target ids that continue the text.
@@ -141,13 +144,14 @@ class Trees:
         rank: how likely each candidate of a tree is.
         judge: how many of them are worth a place in the pass.
         most: the most that there may be.
-        fit: how many of so many ids a pass reads, where it would set things up for each number.
+        fit: how many of so many ids a pass reads, the one before a draft included; and whether the
+            draft was looked up.
     """
 
     rank: Rank
     judge: TreeJudge
     most: int
-    fit: Callable[[int], int]
+    fit: Fit
 
     def scoring(self, score: Score | None) -> Score | None:
         """`score` if the next draft is to be a tree, else `None`."""
@@ -159,7 +163,8 @@ class Trees:
         """The candidates of a draft after `ids`, where up to `room` ids may follow."""
         if draft.tree is None:
             proposal = translator.propose(draft.ids, draft.text)
-            return Chain(draft, proposal, self.fit(min(len(proposal.ids) + 1, room)) - 1)
+            read = self.fit(min(len(proposal.ids) + 1, room), bool(draft.text))
+            return Chain(draft, proposal, read - 1)
         tree, count = draft.tree, len(draft.ids)
         found = translator.propose_tree(tree.ids, tree.parents, tree.chances, [*range(count)])
         if found is None:
@@ -169,15 +174,21 @@ class Trees:
     def _chosen(self, found: TreeProposal, drafted: int, ids: list[int], room: int) -> Trie:
         parents, chances = found.parents, self.rank(found, ids)
         chain = _chain(parents, found.nodes, drafted)
-        length = self.fit(min(len(chain) + 1, room)) - 1
+        length = self.fit(min(len(chain) + 1, room), False) - 1
         most = min(self.most, room - 1, len(chances))
         weights, count = self.judge.prune(parents, chances, most, chain[:length])
         chosen = found.select(weights, count)
         return Trie(chosen.ids, chosen.parents, drafted, found, chances, chain)
 
 
+def usual(ids: int, looked_up: bool) -> int:
+    """The `Fit` of passes that set kernels up for each number of ids: only a few numbers."""
+    del looked_up
+    return round_width(ids)
+
+
 # What is likeliest is verified, and no tree is refused.
-ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE, round_width)
+ANY = Trees(by_weight, Heaviest(LARGEST_TREE), LARGEST_TREE, usual)
 
 
 def path_along(parents: list[int], ids: list[int], tokens: list[int]) -> list[int]:

@@ -55,6 +55,8 @@ class Auto:
         self._wasted_rounds = 0.0
         # Whether this round has a draft, and whether the previous one had.
         self._drafts, self._previous_drafted = False, False
+        # How many candidates the draft became, if not all of them were read.
+        self._candidates: int | None = None
         # Whether the previous pass was over one id: a pass after a wider one takes longer.
         self._previous_was_single = False
 
@@ -101,7 +103,7 @@ class Auto:
         if done.looked_up:
             self.estimates.lookups.learn(done)
         elif done.drafted:
-            self.estimates.learn_draft(done, usual)
+            self.estimates.learn_draft(done, usual, self._candidates or done.candidates)
             if done.tree is not None:
                 self.estimates.trees.learn(done.tree.choices)
             self._learn_waste(done, usual)
@@ -132,6 +134,16 @@ class Auto:
         gain = self.estimates.lookups.best(chances, rate * self._burden, self.costs)[1]
         more = (1 + gain - rate * self.costs.verification(1)) - (tokens - rate * seconds)
         return more > 0 and not (self._drafts and self.estimates.is_worth_asking(more))
+
+    def fit(self, ids: int, looked_up: bool) -> int:
+        """See `TreeJudge.fit`: all, or as many as fill a narrower pass if the rate is better so."""
+        self._candidates = None
+        if looked_up or self._rows > 1:
+            return ids
+        fitting = self.estimates.fitting(self.costs, ids)
+        if fitting < ids:
+            self._candidates = ids - 1
+        return fitting
 
     def branches(self) -> bool:
         """See `TreeJudge.branches`: only once it is known what a draft step costs without."""

@@ -157,6 +157,10 @@ class Costs:
         """How many ids a pass over so many is known to have room for, in its padding."""
         return self._padded.get(ids, ids)
 
+    def narrower(self, ids: int) -> list[int]:
+        """The widths measured so far of passes over fewer ids."""
+        return [width for width in self._widths if width < ids]
+
     def draft(self, k: float) -> float:
         """Estimated seconds to draft `k` ids; 0 if nothing is known."""
         step = self.step or 0.0

@@ -106,10 +106,13 @@ class Estimates:
         self.rounds_since_single = self.rounds_since_single + 1 if done.candidates else 0
         return usual
 
-    def learn_draft(self, done: Round, usual: float) -> None:
+    def learn_draft(self, done: Round, usual: float, candidates: int) -> None:
         """Count a round with a draft of the assistant.
 
-        `usual`: the seconds that such a round usually takes, from `learn_rate`.
+        Args:
+            done: the round.
+            usual: the seconds that such a round usually takes, from `learn_rate`.
+            candidates: how many the draft became; not all of them may have been read.
         """
         for index in range(done.judged):
             estimator = self.acceptance(index)
@@ -118,7 +121,7 @@ class Estimates:
         for estimator in (self.first, self.later):
             estimator.forget()
         self._candidates = DECAY * self._candidates + (
-            done.candidates if done.tree is None else done.tree.chain
+            candidates if done.tree is None else done.tree.chain
         )
         self._drafted = DECAY * self._drafted + done.drafted
         self._window.append((len(done.tokens), usual))
@@ -149,6 +152,24 @@ class Estimates:
             if seconds and tokens / seconds > rate:
                 best, rate = k, tokens / seconds
         return best, rate
+
+    def fitting(self, costs: Costs, ids: int) -> int:
+        """How many of so many ids to read, where a pass over fewer of them is of a narrower width.
+
+        The last candidates of a draft are seldom accepted, and a wider pass may take much longer.
+        """
+        rate, whole = self.rate(costs), costs.verification(ids)
+        best, most = ids, 0.0
+        for width in costs.narrower(ids):
+            lost = sum(map(self._chance, range(width, ids)))
+            if (gain := rate * (whole - costs.verification(width)) - lost) > most:
+                best, most = width, gain
+        return best
+
+    def _chance(self, count: int) -> float:
+        """The chance that the first `count` candidates of a draft are accepted, `count` > 0."""
+        more = max(0.0, count / self.tokens_per_id - 1)
+        return self.first.mean() * self.later_chance**more
 
     def _drafts(
         self, costs: Costs, longest: int, first: float, later: float

@@ -7,10 +7,14 @@ from uag.stats import Round
 
 
 class TreeJudge(Protocol):
-    """Decides whether drafts are trees, and how many of a tree's candidates to verify."""
+    """Decides whether drafts are trees, and how many candidates to verify."""
 
     def branches(self) -> bool:
         """Whether the next draft is to come with others at its places."""
+        ...
+
+    def fit(self, ids: int, looked_up: bool) -> int:
+        """How many ids to read where passes are padded to a few widths; see `Trees.fit`."""
         ...
 
     def prune(

@@ -34,6 +34,10 @@ class Heaviest:
     def branches(self) -> bool:
         return True
 
+    def fit(self, ids: int, looked_up: bool) -> int:
+        del looked_up
+        return ids
+
     def prune(
         self, parents: list[int], chances: list[float], most: int, chain: list[int]
     ) -> tuple[list[float], int]:
