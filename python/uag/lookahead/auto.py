@@ -138,7 +138,7 @@ class Auto:
     def fit(self, ids: int, looked_up: bool) -> int:
         """See `TreeJudge.fit`: all, or as many as fill a narrower pass if the rate is better so."""
         self._candidates = None
-        if looked_up or self._rows > 1:
+        if ids == 1 or looked_up or self._rows > 1:
             return ids
         fitting = self.estimates.fitting(self.costs, ids)
         if fitting < ids:

@@ -50,6 +50,7 @@ class Costs:
         `sets_up_apart`: whether the seconds of a first pass are without what it set up. Then even
         the very first one counts.
         """
+        self.changes = 0  # how often anything that is known may have changed
         self._sets_up_apart = sets_up_apart
         self._first, self._next = Recent(), Recent()
         self._drafts = 0
@@ -98,6 +99,7 @@ class Costs:
 
     def forget_steps(self) -> None:
         """Forget what draft steps cost, so that they are measured again."""
+        self.changes += 1
         self._first, self._next = Recent(), Recent()
 
     def drafted(
@@ -110,6 +112,7 @@ class Costs:
         one measurement: an interruption would be in all of them, as a device shows only how long
         they took together.
         """
+        self.changes += 1
         if after_draft:
             self._first.add(seconds[0])
         self._drafts += 1
@@ -128,6 +131,7 @@ class Costs:
         `branches`: whether these were no chain. Then what is known of the width shows what that
         costs.
         """
+        self.changes += 1
         passes = self._passes[width]
         if branches:
             if passes > 1:
@@ -150,7 +154,8 @@ class Costs:
 
     def padded(self, ids: int, width: int) -> None:
         """Remember that a pass over so many ids is of this width: captured passes have only few."""
-        if width > ids:
+        if width > ids and self._padded.get(ids) != width:
+            self.changes += 1
             self._padded[ids] = width
 
     def filled(self, ids: int) -> int:

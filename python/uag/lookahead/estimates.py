@@ -70,6 +70,8 @@ class Estimates:
         self.rounds_since_plain, self.rounds_since_single = 0, 0
         # Tokens emitted since the assistant's last draft.
         self._tokens_since_draft = 0
+        # The last answer of `best`, and all that it depends on.
+        self._best: tuple[tuple[float, ...], tuple[int, float]] | None = None
 
     def costs(self, rows: int) -> Costs:
         """The costs of passes shared by `rows` rows; seconds are one row's share."""
@@ -147,10 +149,20 @@ class Estimates:
         `certain`: assume that every drafted id is accepted.
         """
         chances = (1.0, 1.0) if certain else (self.first.mean(), self.later_chance)
+        # It is asked for several times a round, while a device waits.
+        about = id(costs), costs.changes, self.tokens_per_id, *chances
+        if self._best is None or self._best[0] != about:
+            self._best = about, self._found_best(costs, *chances)
+        return self._best[1]
+
+    def _found_best(self, costs: Costs, first: float, later: float) -> tuple[int, float]:
         best, rate = 1, 0.0
-        for k, (tokens, seconds) in enumerate(self._drafts(costs, LONGEST, *chances), 1):
+        drafts = self._drafts(costs, LONGEST, first, later)
+        for k, (tokens, seconds, more) in enumerate(drafts, 1):
             if seconds and tokens / seconds > rate:
                 best, rate = k, tokens / seconds
+            if tokens + more <= rate * seconds:  # nor do longer drafts, which take longer
+                break
         return best, rate
 
     def fitting(self, costs: Costs, ids: int) -> int:
@@ -173,16 +185,23 @@ class Estimates:
 
     def _drafts(
         self, costs: Costs, longest: int, first: float, later: float
-    ) -> Iterator[tuple[float, float]]:
-        """Expected tokens and seconds of a round with a draft of 1, 2, ... ids."""
-        tokens, reached = 1.0, first
+    ) -> Iterator[tuple[float, float, float]]:
+        """Expected tokens and seconds of a round with a draft of 1, 2, ... ids.
+
+        And how many more tokens there would be of any longer draft.
+        """
+        tokens, reached, each = 1.0, first, self.tokens_per_id
         for k in range(1, longest + 1):
-            tokens += self.tokens_per_id * reached
+            tokens += each * reached
             reached *= later
-            yield tokens, costs.draft(k) + costs.verification(1 + self.tokens_per_id * k)
+            more = each * reached * min(1 / (1 - later) if later < 1 else LONGEST, LONGEST)
+            yield tokens, costs.draft(k) + costs.verification(1 + each * k), more
 
     def could_pay(self, costs: Costs) -> bool:
         """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
+        rate = self.drafting_rate(costs) if self.pays and costs.plain else 0.0
+        if rate * (1 - LEAST_GAIN) > 1 / (costs.plain or 1.0):  # they do as it is
+            return True
         return self._most_gain(costs) > LEAST_GAIN
 
     def may_draft(self, costs: Costs) -> bool:
@@ -192,10 +211,10 @@ class Estimates:
         would not pay, they take `WASTE_BUDGET` of the time, as costs may have been measured while
         the machine was busy with something else.
         """
+        if self.pays:
+            return True
         more = self._most_gain(costs) - LEAST_GAIN
-        return self.pays or (
-            self._wasted <= PATIENCE * more if more > 0 else self._wasted + self._reading <= 0
-        )
+        return self._wasted <= PATIENCE * more if more > 0 else self._wasted + self._reading <= 0
 
     def _most_gain(self, costs: Costs) -> float:
         """The share of the time that drafts would save if all of them were accepted."""
@@ -239,7 +258,7 @@ class Estimates:
         if len(self._window) >= RATE_WINDOW:
             return self.usual_draft(costs)
         k, _ = self.best(costs)
-        return [*self._drafts(costs, k, self.first.mean(), self.later_chance)][-1]
+        return [*self._drafts(costs, k, self.first.mean(), self.later_chance)][-1][:2]
 
     def is_worth_asking(self, less: float) -> bool:
         """Whether to ask the assistant for a draft that promises so many tokens less than a lookup.

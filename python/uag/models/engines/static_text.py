@@ -188,12 +188,14 @@ class StaticText:
         self.slots = Slots(size, self._begin[0])
         self.layers = [StaticLayer(self.slots, window) for window in self._windows]
         self.past = Cache(layers=[*self.layers])
+        self._begun = False
         self.graphs: Graphs = {}
 
     @property
     def empty(self) -> bool:
         """Whether there has been no pass yet, so that the layers have no memory."""
-        return not all(layer.is_initialized for layer in self.layers)
+        self._begun = self._begun or all(layer.is_initialized for layer in self.layers)
+        return not self._begun
 
     def places(self, keys: Tensor) -> Places | None:
         """Where the new ids of the layer with these keys are; `None` if they are not its own.
