@@ -242,12 +242,11 @@ class CachedLM:
         times = [now()]
         for step in range(steps):
             left, timed_apart = steps - step, catches_up and not step
-            if len(fed) == 1 and not (asks or timed_apart):
-                rolled = self._roll(fed, left, choose, left if score else 1)
-                if rolled is not None:
-                    chosen.append(rolled[0])
-                    seen.append(rolled[1])
-                    break
+            rolls = not (asks or timed_apart)
+            if rolls and (rolled := self._roll(fed, left, choose, left if score else 1)):
+                chosen.append(rolled[0])
+                seen.append(rolled[1])
+                break
             self.last = self._forward(fed, 1)
             fed = choose(self.last)
             chosen.append(fed)
@@ -369,9 +368,9 @@ class CachedLM:
     ) -> tuple[Tensor, Tensor] | None:
         """The next `steps` ids after `fed`, without the host; see `SelfFeeding`.
 
-        `None` if that is not possible.
+        `None` if that is not possible, as where `fed` is more than one id.
         """
-        if self._rolling is None or not isinstance(choose, StaticChoose):
+        if self._rolling is None or len(fed) > 1 or not isinstance(choose, StaticChoose):
             return None
         if (rolled := self._rolling.roll(fed, steps, choose, positions)) is not None:
             self.last = rolled[1][-1:]

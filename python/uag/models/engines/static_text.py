@@ -211,7 +211,7 @@ class StaticText:
         """Forget the last text: its states may hold NaN, which no mask would hide."""
         states = [each for layer in self.layers if layer.is_initialized for each in layer.states]
         if states:
-            torch._foreach_zero_(states)  # all by one launch
+            cast("Any", torch)._foreach_zero_(states)  # all by one launch
 
     def make_room(self, size: int) -> None:
         """Grow to at least `size` positions, keeping the states. Graphs are captured again."""
