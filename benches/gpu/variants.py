@@ -17,7 +17,6 @@ from uag.sampling.greedy import most_likely_draft
 
 # A file of kernels, a part of it, and what that may be instead.
 LINES = (
-    (launcher.PRODUCTS, "EACH = AT_ONCE / ROWS", "EACH = AT_ONCE"),
     (launcher.PRODUCTS, "int AT_ONCE = 2;", "int AT_ONCE = 4;"),
     (launcher.TILES, "int AHEAD = 2;", "int AHEAD = 1;"),
     # No weights are asked for early.

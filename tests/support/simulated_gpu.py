@@ -5,7 +5,7 @@ The milliseconds are those of an H200, by captured graphs. An eager pass is boun
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from math import ceil
 from random import Random
 
@@ -60,14 +60,14 @@ class Pair:
 
 
 # Targets of 8 and 3 billion parameters with an assistant of 70 million.
-LARGE = Pair((5.0, 5.9, 6.1, 6.3, 6.6, 7.2), 45.0, read=0.65, eager_read=15.0, step=0.43)
-MIDDLE = Pair((2.8, 3.07, 3.83, 3.93, 4.15, 4.27), 40.0, read=0.65, eager_read=13.0, step=0.44)
+LARGE = Pair((4.3, 4.94, 4.98, 5.11, 5.53, 6.84), 30.0, read=0.33, eager_read=11.0, step=0.22)
+MIDDLE = Pair((1.98, 2.25, 2.33, 2.42, 2.96, 4.14), 38.0, read=0.33, eager_read=11.0, step=0.22)
 
 
 def slow_assistant(cost: float) -> Pair:
     """The larger target with an assistant whose step costs this many of its passes."""
     plain = LARGE.passes[0]
-    return replace(LARGE, read=1.2 * cost * plain, eager_read=45.0, step=cost * plain)
+    return replace(LARGE, read=1.2 * cost * plain, eager_read=LARGE.eager_pass, step=cost * plain)
 
 
 @dataclass
@@ -79,6 +79,7 @@ class SimulatedGPU:
         pair: what the models' passes take.
         found: the chances of the ids that a lookup finds.
         finds: how often it finds any.
+        sizes: of how many ids of the target each id of the assistant may be.
         cold: milliseconds of what the first draft sets up: in its first step, and in the others.
         asked: in how many rounds the assistant drafted so far.
     """
@@ -87,6 +88,7 @@ class SimulatedGPU:
     pair: Pair = LARGE
     found: tuple[float, ...] = ()
     finds: float = 0.0
+    sizes: tuple[int, ...] = (1,)
     cold: tuple[float, float] = (0.0, 0.0)
     random: Random = field(default_factory=lambda: Random(0), repr=False)
     asked: int = 0
@@ -115,14 +117,17 @@ class SimulatedGPU:
                 cold = (0.0, 0.0) if self.asked else self.cold
                 chances, steps = [self.right(emitted)] * k, self.pair.drafted(unread, k, cold)
                 self.asked += 1
-            accepted = sum(1 for _ in takewhile(lambda each: self.random.random() < each, chances))
-            width, seconds = self.pair.verified(1 + len(chances))
+            ends = [*accumulate(self._size() if steps else 1 for _ in chances)]
+            right = sum(1 for _ in takewhile(lambda each: self.random.random() < each, chances))
+            read = self._read(lookahead, 1 + max(ends, default=0), looked_up) - 1
+            accepted = min(read, ends[right - 1] if right else 0)
+            width, seconds = self.pair.verified(1 + read)
             done = Round(
                 tokens=[0] * (accepted + 1),
                 accepted=accepted,
                 drafted=len(chances),
-                drafted_accepted=accepted,
-                candidates=len(chances),
+                drafted_accepted=sum(end <= accepted for end in ends),
+                candidates=read,
                 width=width,
                 looked_up=looked_up,
                 seconds={drafting: HOST / 1000, verifying: 0.0},
@@ -134,8 +139,16 @@ class SimulatedGPU:
             done.seconds[verifying] += seconds
             yield done
             emitted += len(done.tokens)
-            unread = 1 + (accepted == k) if steps else unread + len(done.tokens)
+            unread = 1 + (right == k) if steps else unread + len(done.tokens)
             drafting, verifying = ("draft" if chances else drafting), "verify"
+
+    def _size(self) -> int:
+        return self.random.choice(self.sizes) if len(self.sizes) > 1 else self.sizes[0]
+
+    @staticmethod
+    def _read(lookahead: Auto | Fixed, ids: int, looked_up: int) -> int:
+        """How many of so many ids the pass reads."""
+        return lookahead.fit(ids, bool(looked_up)) if isinstance(lookahead, Auto) else ids
 
     def _looked_up(self, auto: Auto) -> list[float]:
         """The chances of the ids that are looked up in this round, rather than drafted."""

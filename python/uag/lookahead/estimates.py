@@ -170,18 +170,21 @@ class Estimates:
 
         The last candidates of a draft are seldom accepted, and a wider pass may take much longer.
         """
+        if not (narrower := costs.narrower(ids)):
+            return ids
         rate, whole = self.rate(costs), costs.verification(ids)
-        best, most = ids, 0.0
-        for width in costs.narrower(ids):
-            lost = sum(map(self._chance, range(width, ids)))
+        first, tokens = self.first.mean(), self.tokens_per_id
+        each = self.later_chance ** (1 / tokens)  # the chance of a candidate after accepted ones
+        best, most, lost, end = ids, 0.0, 0.0, ids
+        for width in reversed(narrower):
+            # The chance that the first `count` candidates are accepted.
+            lost += sum(first * each ** max(0.0, count - tokens) for count in range(width, end))
+            end = width
             if (gain := rate * (whole - costs.verification(width)) - lost) > most:
                 best, most = width, gain
+            if lost >= rate * whole:  # no narrower pass saves more
+                break
         return best
-
-    def _chance(self, count: int) -> float:
-        """The chance that the first `count` candidates of a draft are accepted, `count` > 0."""
-        more = max(0.0, count / self.tokens_per_id - 1)
-        return self.first.mean() * self.later_chance**more
 
     def _drafts(
         self, costs: Costs, longest: int, first: float, later: float

@@ -1,6 +1,6 @@
 """Why a model's passes cannot be captured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from uag.models.check.records import is_of_transformers
 from uag.models.check.way import way_of
 from uag.models.engines.capture import CAPTURERS
 from uag.models.masks import FULL, SLIDING
-from uag.models.properties import attention_of, device_of, modules_of, text_config
+from uag.models.properties import attention_of, device_of, text_config
 from uag.models.reading import reading_of
 
 
@@ -22,19 +22,19 @@ def obstacle(model: PreTrainedModel) -> str:
     return next(chain(_on_device(model), _in_layers(model), _in_reading(model)), "")
 
 
-def obstacle_now(model: PreTrainedModel) -> str:
-    """The same for what may change between two texts."""
-    others = (module for module in modules_of(model) if not is_of_transformers(module))
+def obstacle_now(model: PreTrainedModel, modules: Sequence[Any]) -> str:
+    """The same for what may change between two texts; `modules`: see `modules_of`."""
+    others = (module for module in modules if not is_of_transformers(module))
     if other := next(others, None):
         return f"its {type(other).__name__} has hooks or code of its own"
     return "it is in training mode" if model.training else ""
 
 
-def state_of(model: PreTrainedModel) -> tuple[object, ...]:
+def state_of(model: PreTrainedModel, modules: Sequence[Any]) -> tuple[object, ...]:
     """What captures depend on beside their inputs: where weights are, and which kernels."""
     config: Any = text_config(model)
     kernels = attention_of(model), getattr(config, "_experts_implementation", None)
-    held = ((module._parameters, module._buffers) for module in modules_of(model))
+    held = ((module._parameters, module._buffers) for module in modules)
     tensors = (tensor for both in held for each in both for tensor in each.values())
     return (*kernels, *(_address(tensor) for tensor in tensors if tensor is not None))
 

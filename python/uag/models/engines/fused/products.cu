@@ -8,17 +8,16 @@ const int AT_ONCE = 2;
 // the card's memory needs to be fast.
 template <int ROWS>
 struct Rows {
-  static const int EACH = AT_ONCE;
   const Pack* numbers[ROWS];
   int packs, threads, thread;  // `thread` is which one this is
-  Words asked[ROWS][EACH];
+  Words asked[ROWS][AT_ONCE];
 
   // Ask for the first packs of this thread.
   __device__ void begin() {
 #pragma unroll
     for (int row = 0; row < ROWS; row++)
 #pragma unroll
-      for (int k = 0; k < EACH; k++) {
+      for (int k = 0; k < AT_ONCE; k++) {
         const int at = thread + threads * k;
         asked[row][k] = once(numbers[row] + at, at < packs);
       }
@@ -27,18 +26,18 @@ struct Rows {
   // After `begin`: the products with WIDTH vectors, in the first of the threads.
   template <int WIDTH>
   __device__ void dots(const Pack* x, float (&sums)[ROWS][WIDTH]) {
-    Words given[EACH][WIDTH];  // of the vectors: also asked for before they are used
+    Words given[AT_ONCE][WIDTH];  // of the vectors: also asked for before they are used
 #pragma unroll
-    for (int k = 0; k < EACH; k++)
+    for (int k = 0; k < AT_ONCE; k++)
 #pragma unroll
       for (int id = 0; id < WIDTH; id++) {
         const int at = thread + threads * k;
         given[k][id] = again(x + id * packs + at, at < packs);
       }
-    for (int first = thread; first < packs; first += threads * EACH) {
+    for (int first = thread; first < packs; first += threads * AT_ONCE) {
 #pragma unroll
-      for (int k = 0; k < EACH; k++) {
-        const int next = first + threads * (k + EACH);
+      for (int k = 0; k < AT_ONCE; k++) {
+        const int next = first + threads * (k + AT_ONCE);
         Words words[ROWS], others[WIDTH];
 #pragma unroll
         for (int id = 0; id < WIDTH; id++) {
