@@ -1,6 +1,7 @@
 """Two models on a GPU as seconds and chances, for a lookahead to be tried in.
 
-The milliseconds are those of an H200, by captured graphs. An eager pass is bound by its launches.
+The milliseconds are those of an H200, by captured graphs; those of the widest pass are estimated. An
+eager pass is bound by its launches.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Pair:
 
     def drafted(self, unread: int, k: int, cold: tuple[float, float]) -> list[float]:
         """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
-        captured = unread <= MOST_CAPTURED * WIDEST
+        captured = unread <= MOST_CAPTURED
         read = (self.read * ceil(unread / WIDEST) if captured else self.eager_read) + cold[0]
         rest = self.step * (k - 1) + cold[1]
         if unread > CATCHES_UP and k > 1:
@@ -51,7 +52,7 @@ class Pair:
 
     def verified(self, ids: int) -> tuple[int, float]:
         """The width of the target's pass over so many ids, and its seconds."""
-        if ids > MOST_CAPTURED * WIDEST:
+        if ids > MOST_CAPTURED:
             return ids, self.eager_pass / 1000
         full, rest = divmod(ids - 1, WIDEST)
         each = zip(WIDTHS, self.passes, strict=True)
@@ -60,8 +61,10 @@ class Pair:
 
 
 # Targets of 8 and 3 billion parameters with an assistant of 70 million.
-LARGE = Pair((4.3, 4.94, 4.98, 5.11, 5.53, 6.84), 30.0, read=0.33, eager_read=11.0, step=0.22)
-MIDDLE = Pair((1.98, 2.25, 2.33, 2.42, 2.96, 4.14), 38.0, read=0.33, eager_read=11.0, step=0.22)
+LARGE = Pair((4.3, 4.94, 4.98, 5.11, 5.53, 6.84, 7.2), 30.0, read=0.33, eager_read=11.0, step=0.22)
+MIDDLE = Pair(
+    (1.98, 2.25, 2.33, 2.42, 2.96, 4.14, 4.4), 38.0, read=0.33, eager_read=11.0, step=0.22
+)
 
 
 def slow_assistant(cost: float) -> Pair:

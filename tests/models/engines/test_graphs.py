@@ -89,24 +89,24 @@ def test_a_full_buffer_grows_and_its_graphs_are_captured_again() -> None:
 
 
 def test_a_long_prompt_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "PIECE", 40)
+    monkeypatch.setattr(graphs, "PIECE", 70)
     model = random_model("mistral-window", VOCABULARY)
     lm = reader(model, GraphRunner(model))
-    lm.append([id % 300 for id in range(130)])
-    check(lm, model, 50)
-    assert lm.cache.width == 130
+    lm.append([id % 300 for id in range(300)])
+    check(lm, model, 90)
+    assert lm.cache.width == 300
 
 
 def test_ids_of_a_few_graphs_are_read_by_them(recorded: list[RecordedGraphs]) -> None:
     model = random_model("mistral-window", VOCABULARY)
     runner = GraphRunner(model)
     lm = reader(model, runner)
-    for count, positions, width in ((3, 1, 3), (32, 1, 32), (70, 1, 72), (50, 40, 64)):
+    for count, positions, width in ((3, 1, 3), (32, 1, 32), (70, 1, 72), (50, 40, 64), (90, 1, 96)):
         lm.append([id % 300 for id in range(count)])
         replays = recorded[0].replays
         check(lm, model, positions)
         assert lm.cache.width == width
-        assert count == 3 or recorded[0].replays - replays >= -(-count // 32)
+        assert count == 3 or recorded[0].replays - replays >= -(-count // 64)
 
 
 def test_blocks_are_not_padded_beyond_the_last_position() -> None:
@@ -434,7 +434,7 @@ def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
             lm.draft(6, MostLikely())  # captures
             lm.append(unread)
         lm.logits(1)
-        lm.append([9] * 80)
+        lm.append([9] * 81)  # as many as were read before
         return lm.draft(6, MostLikely()).seconds
 
     monkeypatch.setitem(CAPTURERS, "cpu", Ticking)
@@ -508,7 +508,7 @@ def test_a_tree_wider_than_all_graphs_is_read(recorded: list[RecordedGraphs]) ->
     lm = reader(model, GraphRunner(model))
     lm.append([7] * 30)
     lm.logits(1)
-    replays, parents = recorded[0].replays, [-1] * 20 + [3] * 25
+    replays, parents = recorded[0].replays, [-1] * 30 + [3] * 45
     lm.append([*range(len(parents))])
     logits = lm.tree_logits(parents)
     true = true_logits(model, lm.ids, parents)

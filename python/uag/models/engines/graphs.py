@@ -44,9 +44,9 @@ from uag.models.reading import reading_of
 
 # Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly. There are
 # few, as each is captured at its first use, and a pass takes about as long at the next width.
-WIDTHS = (1, 2, 4, 8, 16, 32)
-# An eager pass is bound by its launches. It takes longer than this many captured ones.
-MOST_CAPTURED = 3
+WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+# Most ids that a few captured passes read. An eager pass is bound by its launches, and takes longer.
+MOST_CAPTURED = 96
 # Most ids in an eager pass, so that masks stay small.
 PIECE = 1024
 # Positions of the first buffers, at most: a call may permit more ids than it will give.
@@ -212,7 +212,7 @@ class GraphRunner(ModelRunner):
         """
         if self._reading.regimes:
             return [count]
-        if count <= MOST_CAPTURED * WIDTHS[-1] and not (text.empty or self.reason):
+        if count <= MOST_CAPTURED and not (text.empty or self.reason):
             return [min(WIDTHS[-1], count - at) for at in range(0, count, WIDTHS[-1])]
         sizes: list[int] = []
         while count > max(PIECE, logits):
