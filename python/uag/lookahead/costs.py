@@ -163,8 +163,8 @@ class Costs:
         return self._padded.get(ids, ids)
 
     def narrower(self, ids: int) -> list[int]:
-        """The widths measured so far of passes over fewer ids."""
-        return [width for width in self._widths if width < ids]
+        """The widths measured so far of passes over fewer ids, of which some are candidates."""
+        return [width for width in self._widths if 1 < width < ids]
 
     def draft(self, k: float) -> float:
         """Estimated seconds to draft `k` ids; 0 if nothing is known."""

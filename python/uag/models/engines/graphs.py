@@ -45,7 +45,7 @@ from uag.models.reading import reading_of
 # Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly. There are
 # few, as each is captured at its first use, and a pass takes about as long at the next width.
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
-# Most ids that a few captured passes read. An eager pass is bound by its launches, and takes longer.
+# Most ids that a few captured passes read. An eager pass, bound by its launches, takes longer.
 MOST_CAPTURED = 96
 # Most ids in an eager pass, so that masks stay small.
 PIECE = 1024
