@@ -25,7 +25,7 @@ LINES = (
 )
 # A module or class, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
-    (kernels, "TILED", ({8: 512}, {1: 0})),  # fewer ids by tensor cores, or none
+    (kernels, "TILED", ({8: (16, 512)}, {1: (0, 0)})),  # fewer ids by tensor cores, or none
     (kernels, "LEAST_PACKS", (2, 6)),
     (kernels, "FEW_QUERIES", (0,)),
     (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early

@@ -80,6 +80,16 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     assert str(runner) == "graphs"
 
 
+def test_passes_attend_to_few_lengths_where_kernels_attend() -> None:
+    attended = GraphRunner(random_model("llama", VOCABULARY))
+    lengths = [attended.seen(end, 4096) for end in (10, 300, 1024, 1025, 5000)]
+    assert lengths == [1024, 1024, 1024, 2048, 4096]
+    assert attended.seen(10, 512) == 512
+    # No kernel attends to heads that are not of whole packs.
+    masked = GraphRunner(random_model("llama", VOCABULARY, head_dim=12).to(torch.bfloat16))
+    assert [masked.seen(end, 4096) for end in (10, 300)] == [256, 512]
+
+
 BEFORE = ["masks", "angles"]
 ATTENTION = ["rotate", "attend_4", "join"]
 WIDE_ATTENTION = ["rotate", "attend_16", "join"]
@@ -96,6 +106,9 @@ WIDE_ATTENTION = ["rotate", "attend_16", "join"]
         (1, torch.bfloat16,
          [*BEFORE, "rms_norm", "project_1", *ATTENTION, "project_1",
           "rms_norm", "project_gated_1", "project_1", "rms_norm", "project_1"]),
+        (6, torch.bfloat16,
+         [*BEFORE, "rms_norm", "project_up_to_8", *WIDE_ATTENTION, "project_up_to_8",
+          "rms_norm", "project_gated_up_to_8", "project_up_to_8", "rms_norm", "project_up_to_8"]),
     ],
     ids=str,
 )  # fmt: skip
