@@ -60,6 +60,7 @@ STAGES = (
     (Part("batches", "batches", 16),),
     (Part("card", "card", 12),),
     (Part("variants", "variants", 30),),
+    (Part("products", "products", 10),),
     (Part("compiled", "compiled", 480),),
 )
 PARTS = tuple(part for stage in STAGES for part in stage)
