@@ -3,9 +3,11 @@
 Nothing here is timed, so that it can run beside the tests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from transformers import PreTrainedModel
@@ -15,6 +17,7 @@ from benches.gpu.models import Setting
 from benches.gpu.record import Record, Values
 from benches.gpu.texts import SAMPLED
 from uag.benchmark.compare import PROMPTS
+from uag.sampling.coupled import Sampler
 from uag.translation.tokenizers import prompt_ids
 
 # A gap between the two likeliest ids that the rounding of a number type can close, as a share of
@@ -23,6 +26,8 @@ STEPS = 16
 # Texts of each comparison, at least, and seconds after which there are no more than that.
 LEAST = 2
 SECONDS = 3
+# The ids of a text, those that it should have, and how clear the choice of each of these was.
+Both = tuple[list[int], list[int], Callable[[int], float]]
 
 
 def measure(record: Record, setting: Setting) -> None:
@@ -52,19 +57,29 @@ def greedy(
         made = decoder(engine, model, tokenizers[0], assistant, tokenizers[1])
     except SkippedError as error:
         return {"skipped": str(error)}
-    texts, same, ties, differences = 0, 0, 0, list[str]()
-    for text in in_time(setting):
-        texts += 1
+
+    def both(text: str) -> Both:
         ids = prompt_ids(tokenizers[0], text)
         expected = generate_ids(model, ids, setting.scale.few)
         out = made.generate(text, do_sample=False, max_new_tokens=setting.scale.few)
-        if out.token_ids == expected:
+        return out.token_ids, expected, lambda at: gap_at(model, [*ids, *expected[:at]])
+
+    return compared(setting, model.dtype, both) | {"engines": made.engines}
+
+
+def compared(setting: Setting, dtype: torch.dtype, both: Callable[[str], Both]) -> Values:
+    """How many texts are the same, and how the others differ."""
+    texts, same, ties, differences = 0, 0, 0, list[str]()
+    for text in in_time(setting):
+        texts += 1
+        ids, expected, gap_after = both(text)
+        if ids == expected:
             same += 1
             continue
-        both = zip(out.token_ids, expected, strict=False)
-        at = next((at for at, (one, other) in enumerate(both) if one != other), None)
-        gap = None if at is None else gap_at(model, [*ids, *expected[:at]])
-        if gap is not None and gap <= STEPS * torch.finfo(model.dtype).eps:
+        pairs = enumerate(zip(ids, expected, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), None)
+        gap = None if at is None else gap_after(at)
+        if gap is not None and gap <= STEPS * torch.finfo(dtype).eps:
             ties += 1
         else:
             differences.append(f"{text[:20]!r}: id {at}, gap {gap}")
@@ -74,7 +89,6 @@ def greedy(
         "same": same,
         "ties": ties,
         "other": differences,
-        "engines": made.engines,
     }
 
 
@@ -98,7 +112,7 @@ def gap_at(model: PreTrainedModel, ids: list[int]) -> float:
 def sampled(
     setting: Setting, engine: str, model: PreTrainedModel, assistant: PreTrainedModel
 ) -> Values:
-    """Texts of a seed that are the same with the assistant and without."""
+    """Texts of a seed that are the same with the assistant and without, and how others differ."""
     tokenizers = setting.tokenizer("target"), setting.tokenizer("assistant")
     try:
         made = decoder(engine, model, tokenizers[0], assistant, tokenizers[1])
@@ -106,8 +120,30 @@ def sampled(
     except SkippedError as error:
         return {"skipped": str(error)}
     options = SAMPLED | {"max_new_tokens": setting.scale.few}
-    same = [
-        made.generate(text, **options).token_ids == alone.generate(text, **options).token_ids
-        for text in in_time(setting)
-    ]
-    return {"texts": len(same), "tokens_each": setting.scale.few, "same": sum(same)}
+
+    def both(text: str) -> Both:
+        with gaps_of_choices() as gaps:
+            expected = alone.generate(text, **options).token_ids
+        return made.generate(text, **options).token_ids, expected, lambda at: gaps[at]
+
+    return compared(setting, model.dtype, both)
+
+
+@contextmanager
+def gaps_of_choices() -> Generator[list[float]]:
+    """Of each token that is drawn inside the `with` block, id by id, how clear the choice was.
+
+    That is how far apart the two largest scores with noise are, as a share of the largest score.
+    """
+    gaps: list[float] = []
+    own = Sampler.noisy
+
+    def noisy(sampler: Sampler, scores: torch.Tensor, ids: list[int], end: int) -> torch.Tensor:
+        found = own(sampler, scores, ids, end)
+        best = found.topk(2).values
+        largest = scores.masked_fill(scores.isinf(), 0).abs().amax(-1)
+        gaps.extend(((best[:, 0] - best[:, 1]) / largest).tolist())
+        return found
+
+    with patch.object(Sampler, "noisy", noisy):
+        yield gaps

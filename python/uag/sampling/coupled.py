@@ -121,11 +121,15 @@ class Sampler:
 
         `[rows, vocabulary]` -> `[rows]`; -1 if a row's scores allow no token.
         """
+        best = self.noisy(scores, ids, end).max(-1)
+        return best.indices.where(best.values > -torch.inf, -1)
+
+    def noisy(self, scores: Tensor, ids: list[int], end: int) -> Tensor:
+        """The scores with the noise of their tokens, of which the largest is chosen."""
         moves = (self._names.moves[id] for id in ids[end : end + len(scores) - 1])
         positions = list(accumulate(moves, initial=self.position(ids, end)))
         keys = step_keys(self._key, positions, scores.device)
-        best = (scores + gumbel(keys, self._names.keys.to(scores.device))).max(-1)
-        return best.indices.where(best.values > -torch.inf, -1)
+        return scores + gumbel(keys, self._names.keys.to(scores.device))
 
 
 @dataclass(frozen=True, slots=True)
