@@ -58,9 +58,8 @@ STAGES = (
     (Part("first", "first", 12),),
     (Part("timeline", "timeline", 10),),
     (Part("batches", "batches", 16),),
-    (Part("card", "card", 12),),
+    (Part("card", "card", 16),),
     (Part("variants", "variants", 30),),
-    (Part("products", "products", 10),),
     (Part("compiled", "compiled", 480),),
 )
 PARTS = tuple(part for stage in STAGES for part in stage)

@@ -23,7 +23,7 @@ LINES = (
     (launcher.PRODUCTS, "rows.begin();", "wait_for_others(); rows.begin();"),
     (launcher.TILES, "tiles.begin();", "wait_for_others(); tiles.begin();"),
 )
-# A module or class, the name of one of its constants, and other values of it.
+# A module, the name of one of its constants, and other values of it.
 CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
     (kernels, "TILED", ({8: (16, 512)}, {1: (0, 0)})),  # fewer ids by tensor cores, or none
     (kernels, "LEAST_PACKS", (2, 6)),
