@@ -24,6 +24,7 @@ from uag.drafting.sides import DraftSide, LookupBeside, Opening, model_name, swi
 from uag.errors import UagError, UnsupportedTokenizerError, warn_once
 from uag.lookahead.auto import Auto
 from uag.lookahead.estimates import Estimates
+from uag.lookahead.protocol import TreeJudge
 from uag.lookahead.rules.trees import Heaviest
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
@@ -277,7 +278,8 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
-        given = drafting, trees or replace(ANY, fit=self._fit(session))
+        chains = replace(ANY, fit=self._fit(session.tree_judge or ANY.judge))
+        given = drafting, trees or chains
         translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
@@ -322,11 +324,10 @@ class Engine:
         if not self._tree or sampling.rank is None:
             return None
         judge = session.tree_judge or Heaviest(self._tree)
-        return Trees(sampling.rank, judge, self._tree, self._fit(session))
+        return Trees(sampling.rank, judge, self._tree, self._fit(judge))
 
-    def _fit(self, session: Session) -> Fit:
-        """How many of so many ids a pass reads."""
-        judge = session.tree_judge or Heaviest(self._tree)
+    def _fit(self, judge: TreeJudge) -> Fit:
+        """How many of so many ids a pass reads: what the judge says where passes are padded."""
         return judge.fit if self._target.sets_up_apart else usual
 
     def _side_for(self, way: Way) -> DraftSide:

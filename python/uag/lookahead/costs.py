@@ -37,6 +37,9 @@ class Recent:
 class Costs:
     """Seconds of each part of a round: properties of a pair of models, not of a generation.
 
+    Attributes:
+        changes: how often anything that is known may have changed.
+
     >>> costs = Costs()
     >>> for _ in range(3):
     ...     costs.verified(1, 0.5); costs.verified(5, 1.5); costs.drafted([1.0, 0.25])
@@ -50,7 +53,7 @@ class Costs:
         `sets_up_apart`: whether the seconds of a first pass are without what it set up. Then even
         the very first one counts.
         """
-        self.changes = 0  # how often anything that is known may have changed
+        self.changes = 0
         self._sets_up_apart = sets_up_apart
         self._first, self._next = Recent(), Recent()
         self._drafts = 0

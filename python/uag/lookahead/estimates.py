@@ -156,13 +156,14 @@ class Estimates:
         return self._best[1]
 
     def _found_best(self, costs: Costs, first: float, later: float) -> tuple[int, float]:
-        best, rate = 1, 0.0
-        drafts = self._drafts(costs, LONGEST, first, later)
-        for k, (tokens, seconds, more) in enumerate(drafts, 1):
+        best, rate, before = 1, 0.0, 1.0
+        for k, (tokens, seconds) in enumerate(self._drafts(costs, LONGEST, first, later), 1):
             if seconds and tokens / seconds > rate:
                 best, rate = k, tokens / seconds
-            if tokens + more <= rate * seconds:  # nor do longer drafts, which take longer
+            # A longer draft takes longer, and each further id gives no more than this one.
+            if tokens + (LONGEST - k) * (tokens - before) <= rate * seconds:
                 break
+            before = tokens
         return best, rate
 
     def fitting(self, costs: Costs, ids: int) -> int:
@@ -188,23 +189,19 @@ class Estimates:
 
     def _drafts(
         self, costs: Costs, longest: int, first: float, later: float
-    ) -> Iterator[tuple[float, float, float]]:
-        """Expected tokens and seconds of a round with a draft of 1, 2, ... ids.
-
-        And how many more tokens there would be of any longer draft.
-        """
+    ) -> Iterator[tuple[float, float]]:
+        """Expected tokens and seconds of a round with a draft of 1, 2, ... ids."""
         tokens, reached, each = 1.0, first, self.tokens_per_id
         for k in range(1, longest + 1):
             tokens += each * reached
             reached *= later
-            more = each * reached * min(1 / (1 - later) if later < 1 else LONGEST, LONGEST)
-            yield tokens, costs.draft(k) + costs.verification(1 + each * k), more
+            yield tokens, costs.draft(k) + costs.verification(1 + each * k)
 
     def could_pay(self, costs: Costs) -> bool:
         """Whether drafts would pay if all of them were accepted; `True` until costs are known."""
-        rate = self.drafting_rate(costs) if self.pays and costs.plain else 0.0
-        if rate * (1 - LEAST_GAIN) > 1 / (costs.plain or 1.0):  # they do as it is
-            return True
+        plain = costs.plain
+        if self.pays and plain and self.drafting_rate(costs) * plain * (1 - LEAST_GAIN) > 1:
+            return True  # they do as it is
         return self._most_gain(costs) > LEAST_GAIN
 
     def may_draft(self, costs: Costs) -> bool:
@@ -261,7 +258,7 @@ class Estimates:
         if len(self._window) >= RATE_WINDOW:
             return self.usual_draft(costs)
         k, _ = self.best(costs)
-        return [*self._drafts(costs, k, self.first.mean(), self.later_chance)][-1][:2]
+        return [*self._drafts(costs, k, self.first.mean(), self.later_chance)][-1]
 
     def is_worth_asking(self, less: float) -> bool:
         """Whether to ask the assistant for a draft that promises so many tokens less than a lookup.
