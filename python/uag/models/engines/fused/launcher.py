@@ -24,8 +24,8 @@ from uag.files import write_bytes
 # Which file a kernel is in; the others are in the first one.
 SMALL, ATTENTION, PRODUCTS, TILES = "small.cu", "attention.cu", "products.cu", "tiles.cu"
 FILES = {"attend_4": ATTENTION, "attend_16": ATTENTION, "join": ATTENTION}
-# What is before the source of a file.
-SHARED = {PRODUCTS: ("numbers.cuh", "matrices.cuh"), TILES: ("numbers.cuh", "matrices.cuh")}
+# The files that multiply matrices, whose sources share what the others do not.
+MULTIPLYING = PRODUCTS, TILES
 # The values of NUMBER.
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 # Threads of a block of `attend`, and how many queries it holds, at most and for a few.
@@ -181,8 +181,8 @@ def defined(sizes: tuple[int, ...]) -> list[str]:
 def source_of(file: str) -> str:
     """The source of a file of kernels, what it shares with the others before it."""
     folder = resources.files(__package__ or __name__)
-    names = *SHARED.get(file, ("numbers.cuh",)), file
-    return "".join((folder / name).read_text("utf-8") for name in names)
+    shared = ("numbers.cuh", "matrices.cuh") if file in MULTIPLYING else ("numbers.cuh",)
+    return "".join((folder / name).read_text("utf-8") for name in (*shared, file))
 
 
 @cache
