@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
+from typing import Self
 
 # Without a scheduler, time is the machine's.
 _clock: ContextVar[Callable[[], float]] = ContextVar("clock", default=perf_counter)
@@ -70,16 +71,20 @@ class Clock:
 
     def __init__(self) -> None:
         self._phases: dict[str, float] = {}
-        self._start = now()
+        self._start = self._since = now()
+        self._phase = ""
 
-    @contextmanager
-    def phase(self, name: str) -> Generator[None]:
-        """Count the time inside the `with` block towards `name`."""
-        start = now()
-        try:
-            yield
-        finally:
-            self._phases[name] = self._phases.get(name, 0.0) + now() - start
+    def phase(self, name: str) -> Self:
+        """Count the time inside the `with` block towards `name`; blocks do not overlap."""
+        self._phase = name
+        return self
+
+    def __enter__(self) -> None:
+        self._since = now()
+
+    def __exit__(self, *error: object) -> None:
+        spent = self._phases.get(self._phase, 0.0)
+        self._phases[self._phase] = spent + now() - self._since
 
     def seconds(self) -> dict[str, float]:
         """Seconds by phase since the round began."""

@@ -21,7 +21,7 @@ from uag.batching.row_graphs import Loan, RowGraphs
 from uag.batching.rows import Place, RowBuffers, SlotMap, laid_out, room_for
 from uag.batching.scheduler import NARROW, PIECE, PassRequest, wait_for_pass
 from uag.models.caches.kept import LEAST_SHARED, common_length
-from uag.models.caches.protocol import TOGETHER, PreallocatedCache
+from uag.models.caches.protocol import TOGETHER, Keepable, PreallocatedCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.records import record_of
 from uag.models.check.trial import named_lengths
@@ -269,7 +269,7 @@ class Batch:
         held.make_room(max(rows, held.rows), held.size if end < held.size else room_for(end))
 
 
-class RowCache(PreallocatedCache):
+class RowCache(PreallocatedCache, Keepable):
     """The `ModelCache` of one generation in a `Batch`, with whose other rows it shares passes.
 
     Attributes:

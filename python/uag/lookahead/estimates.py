@@ -5,8 +5,8 @@ may take turns. docs/lookahead.md derives the rules.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from functools import cached_property, partial
 
 from uag.lookahead.acceptance import DECAY, AcceptanceEstimator
 from uag.lookahead.costs import Costs
@@ -56,8 +56,7 @@ class Estimates:
         self.lookups, self.trees = LookupPolicy(), TreeRule()
         # Tokens emitted in a round and the seconds that such a round usually takes: of recent
         # rounds of any kind, and of recent rounds with a draft of the assistant.
-        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
-        self._window: deque[tuple[int, float]] = deque(maxlen=RATE_WINDOW)
+        self._recent, self._window = _Rounds(RECENT), _Rounds(RATE_WINDOW)
         # Drafted ids, and the candidates that they became; the prior is one candidate per id.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
         # Whether drafting paid when it was last judged, and the length of the last pause.
@@ -102,7 +101,7 @@ class Estimates:
         by_assistant = done.drafted - done.looked_up
         usual = costs.draft(by_assistant) if by_assistant else 0.0
         usual += costs.verification(done.width)
-        self._recent.append((len(done.tokens), usual))
+        self._recent.add(len(done.tokens), usual)
         self._tokens_since_draft += len(done.tokens)
         self.waste(-WASTE_BUDGET)
         self.rounds_since_single = self.rounds_since_single + 1 if done.candidates else 0
@@ -126,7 +125,7 @@ class Estimates:
             candidates if done.tree is None else done.tree.chain
         )
         self._drafted = DECAY * self._drafted + done.drafted
-        self._window.append((len(done.tokens), usual))
+        self._window.add(len(done.tokens), usual)
         self._tokens_since_draft = 0
 
     def acceptance(self, index: int) -> AcceptanceEstimator:
@@ -227,8 +226,7 @@ class Estimates:
         """Tokens a second of rounds with a draft: measured or, with few rounds, estimated."""
         if len(self._window) < RATE_WINDOW:
             return self.best(costs)[1]
-        tokens, seconds = _sums(self._window)
-        return tokens / seconds if seconds else 0.0
+        return self._window.rate
 
     def rate(self, costs: Costs) -> float:
         """Tokens a second of the better method, drafting or plain, as far as they are known."""
@@ -240,15 +238,13 @@ class Estimates:
         plain = costs.plain
         if plain is None:
             return 0.0
-        tokens, seconds = _sums(self._recent)
-        return max(tokens / seconds if seconds else 0.0, 1 / plain)
+        return max(self._recent.rate, 1 / plain)
 
     def usual_draft(self, costs: Costs) -> tuple[float, float]:
         """Mean tokens and seconds of a round with a draft of the assistant."""
         if not self._window:
             return 1 + self.first.mean(), costs.draft(1) + costs.verification(2)
-        tokens, seconds = _sums(self._window)
-        return tokens / len(self._window), seconds / len(self._window)
+        return self._window.mean
 
     def next_draft(self, costs: Costs) -> tuple[float, float]:
         """Expected tokens and seconds of a round with the `best` number of ids.
@@ -295,7 +291,36 @@ class Estimates:
         return False
 
 
-def _sums(rounds: Iterable[tuple[int, float]]) -> tuple[int, float]:
-    """The sum of the tokens and the sum of the seconds."""
-    tokens, seconds = zip(*rounds, strict=True)
-    return sum(tokens), sum(seconds)
+class _Rounds:
+    """Tokens of the last `most` rounds, and the seconds that such rounds usually take.
+
+    Attributes:
+        rate: all tokens by all seconds; 0 without any.
+        mean: tokens and seconds of one of them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._tokens, self._seconds = deque[int](maxlen=most), deque[float](maxlen=most)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def add(self, tokens: int, seconds: float) -> None:
+        self._tokens.append(tokens)
+        self._seconds.append(seconds)
+        vars(self).pop("sums", None)
+
+    @cached_property
+    def sums(self) -> tuple[int, float]:
+        """All tokens and all seconds; asked for several times a round."""
+        return sum(self._tokens), sum(self._seconds)
+
+    @property
+    def rate(self) -> float:
+        tokens, seconds = self.sums
+        return tokens / seconds if seconds else 0.0
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        tokens, seconds = self.sums
+        return tokens / len(self), seconds / len(self)

@@ -327,17 +327,19 @@ class CachedLM:
         `tree`: how the last ones follow each other; by default they are a chain.
         """
         logits: list[Tensor] = []
-        for size in self._sizes(len(ids)):
-            piece, ids = ids[:size], ids[size:]
-            wanted = min(size, max(1, positions - len(ids)))
+        sizes, left = self._sizes(count := ids.shape[0]), count
+        # A view for each piece is host time between two passes, and most often there is one.
+        for size, piece in zip(sizes, [ids] if len(sizes) == 1 else ids.split(sizes), strict=True):
+            left -= size
+            wanted = min(size, max(1, positions - left))
             if self._outgrows(size):
                 read = self.ids[self._start : self._held]
                 self.cache.clear()
                 piece = torch.cat([self._tensor(read).to(piece.device), piece])
             whole_prompt = not self.cache.length
-            logits.append(self._step(piece, wanted, None if len(ids) else tree))
+            logits.append(self._step(piece, wanted, None if left else tree))
             self._regime = self._regimes.of(self.cache.length)
-            if whole_prompt and len(ids):
+            if whole_prompt and left:
                 self.cache.checkpoint()  # what follows may be undone
         return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
 
@@ -370,7 +372,7 @@ class CachedLM:
 
         `None` if that is not possible, as where `fed` is more than one id.
         """
-        if self._rolling is None or len(fed) > 1 or not isinstance(choose, StaticChoose):
+        if self._rolling is None or fed.shape[0] > 1 or not isinstance(choose, StaticChoose):
             return None
         if (rolled := self._rolling.roll(fed, steps, choose, positions)) is not None:
             self.last = rolled[1][-1:]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from uag._core import Tokenizer
+from uag.models.caches.protocol import StaticChoose
 from uag.sampling.noise import digest, gumbel, gumbel_of_each, step_keys
 from uag.stats import Round
 
@@ -205,7 +206,7 @@ class DraftSampling:
         return DraftedIds(self._names, shape, state)
 
 
-class DraftedIds:
+class DraftedIds(StaticChoose):
     """A `StaticChoose` that samples one draft: logits `[1, vocabulary]` -> an id `[1]`.
 
     Attributes:

@@ -5,7 +5,7 @@ from typing import Self
 
 from torch import Tensor
 
-from uag.models.caches.protocol import Choose
+from uag.models.caches.protocol import Choose, StaticChoose
 
 # Chooses the target's ids: (scores, ids, end) -> one id for each row of scores. Row `r` has the
 # scores of what follows `ids[:end + r]`; the id is -1 if they allow no token.
@@ -27,7 +27,7 @@ def most_likely(scores: Tensor, ids: list[int], end: int) -> Tensor:
 Choice = Callable[[], Choose]
 
 
-class MostLikely:
+class MostLikely(StaticChoose):
     """The `StaticChoose` of greedy decoding.
 
     >>> choose = most_likely_draft()

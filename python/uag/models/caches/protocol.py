@@ -1,5 +1,6 @@
 """What a KV cache of one text can do, and the ways in which a model can be read with one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
@@ -12,9 +13,11 @@ from uag.models.caches.tree import Tree
 Choose = Callable[[Tensor], Tensor]
 
 
-@runtime_checkable
-class StaticChoose(Protocol):
+class StaticChoose(ABC):
     """A `Choose` that can be captured: what differs between drafts is in tensors, not in numbers.
+
+    A class and no protocol, as others here that are asked for in each round: `isinstance` on a
+    protocol takes longer than what it decides about.
 
     Attributes:
         kind: the same for all that do the same operations.
@@ -24,13 +27,13 @@ class StaticChoose(Protocol):
     kind: Hashable
     state: Sequence[Tensor]
 
+    @abstractmethod
     def __call__(self, logits: Tensor) -> Tensor:
         """Choose an id."""
-        ...
 
+    @abstractmethod
     def copy(self) -> Self:
         """Another one, with a state of its own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,13 @@ class ModelCache(Protocol):
         ...
 
 
-@runtime_checkable
-class SelfFeeding(Protocol):
+class SelfFeeding(ABC):
     """A `ModelCache` whose passes can choose the id that the next one reads.
 
     It takes ids from the host too, and copies them to its device without a wait.
     """
 
+    @abstractmethod
     def roll(
         self, fed: Tensor, steps: int, choose: StaticChoose, positions: int
     ) -> tuple[Tensor, Tensor] | None:
@@ -118,7 +121,6 @@ class SelfFeeding(Protocol):
             The chosen ids, `[steps]`, and the logits that the last ones were chosen from,
             `[positions, vocabulary]`; `None` if it must be done step by step.
         """
-        ...
 
 
 @runtime_checkable
@@ -138,8 +140,7 @@ class TreeReading(ModelCache, Protocol):
         ...
 
 
-@runtime_checkable
-class Keepable(ModelCache, Protocol):
+class Keepable(ModelCache, ABC):
     """A `ModelCache` that a later text can go on from, if it begins alike.
 
     Attributes:
@@ -153,9 +154,9 @@ class Keepable(ModelCache, Protocol):
     text: list[int]
     taken_over: int
 
+    @abstractmethod
     def held_bytes(self) -> int:
         """The memory of the states."""
-        ...
 
 
 class PreallocatedCache(ModelCache):

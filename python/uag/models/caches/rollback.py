@@ -29,7 +29,7 @@ from uag.models.caches.layers import (
     gather_path,
     restore_state,
 )
-from uag.models.caches.protocol import TOGETHER, Way
+from uag.models.caches.protocol import TOGETHER, Keepable, Way
 from uag.models.caches.tree import Branches, Tree
 from uag.models.linear.passes import fast_layers
 from uag.models.masks import Masks, windows_of
@@ -57,7 +57,7 @@ class _State:
     modules: ModuleState | None
 
 
-class RollbackCache:
+class RollbackCache(Keepable):
     """A `ModelCache` that grows as needed, for every kind of layer that can be rolled back.
 
     >>> cache = RollbackCache(target)

@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from uag.errors import UagWarning
 from uag.models.adapters.acting import Adapters
-from uag.models.caches.protocol import TOGETHER, ModelCache, PreallocatedCache
+from uag.models.caches.protocol import TOGETHER, Keepable, ModelCache, PreallocatedCache
 from uag.models.check.way import way_of
 from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.properties import context_window, text_config
@@ -221,7 +221,7 @@ class CompiledRunner(ModelRunner):
         return logits[0]
 
 
-class FixedCache(PreallocatedCache):
+class FixedCache(PreallocatedCache, Keepable):
     """A `ModelCache` in the fixed-size `Buffers` of a `CompiledRunner`."""
 
     def __init__(self, runner: CompiledRunner) -> None:

@@ -21,7 +21,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from uag.errors import UagWarning
-from uag.models.caches.protocol import ModelCache, PreallocatedCache, StaticChoose
+from uag.models.caches.protocol import (
+    Keepable,
+    ModelCache,
+    PreallocatedCache,
+    SelfFeeding,
+    StaticChoose,
+)
 from uag.models.caches.tree import Branches, Tree
 from uag.models.check.comparison import TOLERANCES
 from uag.models.engines.capture import CAPTURERS, Run
@@ -155,7 +161,7 @@ class GraphRunner(ModelRunner):
         Returns:
             Logits at the last ones, `[logits, vocabulary]`, and the width of the pass.
         """
-        count = len(ids)
+        count = ids.shape[0]
         width = next((width for width in WIDTHS if width >= count), count)
         end = place + width
         with self._lock:
@@ -386,7 +392,7 @@ class GraphRunner(ModelRunner):
         return self.reads_blocks(read)
 
 
-class GraphCache(PreallocatedCache):
+class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
     """A `ModelCache` in the memory that a `GraphRunner` lends."""
 
     def __init__(self, runner: GraphRunner, longest: int) -> None:
@@ -406,9 +412,10 @@ class GraphCache(PreallocatedCache):
         runner, text = self._runner, self._borrowed()
         logits: list[Tensor] = []
         self.width = 0
-        for size in runner.pieces(text, len(ids), positions):
-            piece, ids = ids[:size], ids[size:]
-            wanted = min(size, max(1, positions - len(ids)))
+        sizes, left = runner.pieces(text, count := ids.shape[0], positions), count
+        for size, piece in zip(sizes, [ids] if len(sizes) == 1 else ids.split(sizes), strict=True):
+            left -= size
+            wanted = min(size, max(1, positions - left))
             read, width = runner.read(text, self.length, piece, wanted)
             logits.append(read)
             self.length += size

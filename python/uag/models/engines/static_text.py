@@ -240,8 +240,9 @@ class StaticText:
         Padding repeats the last id: where experts are chosen, no others are read for it. The next
         step is the first one.
         """
-        count, numbers = len(ids), [place, 0, len(ids) - 1]
-        if width > len(self.ids):  # of no captured pass
+        count, most = ids.shape[0], self.ids.shape[0]
+        numbers = [place, 0, count - 1]
+        if width > most:  # of no captured pass
             self._give(numbers)
             return ids.to(self.ids.device)
         if ids.is_cpu:
