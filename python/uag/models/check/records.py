@@ -92,7 +92,12 @@ def is_of_transformers(module: Any) -> bool:
     """
     replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
     own = replaced or module._forward_hooks or module._forward_pre_hooks
-    return not own and type(module).__module__.partition(".")[0] in ("torch", "transformers")
+    return not own and _is_theirs(type(module))
+
+
+@cache
+def _is_theirs(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in ("torch", "transformers")
 
 
 def _kind_of(model: PreTrainedModel) -> str | None:

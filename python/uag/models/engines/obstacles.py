@@ -34,9 +34,12 @@ def state_of(model: PreTrainedModel, modules: Sequence[Any]) -> tuple[object, ..
     """What captures depend on beside their inputs: where weights are, and which kernels."""
     config: Any = text_config(model)
     kernels = attention_of(model), getattr(config, "_experts_implementation", None)
-    held = ((module._parameters, module._buffers) for module in modules)
-    tensors = (tensor for both in held for each in both for tensor in each.values())
-    return (*kernels, *(_address(tensor) for tensor in tensors if tensor is not None))
+    held = [each for module in modules for each in (module._parameters, module._buffers) if each]
+    tensors = [tensor for each in held for tensor in each.values() if tensor is not None]
+    try:
+        return (*kernels, *map(Tensor.data_ptr, tensors))
+    except (RuntimeError, TypeError):  # of tensors that stand for several, as quantised ones do
+        return (*kernels, *map(_address, tensors))
 
 
 def _on_device(model: PreTrainedModel) -> Iterator[str]:
@@ -84,5 +87,5 @@ def _has_experts(model: PreTrainedModel) -> bool:
 def _address(tensor: Tensor) -> int:
     try:
         return tensor.data_ptr()
-    except RuntimeError:  # a tensor that stands for several, as quantised ones do
+    except RuntimeError:
         return id(tensor)
