@@ -29,7 +29,7 @@ from uag.lookahead.rules.trees import Heaviest
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
-from uag.models.cached_lm import CachedLM
+from uag.models.cached_lm import CachedLM, id_list
 from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, TreeReading, Way
 from uag.models.check.trees import trees_fault
@@ -280,12 +280,14 @@ class Engine:
         trace = self._trace(request, side) if request.trace else None
         chains = replace(ANY, fit=self._fit(session.tree_judge or ANY.judge))
         given = drafting, trees or chains
+        # With drafts, what is read next is not what was chosen last.
+        told = id_list if side.drafts else partial(target.told, longest=plan.stop.max_length)
         translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,
             drafting,
             translating,
-            verifier(plan.processors, sampling.pick, plan.stop.device),
+            verifier(plan.processors, sampling.pick, plan.stop.device, told),
             plan.stop,
             drafting,
             choosing,

@@ -117,6 +117,10 @@ class RecordedGraphs:
         self._last = recording
         return replay
 
+    def copied(self, ids: torch.Tensor) -> Callable[[], list[int]]:
+        held = ids.tolist()
+        return lambda: held
+
     def _overwrite(self, next_: Recording | None) -> None:
         if self._last is not None and self._last is not next_:
             self._last.poison()

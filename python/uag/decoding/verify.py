@@ -1,6 +1,6 @@
 """Verification: which of the candidates the target would have emitted itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -34,6 +34,10 @@ class Verify(Protocol):
     ) -> Iterator[int]: ...
 
 
+# Brings ids that were chosen on a device to the host: `[ids]` -> a list.
+Told = Callable[[Tensor], list[int]]
+# A `Pick` whose ids are on the host.
+Choose = Callable[[Tensor, list[int], int], list[int]]
 # Passes of up to this many ids may have any width.
 EACH_WIDTH = 8
 # Processors that look at one position's scores only: all positions can be processed at once.
@@ -63,7 +67,10 @@ def round_width(width: int) -> int:
 
 
 def verifier(
-    processors: LogitsProcessorList, pick: Pick, device: torch.device | None = None
+    processors: LogitsProcessorList,
+    pick: Pick,
+    device: torch.device | None = None,
+    told: Told = id_list,
 ) -> Verify:
     """A function that emits what decoding id by id with these processors and `pick` would emit.
 
@@ -75,7 +82,8 @@ def verifier(
 
     Nothing is done for an id before it is asked for: a caller that stops at the end of the text
     has called no processor for a position after it. Processors get ids and scores on `device`, by
-    default that of the logits, and run without gradients.
+    default that of the logits, and run without gradients. `told` brings what was chosen to the
+    host.
 
     >>> from uag.sampling.greedy import most_likely
     >>> verify = verifier(LogitsProcessorList(), most_likely)
@@ -86,6 +94,9 @@ def verifier(
     """
     stateless = all(type(processor) in BY_ROW for processor in cast("list[object]", processors))
     chosen = _chosen_together if stateless else _chosen_one_by_one
+
+    def choose(scores: Tensor, ids: list[int], end: int) -> list[int]:
+        return told(pick(scores, ids, end))
 
     @torch.no_grad()
     def verify(
@@ -107,7 +118,7 @@ def verifier(
             scores = logits[begin : end + 1].to(
                 device=device, dtype=torch.float32, copy=bool(processors)
             )
-            for id in chosen(processors, pick, scores, ids, length):
+            for id in chosen(processors, choose, scores, ids, length):
                 if id < 0:
                     raise _no_token(logits[node + 1], length)
                 yield id
@@ -136,14 +147,14 @@ def agreement(ids: list[int], candidates: list[int]) -> int:
 
 
 def _chosen_together(
-    processors: LogitsProcessorList, pick: Pick, scores: Tensor, ids: list[int], end: int
+    processors: LogitsProcessorList, choose: Choose, scores: Tensor, ids: list[int], end: int
 ) -> list[int]:
     unread = cast("torch.LongTensor", None)
-    return id_list(pick(processors(unread, cast("torch.FloatTensor", scores)), ids, end))
+    return choose(processors(unread, cast("torch.FloatTensor", scores)), ids, end)
 
 
 def _chosen_one_by_one(
-    processors: LogitsProcessorList, pick: Pick, scores: Tensor, ids: list[int], end: int
+    processors: LogitsProcessorList, choose: Choose, scores: Tensor, ids: list[int], end: int
 ) -> Iterator[int]:
     """Each id when it is asked for.
 
@@ -155,7 +166,7 @@ def _chosen_one_by_one(
     for row in range(len(scores)):
         before = cast("torch.LongTensor", text[:, : end + row])
         processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
-        yield int(pick(processed, ids, end + row))
+        yield from choose(processed, ids, end + row)
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:

@@ -15,6 +15,7 @@ from uag.models.caches.protocol import (
     Choose,
     Keepable,
     ModelCache,
+    ReadingAhead,
     SelfFeeding,
     StaticChoose,
     TreeReading,
@@ -126,6 +127,8 @@ class CachedLM:
         self._regime = 0  # of the last pass
         feeds = isinstance(self.cache, SelfFeeding) and not self._regimes
         self._rolling = cast("SelfFeeding", self.cache) if feeds else None
+        ahead = isinstance(self.cache, ReadingAhead) and not (self._regimes or window)
+        self._ahead = cast("ReadingAhead", self.cache) if ahead else None
         self._keepable = self.cache if isinstance(self.cache, Keepable) else None
         if self._keepable is not None:
             self._keepable.text = self.ids
@@ -207,6 +210,28 @@ class CachedLM:
             return
         self.ids[begin:] = [self.ids[begin + node] for node in path]
         cast("TreeReading", self.cache).keep(path)
+
+    def told(self, chosen: Tensor, longest: int) -> list[int]:
+        """Ids that were chosen on the device, `[ids]`, as a list.
+
+        If it is only one, its pass begins before the host knows it, so that the device does not
+        wait: not for the last one of `longest`, which is never read.
+
+        >>> lm = CachedLM(target)
+        >>> lm.append([5, 6, 7])
+        >>> lm.told(lm.logits(positions=1).argmax(-1), longest=9) == [int(lm.logits(1).argmax())]
+        True
+        """
+        length = len(self.ids)
+        if (
+            self._ahead is not None
+            and chosen.shape[0] == 1
+            and chosen.device == self._device
+            and length == self._held < longest - 1
+            and (known := self._ahead.read_ahead(chosen)) is not None
+        ):
+            return [known]
+        return id_list(chosen)
 
     def draft(
         self,
@@ -329,15 +354,14 @@ class CachedLM:
         logits: list[Tensor] = []
         sizes, left = self._sizes(count := ids.shape[0]), count
         # A view for each piece is host time between two passes, and most often there is one.
-        for size, piece in zip(sizes, [ids] if len(sizes) == 1 else ids.split(sizes), strict=True):
+        pieces = [ids] if len(sizes) == 1 else ids.split(sizes)
+        for size, piece in zip(sizes, pieces, strict=True):
             left -= size
             wanted = min(size, max(1, positions - left))
-            if self._outgrows(size):
-                read = self.ids[self._start : self._held]
-                self.cache.clear()
-                piece = torch.cat([self._tensor(read).to(piece.device), piece])
+            again = self._read_again(size)
             whole_prompt = not self.cache.length
-            logits.append(self._step(piece, wanted, None if left else tree))
+            read = torch.cat([self._tensor(again).to(piece.device), piece]) if again else piece
+            logits.append(self._step(read, wanted, None if left else tree))
             self._regime = self._regimes.of(self.cache.length)
             if whole_prompt and left:
                 self.cache.checkpoint()  # what follows may be undone
@@ -358,12 +382,16 @@ class CachedLM:
             return [first + rest[0], *rest[1:]]
         return [first, *rest]
 
-    def _outgrows(self, size: int) -> bool:
-        """Whether the next `size` ids are of a regime in which all ids must be read again."""
+    def _read_again(self, size: int) -> list[int]:
+        """All ids so far, for an empty cache, if the next `size` are of a regime that wants it."""
         length = self.cache.length
-        return bool(
-            self._regimes.rereads and length and self._regimes.of(length + size) != self._regime
-        )
+        if not (self._regimes.rereads and length):
+            return []
+        if self._regimes.of(length + size) == self._regime:
+            return []
+        ids = self.ids[self._start : self._held]
+        self.cache.clear()
+        return ids
 
     def _roll(
         self, fed: Tensor, steps: int, choose: Choose, positions: int

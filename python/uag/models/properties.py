@@ -14,7 +14,6 @@ from transformers import (
 
 from uag.translation.tokenizers import AnyTokenizer, tokenizer_end_id
 
-
 # Of each model, whether there is a table of so many positions.
 _position_tables: WeakKeyDictionary[PreTrainedModel, dict[int, bool]] = WeakKeyDictionary()
 

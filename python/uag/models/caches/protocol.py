@@ -123,6 +123,18 @@ class SelfFeeding(ABC):
         """
 
 
+class ReadingAhead(ABC):
+    """A `ModelCache` that can begin a pass over an id that only its device knows yet."""
+
+    @abstractmethod
+    def read_ahead(self, id: Tensor) -> int | None:
+        """Begin the pass over an id, `[1]`, that may be next; the id, once the device has it.
+
+        If `forward` reads that id next, the result is there, or will be soon. If not, it is as if
+        there had been no such pass. `None` where it cannot be begun.
+        """
+
+
 @runtime_checkable
 class TreeReading(ModelCache, Protocol):
     """A `ModelCache` whose passes can read a tree of ids."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 from weakref import WeakSet
 
 import torch
+from torch import Tensor
 
 Run = Callable[[], None]
 
@@ -28,6 +29,10 @@ class Capturer(Protocol):
         Raises:
             RuntimeError: if something of it cannot be captured, such as a wait for the device.
         """
+        ...
+
+    def copied(self, ids: Tensor) -> Callable[[], list[int]]:
+        """Begin to copy ids to the host; returns what waits for them, and not for what follows."""
         ...
 
 
@@ -63,6 +68,17 @@ class CudaGraphs:
         current.wait_stream(self._stream)
         self._alive.add(graph)
         return graph.replay
+
+    def copied(self, ids: Tensor) -> Callable[[], list[int]]:
+        held = ids.to("cpu", non_blocking=True)
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(self._device))
+
+        def wait() -> list[int]:
+            done.synchronize()
+            return cast("Any", held).tolist()
+
+        return wait
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
         """End a capture that has failed; that it has failed is known."""

@@ -25,6 +25,7 @@ from uag.models.caches.protocol import (
     Keepable,
     ModelCache,
     PreallocatedCache,
+    ReadingAhead,
     SelfFeeding,
     StaticChoose,
 )
@@ -179,6 +180,19 @@ class GraphRunner(ModelRunner):
             out = self._run(text, ("tree" if tree else "logits", width, seen), body)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
+
+    @torch.no_grad()
+    def read_ahead(self, text: StaticText, place: int, id: Tensor) -> tuple[int, Tensor] | None:
+        """Read an id, `[1]`, that only the device knows yet; see `ReadingAhead`.
+
+        Returns:
+            The id, and the logits after it, which may not be there yet; `None` without such a pass.
+        """
+        if text.empty or self.reason or place + 1 == self._window:
+            return None
+        known = self._graphs.copied(id)
+        logits, _ = self.read(text, place, id.clamp(min=0), 1)
+        return known()[0], logits
 
     @torch.no_grad()
     def roll(
@@ -392,7 +406,7 @@ class GraphRunner(ModelRunner):
         return self.reads_blocks(read)
 
 
-class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
+class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
     """A `ModelCache` in the memory that a `GraphRunner` lends."""
 
     def __init__(self, runner: GraphRunner, longest: int) -> None:
@@ -401,6 +415,8 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
         self._runner = runner
         self._longest = longest
         self._text: StaticText | None = None
+        # What was read ahead: after how many ids, which one, and the logits after it.
+        self._ahead: tuple[int, int, Tensor] | None = None
 
     def held_bytes(self) -> int:
         """The memory that is borrowed."""
@@ -410,6 +426,11 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
     def forward(self, ids: Tensor, positions: int) -> Tensor:
         """Run a forward pass; see `ModelCache.forward`."""
         runner, text = self._runner, self._borrowed()
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and (self.length, ids.tolist()) == (ahead[0], [ahead[1]]):
+            self.length += 1
+            self.width = 1
+            return ahead[2]
         logits: list[Tensor] = []
         self.width = 0
         sizes, left = runner.pieces(text, count := ids.shape[0], positions), count
@@ -424,6 +445,7 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
 
     def read_tree(self, ids: Tensor, tree: Tree, positions: int) -> Tensor:
         """Run a forward pass over a tree; see `TreeReading.read_tree`."""
+        self._ahead = None
         text, certain = self._borrowed(), len(ids) - len(tree)
         whole = tree.after(certain)
         logits, self.width = self._runner.read(text, self.length, ids, positions, whole)
@@ -441,10 +463,17 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding):
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""
         if self._text is None or steps > MOST_STEPS:
             return None
+        self._ahead = None
         rolled = self._runner.roll(self._text, self.length, fed, steps, choose, positions)
         self.length += steps
         self.width = 1
         return rolled
+
+    def read_ahead(self, id: Tensor) -> int | None:
+        """Begin the pass over an id that only the device knows yet; see `ReadingAhead`."""
+        read = self._runner.read_ahead(self._borrowed(), self.length, id)
+        self._ahead = read and (self.length, *read)
+        return read and read[0]
 
     def _borrowed(self) -> StaticText:
         """Its memory, borrowed at first use: texts that are still waiting need none."""
