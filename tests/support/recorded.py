@@ -91,12 +91,13 @@ class RecordedGraphs:
     Attributes:
         captured: how many graphs there are.
         replays: how many times any was replayed.
+        copies: how often ids were copied to the host while something followed.
     """
 
     made: "list[RecordedGraphs]" = []  # noqa: RUF012 - for tests to look at
 
     def __init__(self, device: torch.device) -> None:
-        self.captured = self.replays = 0
+        self.captured = self.replays = self.copies = 0
         self._last: Recording | None = None
         self.made.append(self)
 
@@ -112,12 +113,14 @@ class RecordedGraphs:
         def replay() -> None:
             self._overwrite(recording)
             self.replays += 1
-            recording.replay()
+            with torch.no_grad():  # a graph's kernels know nothing of gradients
+                recording.replay()
 
         self._last = recording
         return replay
 
     def copied(self, ids: torch.Tensor) -> Callable[[], list[int]]:
+        self.copies += 1
         held = ids.tolist()
         return lambda: held
 

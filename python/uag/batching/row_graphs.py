@@ -213,7 +213,7 @@ class RowGraphs:
         buffers.put_ids([new[row] for row in sorted(new)], rows, width)
         body = Body(
             partial(buffers.read, read, rows, width, seen),
-            partial(buffers.move_pass, all_rows, width, seen),
+            partial(buffers.move_pass, all_rows, width, self._runner.known(seen)),
             [told],
         )
         logits = self._runner.run(buffers, (("rows", rows), width, seen), body)

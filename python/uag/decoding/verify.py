@@ -98,7 +98,6 @@ def verifier(
     def choose(scores: Tensor, ids: list[int], end: int) -> list[int]:
         return told(pick(scores, ids, end))
 
-    @torch.no_grad()
     def verify(
         logits: Tensor,
         ids: list[int],
@@ -146,6 +145,7 @@ def agreement(ids: list[int], candidates: list[int]) -> int:
     )
 
 
+@torch.no_grad()
 def _chosen_together(
     processors: LogitsProcessorList, choose: Choose, scores: Tensor, ids: list[int], end: int
 ) -> list[int]:
@@ -164,9 +164,11 @@ def _chosen_one_by_one(
     # Copied without a wait for the pass, so that what follows is launched while it runs.
     text = cast("torch.LongTensor", torch.tensor([ids]).to(scores.device, non_blocking=True))
     for row in range(len(scores)):
-        before = cast("torch.LongTensor", text[:, : end + row])
-        processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
-        yield from choose(processed, ids, end + row)
+        with torch.no_grad():  # and not while the caller has the id
+            before = cast("torch.LongTensor", text[:, : end + row])
+            processed = processors(before, cast("torch.FloatTensor", scores[row : row + 1]))
+            found = choose(processed, ids, end + row)
+        yield from found
 
 
 def _no_token(logits: Tensor, length: int) -> LogitsError:

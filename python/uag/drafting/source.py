@@ -7,6 +7,9 @@ from uag.draft import Draft, GoesOn
 from uag.models.cached_lm import CachedLM, Score
 from uag.sampling.greedy import Choice
 
+# After so many drafts in a row of which nothing was right, the assistant's logits may be NaN.
+DOUBTFUL = 3
+
 
 class DraftSource(Protocol):
     """Proposes continuations of one generation: ids in the assistant's vocabulary, or text."""
@@ -46,7 +49,9 @@ class ModelDrafts:
         self._choice = choice
         self._readable = readable
         self._scoring = scoring
-        self._doubtful = True  # of a draft, or before the first: whether any of it was right
+        self._wrong = (
+            DOUBTFUL  # how many drafts in a row had nothing right; as many before the first
+        )
         self._before = 0  # how many ids the sequence had before the last draft
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
@@ -62,7 +67,7 @@ class ModelDrafts:
         draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on, score)
         last = self._lm.last
         # Where drafts are right there is no NaN, and looking for it would wait for the device.
-        if self._doubtful and last is not None and bool(last.isnan().any()):
+        if self._wrong >= DOUBTFUL and last is not None and bool(last.isnan().any()):
             raise FloatingPointError(
                 f"the assistant's logits contain NaN; its weights or their number type "
                 f"({last.dtype}) overflow: load it in float32 or bfloat16, or check its files"
@@ -70,7 +75,7 @@ class ModelDrafts:
         return draft
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        self._doubtful = keep <= self._before
+        self._wrong = self._wrong + 1 if keep <= self._before else 0
         self._lm.apply(keep, self._readable(feed))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Container, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -414,4 +415,5 @@ class CachedLM:
         return self.cache.forward(ids, positions)
 
     def _tensor(self, ids: list[int]) -> Tensor:
-        return torch.tensor(ids, dtype=torch.long, device=self._ids_on)
+        found: Tensor = cast("Any", torch).from_numpy(np.array(ids, dtype=np.int64))
+        return found if self._ids_on == "cpu" else found.to(self._ids_on)

@@ -29,7 +29,7 @@ class Tree:
     parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for at, parent in enumerate(self.parents):
+        for at, parent in enumerate(() if self.is_chain else self.parents):
             if not -1 <= parent < at:
                 raise ValueError(f"node {at} follows node {parent}; it must be one from -1 on")
 
@@ -44,7 +44,7 @@ class Tree:
     @property
     def is_chain(self) -> bool:
         """Whether it has no branches."""
-        return all(parent == at - 1 for at, parent in enumerate(self.parents))
+        return self.parents == (*range(-1, len(self.parents) - 1),)
 
     def has_path(self, nodes: Sequence[int]) -> bool:
         """Whether each of the nodes follows the one before it, and the first one none."""

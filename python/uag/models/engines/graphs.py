@@ -145,13 +145,16 @@ class GraphRunner(ModelRunner):
         fused = self._fusion is not None and self._fusion.attends
         return min(max(rounded(end), LEAST_SEEN if fused else 0), size)
 
+    def known(self, positions: int) -> int:
+        """So many positions, or as many as the model has: a capture may be checked at those."""
+        return positions if self._window is None else min(positions, self._window)
+
     @torch.no_grad()
     def run(self, memory: Lent, key: Key, body: Body) -> Tensor:
         """The logits of a pass, which is replayed if it was captured before."""
         with self._lock:
             return self._run(memory, key, body).clone()
 
-    @torch.no_grad()
     def read(
         self, text: StaticText, place: int, ids: Tensor, logits: int, tree: Tree | None = None
     ) -> tuple[Tensor, int]:
@@ -176,25 +179,23 @@ class GraphRunner(ModelRunner):
             block, seen = text.put(ids, width, place), self.seen(end, text.slots.size)
             branches = text.put_tree(tree, width) if tree else None
             run = partial(self._pass, text, block, seen, branches=branches)
-            body = Body(run, partial(text.move, place, width, seen), [text.slots.begin])
+            body = Body(run, partial(text.move, place, width, self.known(seen)), [text.slots.begin])
             out = self._run(text, ("tree" if tree else "logits", width, seen), body)
             # The next replay may overwrite it.
             return out[count - logits : count].clone(), width
 
-    @torch.no_grad()
     def read_ahead(self, text: StaticText, place: int, id: Tensor) -> tuple[int, Tensor] | None:
         """Read an id, `[1]`, that only the device knows yet; see `ReadingAhead`.
 
         Returns:
             The id, and the logits after it, which may not be there yet; `None` without such a pass.
         """
-        if text.empty or self.reason or place + 1 == self._window:
+        if text.empty or self.reason or self.known(place + 1) <= place:
             return None
         known = self._graphs.copied(id)
         logits, _ = self.read(text, place, id.clamp(min=0), 1)
         return known()[0], logits
 
-    @torch.no_grad()
     def roll(
         self,
         text: StaticText,
@@ -220,7 +221,7 @@ class GraphRunner(ModelRunner):
             for step in range(place, place + steps):
                 seen = self.seen(step + 1, text.slots.size)
                 run = partial(self._step, text, block, seen, own, holds)
-                body = Body(run, partial(text.move, step, 1, seen), changes)
+                body = Body(run, partial(text.move, step, 1, self.known(seen)), changes)
                 logits = self._run(text, (("step", own.kind, holds), 1, seen), body)
             return text.drafted[:steps].clone(), text.held(steps) if holds else logits
 
@@ -240,6 +241,7 @@ class GraphRunner(ModelRunner):
             count -= sizes[-1]
         return [*sizes, count]
 
+    @torch.no_grad()
     def _pass(
         self,
         text: StaticText,
@@ -276,6 +278,7 @@ class GraphRunner(ModelRunner):
         begins, seen = slots.begin[None], slots.seen
         return self._masks.by_kind(lambda window: found[0].mask(begins, width, seen, window or 0))
 
+    @torch.no_grad()
     def _step(
         self, text: StaticText, block: Tensor, seen: int, choose: StaticChoose, holds: bool
     ) -> Tensor:

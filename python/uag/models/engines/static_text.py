@@ -173,7 +173,8 @@ class StaticText:
     ) -> None:
         """`windows`: of each layer (see `windows_of`)."""
         # Together, so that one copy from the host changes them all.
-        given = self._given = torch.zeros(3 + width, dtype=torch.long, device=device)
+        self._numbers = torch.zeros(3 + width, dtype=torch.long)
+        given = self._given = self._numbers.to(device, copy=True)
         self._begin, self.step, self.last, self.ids = given[:1], given[1:2], given[2:3], given[3:]
         self.offsets = torch.arange(width, device=device)
         self.table = torch.zeros((1 + width, width), dtype=torch.long, device=device)
@@ -240,24 +241,22 @@ class StaticText:
         Padding repeats the last id: where experts are chosen, no others are read for it. The next
         step is the first one.
         """
-        count, most = ids.shape[0], self.ids.shape[0]
-        numbers = [place, 0, count - 1]
-        if width > most:  # of no captured pass
-            self._give(numbers)
+        count = ids.shape[0]
+        numbers = self._numbers.numpy()
+        numbers[:3] = place, 0, count - 1
+        captured, known = width <= self.ids.shape[0], ids.is_cpu
+        if captured and known:
+            numbers[3 : 3 + count] = ids.numpy()
+            numbers[3 + count : 3 + width] = numbers[2 + count]
+        # Without a wait: CUDA has taken them when it returns.
+        self._given.copy_(self._numbers, non_blocking=True)
+        if not captured:
             return ids.to(self.ids.device)
-        if ids.is_cpu:
-            known: list[int] = cast("Any", ids).tolist()
-            self._give([*numbers, *known, *known[-1:] * (width - count)])
-        else:
-            self._give(numbers)
+        if not known:
             self.ids[:count].copy_(ids)
             if count < width:
                 self.ids[count:width].copy_(ids[-1:].expand(width - count))
         return self.ids[:width]
-
-    def _give(self, numbers: list[int]) -> None:
-        """Copy numbers from the host, without a wait: CUDA has taken them when it returns."""
-        self._given[: len(numbers)].copy_(torch.tensor(numbers), non_blocking=True)
 
     def at(self, width: int) -> Tensor:
         """The positions of the ids of a pass, `[width]`; those of padding too."""
