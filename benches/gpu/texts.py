@@ -28,8 +28,8 @@ from uag.stats import PHASES, Stats
 from uag.translation.tokenizers import prompt_ids
 
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 0.8, "seed": 1}
-# Of what learns, or accepts more in some texts than in others.
-SEVERAL = 3
+# Of what accepts more in some texts than in others: all of them.
+SEVERAL = len(PROMPTS)
 # The fixed lookahead of a pair if none was found to be the best.
 USUAL = 5
 
@@ -155,7 +155,7 @@ class Pair:
             case "uag eager":
                 plan = slow(lambda: uag_way(self._decoder("eager", drafts=True)))
             case "uag graphs, plain":
-                plan = quick(lambda: uag_way(self._decoder("graphs"), **options))
+                plan = quick(lambda: uag_way(self._decoder("graphs"), **options), texts=texts)
             case "uag graphs":
                 plan = quick(
                     lambda: uag_way(self._decoder("graphs", drafts=True), **options),
@@ -205,7 +205,7 @@ def never_slower(record: Record, pair: Pair) -> None:
         return uag_way(decoder("graphs", model, own, stand_in(model), own))
 
     def plain(when: str) -> None:
-        plan = replace(pair.plan("uag graphs, plain"), before=0)
+        plan = replace(pair.plan("uag graphs, plain"), before=0, texts=1)
         record.attempt(f"{name}: plain, {when}", lambda: timed(pair.setting, plan))
 
     plain("before")
@@ -297,12 +297,14 @@ def timed(setting: Setting, plan: Plan) -> Values:
 
 
 def until(seconds: float, decode: Callable[[int], Decoded], texts: int) -> Iterator[Decoded]:
-    """Texts in turn: each once, and more until they took so many seconds."""
-    spent, count = 0.0, 0
-    while count < texts or spent < seconds:
-        text = decode(count % texts)
-        spent, count = spent + text.seconds, count + 1
-        yield text
+    """Texts in turn until they took so many seconds: each as often as the others."""
+    spent, turns = 0.0, 0
+    while not turns or spent < seconds:
+        turns += 1
+        for place in range(texts):
+            text = decode(place)
+            spent += text.seconds
+            yield text
 
 
 def turn(number: int, texts: Sequence[Decoded]) -> list[Decoded]:

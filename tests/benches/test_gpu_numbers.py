@@ -41,13 +41,14 @@ def test_nothing_is_begun_after_the_time_of_a_part(tmp_path: Path) -> None:
 
 
 @given(st.floats(0, 5), st.integers(1, 4), st.floats(0.1, 3))
-def test_every_text_is_decoded_and_no_more_after_the_time(
+def test_each_text_is_decoded_as_often_and_none_begins_a_turn_after_the_time(
     seconds: float, texts: int, each: float
 ) -> None:
     done = list(until(seconds, lambda place: Decoded(place, 1, each, []), texts))
     assert [text.place for text in done] == [at % texts for at in range(len(done))]
-    assert len(done) >= texts and sum(text.seconds for text in done) >= seconds
-    assert len(done) == texts or sum(text.seconds for text in done[:-1]) < seconds
+    assert done and len(done) % texts == 0
+    assert sum(text.seconds for text in done) >= seconds
+    assert len(done) == texts or sum(text.seconds for text in done[:-texts]) < seconds
 
 
 @given(st.lists(st.integers(0, 3)))

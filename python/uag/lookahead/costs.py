@@ -13,6 +13,8 @@ KNOWN_AFTER = 3
 # The first pass of a width also sets up kernels for it. Its time counts as at most this many times
 # the expected one, and is dropped at the second pass.
 SETTING_UP = 2
+# A measurement that differs from the one before by no more than this share changes nothing.
+SAME = 0.001
 
 
 class Recent:
@@ -62,6 +64,7 @@ class Costs:
         self._chains = 0
         self._branching = Recent()
         self._by_width: dict[int, Recent] = {}
+        self._used: dict[int, float] = {}  # of these, what `_seconds` is computed from
         self._passes: Counter[int] = Counter()
         # Widths of passes over fewer ids, which were padded, by the number of those.
         self._padded: dict[float, int] = {}
@@ -134,9 +137,9 @@ class Costs:
         `branches`: whether these were no chain. Then what is known of the width shows what that
         costs.
         """
-        self.changes += 1
         passes = self._passes[width]
         if branches:
+            self.changes += 1
             if passes > 1:
                 self._branching.add(seconds - self.verification(width))
                 return
@@ -147,13 +150,18 @@ class Costs:
             self._by_width[width] = Recent()
         self._passes[width] += 1
         recent = self._by_width[width]
-        before = recent.value
         recent.add(seconds)
-        if recent.value == before:
+        if recent.value is None or self._is_used(width, recent.value):
             return
-        known = {width: recent.value for width, recent in self._by_width.items() if recent.value}
-        self._widths = sorted(known)
-        self._seconds = _plausible(self._widths, [known[width] for width in self._widths])
+        self.changes += 1
+        self._used[width] = recent.value
+        self._widths = sorted(self._used)
+        self._seconds = _plausible(self._widths, [self._used[width] for width in self._widths])
+
+    def _is_used(self, width: int, seconds: float) -> bool:
+        """Whether this is about what is known of a width, so that nothing need be computed anew."""
+        used = self._used.get(width, 0.0)
+        return abs(seconds - used) <= SAME * used
 
     def padded(self, ids: int, width: int) -> None:
         """Remember that a pass over so many ids is of this width: captured passes have only few."""

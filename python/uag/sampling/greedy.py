@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from uag.models.caches.protocol import Choose, StaticChoose
@@ -20,7 +21,7 @@ def most_likely(scores: Tensor, ids: list[int], end: int) -> Tensor:
     """
     del ids, end
     best = scores.max(-1)
-    return best.indices.where(~best.values.isnan(), -1)
+    return best.indices.where(best.values >= -torch.inf, -1)  # not where it is NaN
 
 
 # Called at the start of each draft; returns the function that chooses its ids.
