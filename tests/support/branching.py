@@ -7,9 +7,10 @@ from tests.support.scripted import ScriptedDecoder, ScriptedDrafts, draft_from
 from uag._core import Tokenizer
 from uag.draft import Draft, DraftTree
 from uag.drafting.sides import Opening
+from uag.drafting.source import DraftSource
 
 
-class BranchingDrafts:
+class BranchingDrafts(DraftSource):
     """Makes a tree of what scripted drafts would be in several tries, the first of them held."""
 
     def __init__(self, scripted: ScriptedDrafts, tokenizer: Tokenizer, seed: int) -> None:

@@ -5,6 +5,7 @@ for the device is an error. What another graph left in the shared memory is over
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -85,6 +86,17 @@ class Recording(TorchDispatchMode):
                 each.fill_(torch.nan if each.is_floating_point() else 0)
 
 
+@dataclass(frozen=True)
+class RecordedCopy:
+    """A `Copied` of a CPU: as if one waited for it."""
+
+    ids: list[int]
+    is_there = False
+
+    def wait(self) -> list[int]:
+        return self.ids
+
+
 class RecordedGraphs:
     """A `Capturer` for a CPU.
 
@@ -119,10 +131,9 @@ class RecordedGraphs:
         self._last = recording
         return replay
 
-    def copied(self, ids: torch.Tensor) -> Callable[[], list[int]]:
+    def copied(self, ids: torch.Tensor) -> "RecordedCopy":
         self.copies += 1
-        held = ids.tolist()
-        return lambda: held
+        return RecordedCopy(ids.tolist())
 
     def _overwrite(self, next_: Recording | None) -> None:
         if self._last is not None and self._last is not next_:

@@ -18,7 +18,7 @@ from uag.requests.prompts.ids import Prompt, target_ids
 from uag.translation.detokenizer import TextBytes
 
 
-class ScriptedDrafts:
+class ScriptedDrafts(DraftSource):
     """Knows the text that the target will produce and drafts it rightly or partly rightly."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: list[int], text: bytes, seed: int) -> None:

@@ -75,11 +75,17 @@ def rounds(
             accepted = len(path)
             edit = translator.commit(tokens)
 
-        # 5. Roll back: both models drop what was rejected and are fed what replaces it. The
-        #    lookahead is told how the round went.
+        # 5. Roll back: both models drop what was rejected and are fed what replaces it.
         target.keep_path(path)
         target.append(tokens[accepted:])
         drafts.apply(keep=edit.keep, feed=edit.feed)
+
+        # 6. Ahead: what comes next in all likelihood is begun, so that the device works while the
+        #    host tells the lookahead and the caller how the round went.
+        if ending is None:
+            with clock.phase("draft"):
+                if not drafts.begin(k):
+                    target.read_ahead()
         done = Round(
             tokens=tokens,
             accepted=accepted,

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeGuard, cast, runtime_checkable
 from uag._core import IncrementalEncoder, Tokenizer
 from uag.clock import now
 from uag.draft import Draft, GoesOn
+from uag.drafting.source import DraftSource
 from uag.errors import OptionError, UnsupportedModelError
 from uag.models.wrappers import AnyModel
 from uag.translation.detokenizer import leading_space
@@ -66,7 +67,7 @@ def check_drafter(assistant: object) -> None:
         )
 
 
-class CustomDrafts:
+class CustomDrafts(DraftSource):
     """The drafts of a `Drafter` for one generation."""
 
     def __init__(self, drafter: Drafter, tokenizer: Tokenizer, prompt: list[int]) -> None:

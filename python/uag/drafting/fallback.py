@@ -9,7 +9,7 @@ from uag._core import Edit, Proposal, TreeProposal
 from uag.draft import Draft, GoesOn
 from uag.drafting.source import DraftSource, NoDrafts
 from uag.errors import UagError, UagWarning
-from uag.lookahead.protocol import Lookahead
+from uag.lookahead.protocol import Lookahead, rests
 from uag.stats import Round, Stats
 from uag.translation.protocol import Translator
 
@@ -43,7 +43,7 @@ class FaultPolicy:
             warnings.warn(f"{fault}; the target goes on alone ({REMEDY})", UagWarning, stacklevel=2)
 
 
-class GuardedDrafting:
+class GuardedDrafting(DraftSource):
     """A generation's draft source, translation and lookahead, each guarded against errors.
 
     After an error in any of them, nothing more is proposed. Decoding is plain from there on, so the
@@ -92,6 +92,12 @@ class GuardedDrafting:
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._try("drafting", lambda: self._source.apply(keep, feed), None)
+
+    def begin(self, k: int) -> bool:
+        """See `DraftSource`; `k`: how many ids were asked for in the last round."""
+        if not (k or rests(self._lookahead)):
+            return True  # nobody knows
+        return self._try("drafting", lambda: self._source.begin(k), False)
 
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """See `Translator`."""

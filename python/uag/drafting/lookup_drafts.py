@@ -70,7 +70,7 @@ class DraftsAllFound:
         return self.auto.prefers(chances)
 
 
-class LookupDrafts:
+class LookupDrafts(DraftSource):
     """Drafts what followed earlier occurrences of the text's end, in itself or in other texts."""
 
     def __init__(
@@ -95,10 +95,21 @@ class LookupDrafts:
         self._tokenizer = tokenizer
         self._translation = translation
         self._judge = judge
+        self._found: Draft | None = None  # before it was asked for
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
         """Looked-up text that becomes up to `k` target ids."""
         del goes_on  # the chances of all ids are known at once
+        found, self._found = self._found, None
+        return self._draft(k) if found is None else found
+
+    def begin(self, k: int) -> bool:
+        if self._judge.longest is None:  # it depends on how many are asked for
+            return True
+        self._found = self._draft(k)
+        return bool(self._found.text)
+
+    def _draft(self, k: int) -> Draft:
         if not self._judge.looks_up():
             return Draft()
         self._search.follow(self._translation)
@@ -111,7 +122,9 @@ class LookupDrafts:
         return Draft(text=text, confidences=chosen, searched=True)
 
     def apply(self, keep: int, feed: list[int]) -> None:
-        """Do nothing: the next draft reads from the translation what was emitted."""
+        """The next draft reads from the translation what was emitted."""
+        del keep, feed
+        self._found = None
 
     def _chances(self, k: int, ends: list[int]) -> Iterator[float]:
         """Look up, and yield for each of up to `k` ids its chance if those before it are accepted.
@@ -140,7 +153,7 @@ class LookupDrafts:
                 return
 
 
-class LookupOrModel:
+class LookupOrModel(DraftSource):
     """Looks up, or lets the assistant draft: in each round the one that promises more tokens."""
 
     def __init__(self, assistant: DraftSource, texts: LookupDrafts, judge: LookupJudge) -> None:
@@ -158,3 +171,8 @@ class LookupOrModel:
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._assistant.apply(keep, feed)
+        self._texts.apply(keep, feed)
+
+    def begin(self, k: int) -> bool:
+        # If text is found, it is not known yet which of both will draft.
+        return self._texts.begin(k) or self._assistant.begin(k)

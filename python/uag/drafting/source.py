@@ -22,8 +22,19 @@ class DraftSource(Protocol):
         """Keep the first `keep` assistant ids, counting the last draft's, and then add `feed`."""
         ...
 
+    def begin(self, k: int) -> bool:
+        """Begin the next draft, which will probably be asked for `k` ids, while the host goes on.
 
-class ModelDrafts:
+        Call it after `apply`, or not at all. For 0 the assistant will surely not be asked.
+
+        Returns:
+            Whether there may be a draft.
+        """
+        del k
+        return True
+
+
+class ModelDrafts(DraftSource):
     """Drafts of an assistant model."""
 
     def __init__(
@@ -49,10 +60,10 @@ class ModelDrafts:
         self._choice = choice
         self._readable = readable
         self._scoring = scoring
-        self._wrong = (
-            DOUBTFUL  # how many drafts in a row had nothing right; as many before the first
-        )
+        self._wrong = DOUBTFUL  # how many drafts in a row had nothing right, if there was any
         self._before = 0  # how many ids the sequence had before the last draft
+        self._asks = False  # whether the last draft was asked for id by id
+        self._begun: Choice | None = None  # gives what chooses the ids of a draft that was begun
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
         """See `DraftSource`.
@@ -62,9 +73,10 @@ class ModelDrafts:
         """
         if not self._lm.ids or not k:
             return Draft()
-        self._before = len(self._lm.ids)
+        self._before, self._asks = len(self._lm.ids), goes_on is not None
         score = self._scoring() if self._scoring is not None else None
-        draft = self._lm.draft(k, self._choice(), self._end_ids, goes_on, score)
+        choice, self._begun = self._begun or self._choice, None
+        draft = self._lm.draft(k, choice(), self._end_ids, goes_on, score)
         last = self._lm.last
         # Where drafts are right there is no NaN, and looking for it would wait for the device.
         if self._wrong >= DOUBTFUL and last is not None and bool(last.isnan().any()):
@@ -76,10 +88,19 @@ class ModelDrafts:
 
     def apply(self, keep: int, feed: list[int]) -> None:
         self._wrong = self._wrong + 1 if keep <= self._before else 0
+        self._begun = None
         self._lm.apply(keep, self._readable(feed))
 
+    def begin(self, k: int) -> bool:
+        alone = self._scoring is None and not self._asks
+        if k and alone and self._lm.ids and self._lm.begins:
+            choose = self._choice()
+            self._begun = lambda: choose
+            self._lm.begin(k, choose)
+        return k > 0
 
-class NoDrafts:
+
+class NoDrafts(DraftSource):
     """Proposes nothing: the target decodes plainly.
 
     >>> NoDrafts().draft(5).ids
@@ -92,3 +113,7 @@ class NoDrafts:
 
     def apply(self, keep: int, feed: list[int]) -> None:
         pass
+
+    def begin(self, k: int) -> bool:
+        del k
+        return False

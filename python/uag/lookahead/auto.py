@@ -108,6 +108,11 @@ class Auto:
                 self.estimates.trees.learn(done.tree.choices)
             self._learn_waste(done, usual)
 
+    @property
+    def rests(self) -> bool:
+        """Whether the assistant will surely not be asked in the next round, as in this one."""
+        return not self._drafts and (self._wait > 0 or not self.estimates.may_draft(self.costs))
+
     def looks_up(self) -> bool:
         """Whether to look up in this round: only once the cost of a plain round is known."""
         return self.costs.plain is not None and self.estimates.lookups.due()

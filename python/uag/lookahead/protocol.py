@@ -73,3 +73,15 @@ class Sharing(Lookahead, Protocol):
     def share(self, rows: int) -> None:
         """From now on each pass is shared by `rows` generations."""
         ...
+
+
+def rests(lookahead: Lookahead) -> bool:
+    """Whether it is known now that the next round will not be asked to draft either.
+
+    Only a lookahead that says so knows it, and only between `next_k` and the next `update`.
+
+    >>> import uag
+    >>> rests(uag.Fixed(3))
+    False
+    """
+    return bool(getattr(lookahead, "rests", False))

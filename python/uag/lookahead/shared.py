@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uag.draft import GoesOn
-from uag.lookahead.protocol import Lookahead, Sharing
+from uag.lookahead.protocol import Lookahead, Sharing, rests
 from uag.stats import Round
 
 
@@ -72,3 +72,8 @@ class RowLookahead:
 
     def update(self, done: Round) -> None:
         self._shared.lookahead.update(done)
+
+    @property
+    def rests(self) -> bool:
+        """See `Auto.rests`."""
+        return rests(self._shared.lookahead)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, cast
 
@@ -14,6 +15,7 @@ from uag.clock import now
 from uag.draft import Draft, DraftTree, GoesOn, Scored
 from uag.models.caches.protocol import (
     Choose,
+    Copied,
     Keepable,
     ModelCache,
     ReadingAhead,
@@ -54,6 +56,29 @@ def id_list(ids: Tensor) -> list[int]:
 def _probability(logits: Tensor, id: int) -> float:
     """The probability of one id: `[1, vocabulary]` -> a number."""
     return float(logits[0].softmax(-1, dtype=torch.float32)[id])
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A draft that was begun before it is asked for.
+
+    Attributes:
+        at: after how many ids.
+        chosen: its ids, on the device.
+        copied: the same, on their way to the host.
+        last: the logits that the last of them was chosen from.
+        length: how many ids the cache holds with all that was read.
+        forwards: how many passes there were.
+        since: when it began.
+    """
+
+    at: int
+    chosen: Tensor
+    copied: Copied
+    last: Tensor
+    length: int
+    forwards: int
+    since: float
 
 
 def _ended(ids: list[int], ends: Container[int]) -> list[int]:
@@ -135,14 +160,17 @@ class CachedLM:
             self._keepable.text = self.ids
         self._prompt = 0  # number of ids in the prompt
         self._tree = Tree()  # of the last ids, until a path of it is kept
+        self._begun: _Begun | None = None
 
     def append(self, ids: list[int]) -> None:
         """Add ids to the end of the sequence; the first ones are its prompt."""
+        self._begun = None
         self._prompt = self._prompt or len(ids)
         self.ids += ids
 
     def roll_back(self, length: int) -> None:
         """Keep only the first `length` ids of the sequence."""
+        self._begun = None
         del self.ids[length:]
         if length < self._start:
             self._restart(length)
@@ -234,6 +262,49 @@ class CachedLM:
             return [known]
         return id_list(chosen)
 
+    def read_ahead(self) -> None:
+        """Begin the pass over the last id, if it is all that is to be read next."""
+        if self._ahead is not None and len(self.ids) - self._held == 1:
+            self._ahead.read_ahead(self._tensor(self.ids[-1:]))
+
+    @property
+    def begins(self) -> bool:
+        """Whether drafts can be begun before they are asked for."""
+        return self._rolling is not None
+
+    def begin(self, steps: int, choose: Choose) -> None:
+        """Begin a draft, as `draft` will probably ask for it next.
+
+        Where passes feed each other (see `SelfFeeding`), the device so works while the host does
+        something else; anywhere else nothing happens. Until the draft is asked for, the sequence
+        is as it was; if another one is, or ids are added or removed, it is as if it had not begun.
+        """
+        if self._rolling is None or not self.cache.length or not isinstance(choose, StaticChoose):
+            return
+        context, since, forwards = len(self.ids) - self._start, now(), self.forwards
+        if context - self.cache.length > CATCHES_UP:
+            return
+        steps = self._most(steps)
+        if self._window and context + steps > self._window:
+            return
+        self._read_all_but(1, room=steps)
+        if not (held := self.cache.length):  # of a window that moved
+            return
+        fed = self._tensor(self.ids[self._held :])
+        chosen: list[Tensor] = []
+        if fed.shape[0] > 1:
+            self.last = self._forward(fed, 1)
+            chosen.append(fed := choose(self.last))
+        rolled = self._roll(fed, steps - len(chosen), choose, 1) if steps > len(chosen) else None
+        chosen += [] if rolled is None else [rolled[0]]
+        if chosen and self.last is not None:
+            ids = torch.cat(chosen)
+            read = self.cache.length, self.forwards - forwards
+            copied = self._rolling.copied(ids)
+            self._begun = _Begun(len(self.ids), ids, copied, self.last, *read, since)
+        self.cache.roll_back(held)
+        self.forwards = forwards
+
     def draft(
         self,
         steps: int,
@@ -252,9 +323,10 @@ class CachedLM:
 
         With `score`, what it finds is the draft's `tree`. It comes to the host with the ids.
         """
-        steps = min(steps, self._window // 2) if self._window else steps
-        if self._regimes.rereads:
-            steps = min(steps, self.room)  # what is drafted here could not be read again
+        begun, self._begun = self._begun, None
+        if begun is not None and goes_on is None and score is None:
+            return self._finish(begun, steps, ends)
+        steps = self._most(steps)
         begins, unread = not self.cache.length, len(self.ids) - self._held
         self._read_all_but(1, room=steps)
         fed = self._tensor(self.ids[self._held :])
@@ -300,6 +372,25 @@ class CachedLM:
         seconds = [end - start for start, end in pairwise(times)][: len(ids)]
         tree = DraftTree.comb(scored[: len(ids)]) if scored else None
         return Draft(ids, confidences, seconds, tree=tree)
+
+    def _most(self, steps: int) -> int:
+        """So many steps, or as many as a draft here may have."""
+        if self._window:
+            steps = min(steps, self._window // 2)
+        # Beyond its regime, what is drafted could not be read again.
+        return min(steps, self.room) if self._regimes.rereads else steps
+
+    def _finish(self, begun: _Begun, steps: int, ends: Container[int]) -> Draft:
+        """The first `steps` ids of a draft that was begun, or as many as it has."""
+        waits, known = not begun.copied.is_there, begun.copied.wait()
+        self.cache.length = begun.length - max(0, len(known) - steps)
+        self.forwards += begun.forwards
+        self.last = begun.last
+        ids = _ended(known[:steps], ends)
+        self.ids += ids
+        # Where the ids were there already, nobody knows when they came.
+        seconds = [(now() - begun.since) / len(known)] * len(ids) if waits else []
+        return Draft(ids, [], seconds)
 
     @property
     def width(self) -> int:

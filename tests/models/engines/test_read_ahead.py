@@ -11,11 +11,20 @@ from transformers import LogitsProcessor
 from tests.support.engines import WITH_GRAPHS, check, reader
 from tests.support.models import plain_ids, random_model
 from tests.support.recorded import RecordedGraphs
-from tests.support.tokenizers import PROMPT, tokenizer
+from tests.support.tokenizers import PROMPT, TEXT, tokenizer
 from uag import SpeculativeDecoder
+from uag.demo import demo_decoder
+from uag.drafting.sides import ModelSide
+from uag.lookahead.auto import Auto
 from uag.models.cached_lm import CachedLM
+from uag.models.caches.protocol import Choose
 from uag.models.engines.capture import CAPTURERS
-from uag.models.engines.graphs import GraphRunner
+from uag.models.engines.graphs import GraphCache, GraphRunner
+from uag.models.properties import embedding_rows
+from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
+from uag.sampling.greedy import MostLikely
+from uag.sampling.noise import digest
+from uag.translation.core_tokenizer import core_tokenizer
 
 VOCABULARY = tokenizer("qwen2")
 
@@ -156,3 +165,116 @@ def test_nothing_is_read_ahead_where_that_could_not_be_used() -> None:
     eager.logits(1)
     assert eager.told(id, longest=99) == [5]
     assert eager.forwards == 1
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize("architecture", WITH_GRAPHS)
+def test_a_draft_that_was_begun_is_the_draft(architecture: str, drawn: bool) -> None:
+    """As long as was begun, if more is asked for; and if ids change, as if it had not begun."""
+    model = random_model(architecture, VOCABULARY)
+    tokens = TokenNames.of(core_tokenizer(VOCABULARY), embedding_rows(model), model.device)
+    random, lm, host = Random(1), reader(model, GraphRunner(model)), CachedLM(model)
+
+    def choose(place: int) -> Choose:
+        drawn_from = DraftSampling(tokens, digest(5), DraftShape, lambda: place)
+        return drawn_from() if drawn else MostLikely()
+
+    lm.append([3, 4, 5])
+    lm.draft(3, MostLikely())
+    used = 0
+    for _ in range(40):
+        keep = max(1, min(len(lm.ids), 150) - random.randrange(5))
+        lm.apply(keep, [random.randrange(300) for _ in range(random.choice([1, 1, 2, 3, 12]))])
+        begun, asked = random.randrange(1, 9), random.randrange(1, 9)
+        state, passes = len(lm.ids), lm.forwards
+        lm.begin(begun, choose(state))
+        assert (len(lm.ids), lm.forwards) == (state, passes) and lm.cache.length < state
+        if random.random() < 0.2:
+            lm.append([7])
+        started = lm._begun is not None
+        used += started
+        place = len(lm.ids)
+        drafted = lm.draft(asked, choose(place))
+        host.apply(0, lm.ids[:place])
+        steps = min(asked, begun) if started else asked
+        assert drafted.ids == host.draft(steps, choose(place)).ids
+        assert lm.last is not None and len(drafted.seconds) == len(drafted.ids)
+    assert used > 20
+
+
+def pair(**options: Any) -> SpeculativeDecoder:
+    demo = demo_decoder()
+    parts = demo.model, demo.tokenizer, demo.assistant, demo.assistant_tokenizer
+    return SpeculativeDecoder(*parts, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lookahead": 4},
+        {"lookahead": "heuristic"},
+        {"lookahead": "auto"},
+        {"lookahead": 4, "lookup": True},
+        {"lookahead": 4, "tree": 8},
+        {"lookahead": 4, "sampling": "rejection"},
+    ],
+)
+def test_what_is_begun_leaves_the_text(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[int] = []
+    finish = CachedLM._finish
+
+    def counted(self: CachedLM, begun: Any, steps: int, ends: Any) -> Any:
+        finished.append(steps)
+        return finish(self, begun, steps, ends)
+
+    monkeypatch.setattr(CachedLM, "_finish", counted)
+    # As on a GPU, where nothing asks after each id.
+    monkeypatch.setattr(ModelSide, "stops_early", property(lambda _: False, lambda *_: None))
+    graphs, eager = pair(engine="graphs", **options), pair(engine="eager", **options)
+    for asked in ({}, {"do_sample": True, "seed": 2}):
+        for prompt in (PROMPT, "Once"):
+            whole = {"max_new_tokens": 40} | asked
+            one, other = (each.generate(prompt, **whole) for each in (graphs, eager))
+            if options.get("sampling") != "rejection" or not asked:
+                assert one.token_ids == other.token_ids
+    begins = options == {"lookahead": 4} or options["lookahead"] == "heuristic"
+    assert bool(finished) >= begins
+    assert "tree" not in options or not finished
+
+
+def test_an_assistant_that_rests_leaves_the_device_no_rest(
+    recorded: list[RecordedGraphs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is known that nothing will be drafted, the next pass begins before the round ends."""
+    monkeypatch.setattr(Auto, "next_k", lambda _: 0)
+    monkeypatch.setattr(Auto, "rests", True)
+    decoder = pair(engine="graphs", lookup=True)
+    ahead: list[int] = []
+    read_ahead = GraphCache.read_ahead
+
+    def counted(self: GraphCache, id: torch.Tensor) -> int | None:
+        ahead.append(self.length)
+        return read_ahead(self, id)
+
+    monkeypatch.setattr(GraphCache, "read_ahead", counted)
+    out = decoder.generate(PROMPT, max_new_tokens=30)
+    ids = decoder.tokenizer(PROMPT)["input_ids"]
+    assert out.token_ids == plain_ids(decoder.model, ids, max_new_tokens=30)
+    singles = sum(done.candidates == 0 for done in out.stats.history)
+    assert singles - 5 < len(ahead) <= singles  # not where text is found, at the start and the end
+    assert len(recorded) == 2 and out.stats.target_forwards <= 30
+
+
+def test_a_text_left_after_a_draft_was_begun_can_be_gone_on_from() -> None:
+    decoder = pair(engine="graphs", lookahead=4, prefix_cache=10**8)
+    prompt = f"{PROMPT} {TEXT}"[:200]
+    whole = decoder.generate(prompt, max_new_tokens=30)
+    for left in range(1, 6):
+        stream = decoder.stream(prompt, max_new_tokens=30)
+        for _ in range(left):
+            next(stream)
+        del stream
+        out = decoder.generate(prompt, max_new_tokens=30)
+        assert out.token_ids == whole.token_ids and out.stats.cached_tokens > 0

@@ -21,6 +21,7 @@ from uag import SpeculativeDecoder
 from uag.decoding.output import Output
 from uag.draft import Draft, DraftTree
 from uag.drafting.sides import Opening
+from uag.drafting.source import DraftSource
 from uag.errors import LogitsError, UagError, UagWarning, _warned
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 0.7, "top_k": 0, "seed": 5}
@@ -51,7 +52,7 @@ class Nearly:
         ]
 
 
-class Beside:
+class Beside(DraftSource):
     """A `DraftSource` that is wrong every third id, with the right one beside it."""
 
     def __init__(self, texts: list[list[int]], prompt: list[int], *, branches: bool) -> None:

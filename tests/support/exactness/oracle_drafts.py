@@ -15,7 +15,7 @@ from uag.drafting.sides import Opening
 from uag.drafting.source import DraftSource
 
 
-class OracleDrafts:
+class OracleDrafts(DraftSource):
     """Drafts from knowledge of the very text that the target is going to draw."""
 
     def __init__(self, decoder: "OracleDecoder", prompt: list[int], text: Ids) -> None:

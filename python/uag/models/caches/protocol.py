@@ -36,6 +36,21 @@ class StaticChoose(ABC):
         """Another one, with a state of its own."""
 
 
+class Copied(Protocol):
+    """Ids of a device on their way to the host, while it goes on with what was launched later.
+
+    Attributes:
+        is_there: whether they have arrived.
+    """
+
+    @property
+    def is_there(self) -> bool: ...
+
+    def wait(self) -> list[int]:
+        """The ids, once they have arrived."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a model can be read: found by its check.
@@ -122,13 +137,17 @@ class SelfFeeding(ABC):
             `[positions, vocabulary]`; `None` if it must be done step by step.
         """
 
+    @abstractmethod
+    def copied(self, ids: Tensor) -> Copied:
+        """Begin to copy ids to the host."""
+
 
 class ReadingAhead(ABC):
-    """A `ModelCache` that can begin a pass over an id that only its device knows yet."""
+    """A `ModelCache` that can begin a pass over an id that may be next, before it is asked for."""
 
     @abstractmethod
     def read_ahead(self, id: Tensor) -> int | None:
-        """Begin the pass over an id, `[1]`, that may be next; the id, once the device has it.
+        """Begin the pass over an id, `[1]`, on the host or not; the id, once the device has it.
 
         If `forward` reads that id next, the result is there, or will be soon. If not, it is as if
         there had been no such pass. `None` where it cannot be begun.

@@ -12,6 +12,8 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from uag.models.caches.protocol import Copied
+
 Run = Callable[[], None]
 
 
@@ -31,9 +33,26 @@ class Capturer(Protocol):
         """
         ...
 
-    def copied(self, ids: Tensor) -> Callable[[], list[int]]:
-        """Begin to copy ids to the host; returns what waits for them, and not for what follows."""
+    def copied(self, ids: Tensor) -> Copied:
+        """Begin to copy ids to the host."""
         ...
+
+
+class CudaCopied:
+    """See `Copied`."""
+
+    def __init__(self, ids: Tensor, stream: torch.cuda.Stream) -> None:
+        self._ids: Any = ids.to("cpu", non_blocking=True)
+        self._done = torch.cuda.Event()
+        self._done.record(stream)
+
+    @property
+    def is_there(self) -> bool:
+        return self._done.query()
+
+    def wait(self) -> list[int]:
+        self._done.synchronize()
+        return self._ids.tolist()
 
 
 class CudaGraphs:
@@ -69,16 +88,8 @@ class CudaGraphs:
         self._alive.add(graph)
         return graph.replay
 
-    def copied(self, ids: Tensor) -> Callable[[], list[int]]:
-        held = ids.to("cpu", non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(torch.cuda.current_stream(self._device))
-
-        def wait() -> list[int]:
-            done.synchronize()
-            return cast("Any", held).tolist()
-
-        return wait
+    def copied(self, ids: Tensor) -> Copied:
+        return CudaCopied(ids, torch.cuda.current_stream(self._device))
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
         """End a capture that has failed; that it has failed is known."""

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from uag.errors import UagWarning
 from uag.models.caches.protocol import (
+    Copied,
     Keepable,
     ModelCache,
     PreallocatedCache,
@@ -185,16 +186,20 @@ class GraphRunner(ModelRunner):
             return out[count - logits : count].clone(), width
 
     def read_ahead(self, text: StaticText, place: int, id: Tensor) -> tuple[int, Tensor] | None:
-        """Read an id, `[1]`, that only the device knows yet; see `ReadingAhead`.
+        """Read an id, `[1]`, which only the device may know yet; see `ReadingAhead`.
 
         Returns:
             The id, and the logits after it, which may not be there yet; `None` without such a pass.
         """
         if text.empty or self.reason or self.known(place + 1) <= place:
             return None
-        known = self._graphs.copied(id)
+        copied = self._graphs.copied(id)
         logits, _ = self.read(text, place, id.clamp(min=0), 1)
-        return known()[0], logits
+        return copied.wait()[0], logits
+
+    def copied(self, ids: Tensor) -> Copied:
+        """Begin to copy ids to the host."""
+        return self._graphs.copied(ids)
 
     def roll(
         self,
@@ -472,8 +477,14 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
         self.width = 1
         return rolled
 
+    def copied(self, ids: Tensor) -> Copied:
+        """Begin to copy ids to the host; see `SelfFeeding`."""
+        return self._runner.copied(ids)
+
     def read_ahead(self, id: Tensor) -> int | None:
-        """Begin the pass over an id that only the device knows yet; see `ReadingAhead`."""
+        """Begin the pass over an id that may be next; see `ReadingAhead`."""
+        if id.is_cpu and self._ahead is not None and self._ahead[:2] == (self.length, int(id)):
+            return int(id)
         read = self._runner.read_ahead(self._borrowed(), self.length, id)
         self._ahead = read and (self.length, *read)
         return read and read[0]
