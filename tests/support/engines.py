@@ -76,6 +76,75 @@ def check_drafts(model: PreTrainedModel, runner: GraphRunner, choose: Choose, sa
     assert lm.forwards == eager.forwards
 
 
+def check_ahead(model: PreTrainedModel, runner: GraphRunner) -> None:
+    """After a pass ahead: the id that it read, another, several, fewer than there were, a tree."""
+    random, lm = Random(0), reader(model, runner)
+    lm.append([3, 4, 5])
+    check(lm, model, 1)
+    for _ in range(60):
+        if len(lm.ids) > 200:
+            lm.roll_back(20)
+            check(lm, model, 1)
+        ahead = random.randrange(300)
+        assert lm.told(torch.tensor([ahead], device=model.device), longest=250) == [ahead]
+        match random.choice(["it", "it", "other", "several", "back", "back and it", "tree"]):
+            case "it":
+                lm.append([ahead])
+            case "other":
+                lm.append([(ahead + 1) % 300])
+            case "several":
+                lm.append([ahead, *(random.randrange(300) for _ in range(random.randrange(1, 9)))])
+            case "back":
+                lm.apply(max(1, len(lm.ids) - random.randrange(6)), [random.randrange(300)])
+            case "back and it":  # the same id at the same place, after others
+                place = len(lm.ids)
+                lm.apply(max(1, place - 4), [random.randrange(300) for _ in range(place)][:3])
+                lm.logits(1)
+                lm.ids[len(lm.ids) :] = [random.randrange(300)] * (place - len(lm.ids))
+                lm.append([ahead])
+            case _:
+                lm.append([ahead, 7, 8])
+                lm.tree_logits([-1, -1])
+                lm.keep_path([1])
+                continue
+        check(lm, model, 1)
+
+
+def check_begun(model: PreTrainedModel, runner: GraphRunner, tokens: TokenNames | None) -> None:
+    """Drafts that were begun are those of the host, drawn if there are `tokens`.
+
+    They are as long as was begun, if more is asked for; and if ids change, as if none had begun.
+    """
+    random, lm, host = Random(1), reader(model, runner), CachedLM(model)
+
+    def choose(place: int) -> Choose:
+        if tokens is None:
+            return MostLikely()
+        return DraftSampling(tokens, digest(5), DraftShape, lambda: place)()
+
+    lm.append([3, 4, 5])
+    lm.draft(3, MostLikely())
+    used = 0
+    for _ in range(40):
+        keep = max(1, min(len(lm.ids), 150) - random.randrange(5))
+        lm.apply(keep, [random.randrange(300) for _ in range(random.choice([1, 1, 2, 3, 12]))])
+        begun, asked = random.randrange(1, 9), random.randrange(1, 9)
+        state, passes = len(lm.ids), lm.forwards
+        lm.begin(begun, choose(state))
+        assert (len(lm.ids), lm.forwards) == (state, passes) and lm.cache.length < state
+        if random.random() < 0.2:
+            lm.append([7])
+        started = lm._begun is not None
+        used += started
+        place = len(lm.ids)
+        drafted = lm.draft(asked, choose(place))
+        host.apply(0, lm.ids[:place])
+        steps = min(asked, begun) if started else asked
+        assert drafted.ids == host.draft(steps, choose(place)).ids
+        assert lm.last is not None and len(drafted.seconds) == len(drafted.ids)
+    assert used > 20
+
+
 def check_siblings(model: PreTrainedModel, runner: GraphRunner, tokens: TokenNames) -> None:
     """Combs of captured drafts, greedy and drawn, beside those that the host looks at."""
     lm, host = reader(model, runner), CachedLM(model)

@@ -22,6 +22,7 @@ from uag.models.caches.protocol import (
     SelfFeeding,
     StaticChoose,
     TreeReading,
+    pieces_of,
 )
 from uag.models.caches.rollback import RollbackCache
 from uag.models.caches.tree import Tree
@@ -444,10 +445,8 @@ class CachedLM:
         `tree`: how the last ones follow each other; by default they are a chain.
         """
         logits: list[Tensor] = []
-        sizes, left = self._sizes(count := ids.shape[0]), count
-        # A view for each piece is host time between two passes, and most often there is one.
-        pieces = [ids] if len(sizes) == 1 else ids.split(sizes)
-        for size, piece in zip(sizes, pieces, strict=True):
+        sizes = self._sizes(left := ids.shape[0])
+        for size, piece in zip(sizes, pieces_of(ids, sizes), strict=True):
             left -= size
             wanted = min(size, max(1, positions - left))
             again = self._read_again(size)

@@ -10,6 +10,8 @@ import torch
 from tests.support.engines import (
     WITH_GRAPHS,
     check,
+    check_ahead,
+    check_begun,
     check_drafts,
     check_giving_up,
     check_reading,
@@ -22,6 +24,7 @@ from tests.support.trees import check_trees
 from uag import SpeculativeDecoder
 from uag.demo import demo_decoder
 from uag.models.engines.graphs import GraphRunner
+from uag.models.properties import embedding_rows
 from uag.sampling.coupled import TokenNames
 from uag.sampling.greedy import MostLikely
 from uag.translation.core_tokenizer import core_tokenizer
@@ -39,6 +42,17 @@ def test_reading_and_drafting(architecture: str) -> None:
     check_reading(model, runner)
     check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
     assert str(runner) == "graphs" and runner.seconds > 0
+
+
+@pytest.mark.parametrize("architecture", DENSE)
+def test_what_begins_before_it_is_asked_for(architecture: str) -> None:
+    model = random_model(architecture, VOCABULARY).cuda()
+    runner = GraphRunner(model)
+    tokens = TokenNames.of(core_tokenizer(VOCABULARY), embedding_rows(model), model.device)
+    check_ahead(model, runner)
+    check_begun(model, runner, None)
+    check_begun(model, runner, tokens)
+    assert str(runner) == "graphs"
 
 
 @pytest.mark.parametrize("architecture", DENSE)

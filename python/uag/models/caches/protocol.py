@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 from torch import Tensor
 
@@ -216,3 +216,14 @@ class PreallocatedCache(ModelCache):
 
     def checkpoint(self) -> None:
         """Do nothing: rolling back needs no copy."""
+
+
+def pieces_of(ids: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    """Ids in pieces of these sizes, `[ids]` -> `[size]` each.
+
+    Most often there is one piece, of which a view would only cost time between two passes.
+
+    >>> pieces_of(torch.tensor([5, 6, 7]), [2, 1])
+    (tensor([5, 6]), tensor([7]))
+    """
+    return [ids] if len(sizes) == 1 else cast("Any", ids).split([*sizes])

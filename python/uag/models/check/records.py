@@ -92,7 +92,7 @@ def is_of_transformers(module: Any) -> bool:
     """
     replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
     own = replaced or module._forward_hooks or module._forward_pre_hooks
-    return not own and _is_theirs(type(module))
+    return not own and _is_theirs(module.__class__)
 
 
 @cache

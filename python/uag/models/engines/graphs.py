@@ -29,6 +29,7 @@ from uag.models.caches.protocol import (
     ReadingAhead,
     SelfFeeding,
     StaticChoose,
+    pieces_of,
 )
 from uag.models.caches.tree import Branches, Tree
 from uag.models.check.comparison import TOLERANCES
@@ -435,14 +436,15 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
         """Run a forward pass; see `ModelCache.forward`."""
         runner, text = self._runner, self._borrowed()
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and (self.length, ids.tolist()) == (ahead[0], [ahead[1]]):
+        left = ids.shape[0]
+        if ahead is not None and left == 1 and (self.length, int(ids)) == ahead[:2]:
             self.length += 1
             self.width = 1
             return ahead[2]
         logits: list[Tensor] = []
         self.width = 0
-        sizes, left = runner.pieces(text, count := ids.shape[0], positions), count
-        for size, piece in zip(sizes, [ids] if len(sizes) == 1 else ids.split(sizes), strict=True):
+        sizes = runner.pieces(text, left, positions)
+        for size, piece in zip(sizes, pieces_of(ids, sizes), strict=True):
             left -= size
             wanted = min(size, max(1, positions - left))
             read, width = runner.read(text, self.length, piece, wanted)
