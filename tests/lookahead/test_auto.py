@@ -306,6 +306,38 @@ def test_reading_prompts_for_an_assistant_that_is_always_wrong_costs_little(pair
     assert min(speeds) > 0.94
 
 
+class Resting(Auto):
+    """Notes whether it drafted in the rounds of which it had said that it would not."""
+
+    said, rested, broken = False, 0, 0
+
+    def start(self) -> None:
+        super().start()
+        self.said = False
+
+    def next_k(self) -> int:
+        k = super().next_k()
+        self.rested += self.said
+        self.broken += self.said and k > 0
+        self.said = self.rests
+        return k
+
+
+@pytest.mark.parametrize("finds", [0.0, 0.2])
+@pytest.mark.parametrize("cost", [0.05, 0.8, 1.1])
+@pytest.mark.parametrize("right", [0.0, 0.3])
+def test_it_rests_where_it_says_so_and_seldom_without_saying_so(
+    right: float, cost: float, finds: float
+) -> None:
+    """A pass of the target that began in vain would hold up the draft that comes instead."""
+    gpu = SimulatedGPU(lambda _: right, slow_assistant(cost), found=(0.6, 0.5), finds=finds)
+    auto = Resting(Estimates(sets_up_apart=True), stops_early=False)
+    for _ in range(12):
+        gpu.speed(auto, 128)
+    assert not auto.broken
+    assert auto.rested > 800
+
+
 def test_an_assistant_that_was_wrong_in_many_texts_is_asked_again() -> None:
     gpu, auto = SimulatedGPU(lambda _: 0.0), captured()
     beside_plain(gpu, auto, 40)

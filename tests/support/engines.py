@@ -141,7 +141,7 @@ def check_begun(model: PreTrainedModel, runner: GraphRunner, tokens: TokenNames 
         host.apply(0, lm.ids[:place])
         steps = min(asked, begun) if started else asked
         assert drafted.ids == host.draft(steps, choose(place)).ids
-        assert lm.last is not None and len(drafted.seconds) == len(drafted.ids)
+        assert lm.last is not None and len(drafted.seconds) in (0, len(drafted.ids))
     assert used > 20
 
 

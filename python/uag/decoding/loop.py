@@ -84,8 +84,9 @@ def rounds(
         #    host tells the lookahead and the caller how the round went.
         if ending is None:
             with clock.phase("draft"):
-                if not drafts.begin(k):
-                    target.read_ahead()
+                begun = drafts.begin(k)
+            if not begun:
+                target.read_ahead()
         done = Round(
             tokens=tokens,
             accepted=accepted,

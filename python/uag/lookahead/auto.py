@@ -111,7 +111,8 @@ class Auto:
     @property
     def rests(self) -> bool:
         """Whether the assistant will surely not be asked in the next round, as in this one."""
-        return not self._drafts and (self._wait > 0 or not self.estimates.may_draft(self.costs))
+        waits = self._wait > 0 or not self.estimates.may_draft(self.costs, after=1)
+        return not self._drafts and waits
 
     def looks_up(self) -> bool:
         """Whether to look up in this round: only once the cost of a plain round is known."""

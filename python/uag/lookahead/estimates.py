@@ -203,8 +203,8 @@ class Estimates:
             return True  # they do as it is
         return self._most_gain(costs) > LEAST_GAIN
 
-    def may_draft(self, costs: Costs) -> bool:
-        """Whether drafts have not wasted too much since they last paid.
+    def may_draft(self, costs: Costs, after: int = 0) -> bool:
+        """Whether drafts have not wasted too much since they last paid, `after` so many rounds.
 
         The more they could save, the more they may waste. Where even drafts that are all accepted
         would not pay, they take `WASTE_BUDGET` of the time, as costs may have been measured while
@@ -212,8 +212,8 @@ class Estimates:
         """
         if self.pays:
             return True
-        more = self._most_gain(costs) - LEAST_GAIN
-        return self._wasted <= PATIENCE * more if more > 0 else self._wasted + self._reading <= 0
+        more, wasted = self._most_gain(costs) - LEAST_GAIN, self._wasted - after * WASTE_BUDGET
+        return wasted <= PATIENCE * more if more > 0 else wasted + self._reading <= 0
 
     def _most_gain(self, costs: Costs) -> float:
         """The share of the time that drafts would save if all of them were accepted."""
