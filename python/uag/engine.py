@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
 from uag.batching.batch_cache import RowCache
@@ -278,10 +279,14 @@ class Engine:
             session.faults,
         )
         trace = self._trace(request, side) if request.trace else None
+
+        def told(chosen: Tensor) -> list[int]:
+            # Where nothing will be drafted, what is read next is what was chosen last.
+            quiet = drafting.quiet()
+            return target.told(chosen, plan.stop.max_length) if quiet else id_list(chosen)
+
         chains = replace(ANY, fit=self._fit(session.tree_judge or ANY.judge))
         given = drafting, trees or chains
-        # With drafts, what is read next is not what was chosen last.
-        told = id_list if side.drafts else partial(target.told, longest=plan.stop.max_length)
         translating, choosing = given if trace is None else trace.follow(*given)
         generation = rounds(
             target,

@@ -99,6 +99,11 @@ class GuardedDrafting(DraftSource):
             return True  # nobody knows
         return self._try("drafting", lambda: self._source.begin(k), False)
 
+    def quiet(self, *, asked: bool = True) -> bool:
+        """See `DraftSource`; a lookahead that rests asks nobody."""
+        asked = asked and not rests(self._lookahead)
+        return self._try("drafting", lambda: self._source.quiet(asked=asked), True)
+
     def propose(self, draft_ids: list[int], text: bytes = b"") -> Proposal:
         """See `Translator`."""
         # What was drafted still counts as drafted; all of it is cut off.

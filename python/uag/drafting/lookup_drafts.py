@@ -33,6 +33,10 @@ class LookupJudge(Protocol):
         """Whether to look up in this round."""
         ...
 
+    def may_look_up(self) -> bool:
+        """Whether `looks_up` may be true the next time that it is asked."""
+        ...
+
     def reach(self, chances: Iterable[float]) -> list[float]:
         """Choose how many of the looked-up ids to draft.
 
@@ -61,6 +65,9 @@ class DraftsAllFound:
     longest: int | None = None
 
     def looks_up(self) -> bool:
+        return True
+
+    def may_look_up(self) -> bool:
         return True
 
     def reach(self, chances: Iterable[float]) -> list[float]:
@@ -102,6 +109,10 @@ class LookupDrafts(DraftSource):
         del goes_on  # the chances of all ids are known at once
         found, self._found = self._found, None
         return self._draft(k) if found is None else found
+
+    def quiet(self, *, asked: bool) -> bool:
+        del asked
+        return not self._judge.may_look_up()
 
     def begin(self, k: int) -> bool:
         if self._judge.longest is None:  # it depends on how many are asked for
@@ -172,6 +183,9 @@ class LookupOrModel(DraftSource):
     def apply(self, keep: int, feed: list[int]) -> None:
         self._assistant.apply(keep, feed)
         self._texts.apply(keep, feed)
+
+    def quiet(self, *, asked: bool) -> bool:
+        return self._texts.quiet(asked=asked) and self._assistant.quiet(asked=asked)
 
     def begin(self, k: int) -> bool:
         # If text is found, it is not known yet which of both will draft.

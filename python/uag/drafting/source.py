@@ -33,6 +33,14 @@ class DraftSource(Protocol):
         del k
         return True
 
+    def quiet(self, *, asked: bool) -> bool:
+        """Whether the next draft will surely be empty, whatever is emitted now.
+
+        `asked`: whether the assistant may be asked for it.
+        """
+        del asked
+        return False
+
 
 class ModelDrafts(DraftSource):
     """Drafts of an assistant model."""
@@ -99,6 +107,9 @@ class ModelDrafts(DraftSource):
             self._lm.begin(k, choose)
         return k > 0
 
+    def quiet(self, *, asked: bool) -> bool:
+        return not asked
+
 
 class NoDrafts(DraftSource):
     """Proposes nothing: the target decodes plainly.
@@ -117,3 +128,7 @@ class NoDrafts(DraftSource):
     def begin(self, k: int) -> bool:
         del k
         return False
+
+    def quiet(self, *, asked: bool) -> bool:
+        del asked
+        return True

@@ -111,12 +111,17 @@ class Auto:
     @property
     def rests(self) -> bool:
         """Whether the assistant will surely not be asked in the next round, as in this one."""
-        waits = self._wait > 0 or not self.estimates.may_draft(self.costs, after=1)
-        return not self._drafts and waits
+        if self._drafts:
+            return False
+        return self._wait > 0 or not self.estimates.may_draft(self.costs, after=1)
 
     def looks_up(self) -> bool:
         """Whether to look up in this round: only once the cost of a plain round is known."""
         return self.costs.plain is not None and self.estimates.lookups.due()
+
+    def may_look_up(self) -> bool:
+        """See `LookupJudge.may_look_up`."""
+        return not self.estimates.lookups.waits
 
     def reach(self, chances: Iterable[float]) -> list[float]:
         """Choose how many looked-up ids to draft; see `LookupJudge.reach`."""
@@ -242,10 +247,10 @@ class Auto:
             if done.searched:
                 # Until the first draft, the time of a lookup counts as "prefill".
                 before_pass = sum(done.seconds.get(phase, 0.0) for phase in BEFORE_PASS)
-                tokens = done.accepted if done.looked_up else 0
-                self.estimates.lookups.took(
-                    tokens, before_pass - sum(done.draft_seconds), self.costs.plain
-                )
+                tokens, plain = 0.0, self.costs.plain
+                if done.looked_up and plain:
+                    tokens = done.accepted - (self.costs.verification(done.width) / plain - 1)
+                self.estimates.lookups.took(tokens, before_pass - sum(done.draft_seconds), plain)
 
 
 class _Draft:

@@ -64,17 +64,13 @@ class _Begun:
     """A draft that was begun before it is asked for.
 
     Attributes:
-        at: after how many ids.
-        chosen: its ids, on the device.
-        copied: the same, on their way to the host.
+        copied: its ids, on their way to the host.
         last: the logits that the last of them was chosen from.
         length: how many ids the cache holds with all that was read.
         forwards: how many passes there were.
         since: when it began.
     """
 
-    at: int
-    chosen: Tensor
     copied: Copied
     last: Tensor
     length: int
@@ -299,10 +295,9 @@ class CachedLM:
         rolled = self._roll(fed, steps - len(chosen), choose, 1) if steps > len(chosen) else None
         chosen += [] if rolled is None else [rolled[0]]
         if chosen and self.last is not None:
-            ids = torch.cat(chosen)
+            copied = self._rolling.copied(torch.cat(chosen))
             read = self.cache.length, self.forwards - forwards
-            copied = self._rolling.copied(ids)
-            self._begun = _Begun(len(self.ids), ids, copied, self.last, *read, since)
+            self._begun = _Begun(copied, self.last, *read, since)
         self.cache.roll_back(held)
         self.forwards = forwards
 

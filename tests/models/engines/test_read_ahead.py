@@ -17,7 +17,7 @@ from uag.drafting.sides import ModelSide
 from uag.lookahead.auto import Auto
 from uag.models.cached_lm import CachedLM
 from uag.models.engines.capture import CAPTURERS
-from uag.models.engines.graphs import GraphCache, GraphRunner
+from uag.models.engines.graphs import GraphRunner
 from uag.models.properties import embedding_rows
 from uag.sampling.coupled import TokenNames
 from uag.translation.core_tokenizer import core_tokenizer
@@ -183,26 +183,34 @@ def test_what_is_begun_leaves_the_text(
     assert "tree" not in options or not finished
 
 
+@pytest.mark.parametrize("lookup", [None, False, True])
 def test_an_assistant_that_rests_leaves_the_device_no_rest(
-    recorded: list[RecordedGraphs], monkeypatch: pytest.MonkeyPatch
+    recorded: list[RecordedGraphs], monkeypatch: pytest.MonkeyPatch, lookup: bool | None
 ) -> None:
-    """If it is known that nothing will be drafted, the next pass begins before the round ends."""
+    """If it is known that nothing will be drafted, a pass begins before the host has its id.
+
+    `lookup`: `None` without any; else whether one is due in each round, which finds nothing.
+    """
     monkeypatch.setattr(Auto, "next_k", lambda _: 0)
     monkeypatch.setattr(Auto, "rests", True)
-    decoder = pair(engine="graphs", lookup=False)
-    ahead: list[int] = []
-    read_ahead = GraphCache.read_ahead
+    monkeypatch.setattr(Auto, "looks_up", lambda _: lookup)
+    monkeypatch.setattr(Auto, "may_look_up", lambda _: lookup)
+    monkeypatch.setattr(Auto, "reach", lambda *_: [])
+    told: list[int] = []
+    ask = CachedLM.told
 
-    def counted(self: GraphCache, id: torch.Tensor) -> int | None:
-        ahead.append(self.length)
-        return read_ahead(self, id)
+    def counted(self: CachedLM, chosen: torch.Tensor, longest: int) -> list[int]:
+        told.append(len(self.ids))
+        return ask(self, chosen, longest)
 
-    monkeypatch.setattr(GraphCache, "read_ahead", counted)
+    monkeypatch.setattr(CachedLM, "told", counted)
+    decoder = pair(engine="graphs", lookup=lookup is not None)
     out = decoder.generate(PROMPT, max_new_tokens=30)
     ids = decoder.tokenizer(PROMPT)["input_ids"]
     assert out.token_ids == plain_ids(decoder.model, ids, max_new_tokens=30)
-    assert len(ahead) == out.stats.target_forwards - 1 == 29
-    assert sum(each.copies for each in recorded) == 29
+    assert out.stats.target_forwards == 30
+    assert sum(each.copies for each in recorded) == 29  # one for each pass but the prompt's
+    assert len(told) == (0 if lookup else 30)  # where a lookup is due, once it has found nothing
 
 
 def test_a_text_left_after_a_draft_was_begun_can_be_gone_on_from() -> None:

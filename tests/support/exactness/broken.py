@@ -14,7 +14,7 @@ from transformers import LogitsProcessorList
 from tests.support.exactness.samples import Source, decoders_of, p_value
 from tests.support.exactness.table import Table
 from uag import SpeculativeDecoder
-from uag.decoding.verify import Verify, verifier
+from uag.decoding.verify import Told, Verify, verifier
 from uag.sampling.coupled import sequence_key
 from uag.sampling.greedy import Pick
 from uag.sampling.noise import step_keys
@@ -56,9 +56,9 @@ def drafts_believed(decoder: SpeculativeDecoder, table: Table) -> Iterator[None]
     """The target accepts whatever is drafted."""
 
     def credulous(
-        processors: LogitsProcessorList, pick: Pick, device: torch.device | None
+        processors: LogitsProcessorList, pick: Pick, device: torch.device | None, told: Told
     ) -> Verify:
-        verify = verifier(processors, pick, device)
+        verify = verifier(processors, pick, device, told)
 
         def accept(
             logits: Tensor, ids: list[int], candidates: list[int], parents: Any = None

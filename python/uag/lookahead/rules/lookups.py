@@ -40,14 +40,19 @@ class LookupPolicy:
         self._wait = max(0, self._wait - 1)
         return looks_up
 
-    def took(self, tokens: int, seconds: float, plain: float | None) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether the next round will surely have no lookup."""
+        return self._wait > 0
+
+    def took(self, tokens: float, seconds: float, plain: float | None) -> None:
         """Count a lookup.
 
         Where lookups cost more than they yield (a pass takes a millisecond and nothing repeats),
         there is only one in several rounds.
 
         Args:
-            tokens: how many accepted tokens it yielded.
+            tokens: how many accepted tokens it yielded, less those that a wider pass for them cost.
             seconds: how long it took.
             plain: seconds of a plain round, if known.
 
