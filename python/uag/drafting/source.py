@@ -68,7 +68,7 @@ class ModelDrafts(DraftSource):
         self._choice = choice
         self._readable = readable
         self._scoring = scoring
-        self._wrong = DOUBTFUL  # how many drafts in a row had nothing right, if there was any
+        self._wrong = DOUBTFUL  # how many drafts in a row had nothing right; the first is doubtful
         self._before = 0  # how many ids the sequence had before the last draft
         self._asks = False  # whether the last draft was asked for id by id
         self._begun: Choice | None = None  # gives what chooses the ids of a draft that was begun
