@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from tests.support.engines import WITH_GRAPHS, check_rows, check_taking_over
 from tests.support.kernels import HostLauncher
 from tests.support.models import at_once, plain_ids, random_model
-from tests.support.recorded import RecordedGraphs
+from tests.support.recorded import RecordedGraphs, recorded_graphs
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder, UagWarning
 from uag.batching import row_graphs
@@ -37,13 +37,7 @@ VOCABULARY = tokenizer("qwen2")
 HALF_BUILT: Any = None  # of a runner that runs nothing
 
 
-@pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedGraphs]]:
-    """Every capturer that was made; on a CPU there are stand-ins."""
-    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
-    RecordedGraphs.made.clear()
-    yield RecordedGraphs.made
-    RecordedGraphs.made.clear()
+recorded = pytest.fixture(autouse=True)(recorded_graphs)
 
 
 def batch_of(runner: GraphRunner, *, rows: int = 4, longest: int = 256, **options: Any) -> Batch:

@@ -4,14 +4,17 @@ As in a CUDA graph, whatever Python computed is frozen, inputs are read where th
 for the device is an error. What another graph left in the shared memory is overwritten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from uag.models.engines.capture import CAPTURERS
 
 # What gives the host a number, or a tensor whose size only the device knows.
 WAITS = {
@@ -139,3 +142,11 @@ class RecordedGraphs:
         if self._last is not None and self._last is not next_:
             self._last.poison()
         self._last = next_
+
+
+def recorded_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedGraphs]]:
+    """For a fixture: every capturer that was made; on a CPU there are stand-ins."""
+    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
+    RecordedGraphs.made.clear()
+    yield RecordedGraphs.made
+    RecordedGraphs.made.clear()

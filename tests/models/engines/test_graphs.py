@@ -1,7 +1,7 @@
 """Captured passes give what reading at once gives, on a stand-in for CUDA graphs."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.engines import (
     reader,
 )
 from tests.support.models import ARCHITECTURES, plain_ids, random_model
-from tests.support.recorded import RecordedGraphs
+from tests.support.recorded import RecordedGraphs, recorded_graphs
 from tests.support.tokenizers import PROMPT, tokenizer
 from tests.support.trees import check_trees, true_logits
 from uag import SpeculativeDecoder, compare
@@ -40,13 +40,7 @@ from uag.translation.core_tokenizer import core_tokenizer
 VOCABULARY = tokenizer("qwen2")
 
 
-@pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedGraphs]]:
-    """Every capturer that was made; on a CPU there are stand-ins."""
-    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
-    RecordedGraphs.made.clear()
-    yield RecordedGraphs.made
-    RecordedGraphs.made.clear()
+recorded = pytest.fixture(autouse=True)(recorded_graphs)
 
 
 @pytest.mark.parametrize("architecture", WITH_GRAPHS)

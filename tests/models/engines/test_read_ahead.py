@@ -1,6 +1,5 @@
 """A pass over an id that only the device knows yet gives what a pass after it gives."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,14 +8,13 @@ from transformers import LogitsProcessor
 
 from tests.support.engines import WITH_GRAPHS, check_ahead, check_begun, reader
 from tests.support.models import plain_ids, random_model
-from tests.support.recorded import RecordedGraphs
+from tests.support.recorded import RecordedGraphs, recorded_graphs
 from tests.support.tokenizers import PROMPT, TEXT, tokenizer
 from uag import SpeculativeDecoder
 from uag.demo import demo_decoder
 from uag.drafting.sides import ModelSide
 from uag.lookahead.auto import Auto
 from uag.models.cached_lm import CachedLM
-from uag.models.engines.capture import CAPTURERS
 from uag.models.engines.graphs import GraphRunner
 from uag.models.properties import embedding_rows
 from uag.sampling.coupled import TokenNames
@@ -25,13 +23,7 @@ from uag.translation.core_tokenizer import core_tokenizer
 VOCABULARY = tokenizer("qwen2")
 
 
-@pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedGraphs]]:
-    """Every capturer that was made; on a CPU there are stand-ins."""
-    monkeypatch.setitem(CAPTURERS, "cpu", RecordedGraphs)
-    RecordedGraphs.made.clear()
-    yield RecordedGraphs.made
-    RecordedGraphs.made.clear()
+recorded = pytest.fixture(autouse=True)(recorded_graphs)
 
 
 @pytest.mark.parametrize("architecture", WITH_GRAPHS)
