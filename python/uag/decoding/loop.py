@@ -83,7 +83,7 @@ def rounds(
         # 6. Ahead: what comes next in all likelihood is begun, so that the device works while the
         #    host tells the lookahead and the caller how the round went.
         if ending is None:
-            with clock.phase("draft"):
+            with clock.phase(drafting):
                 begun = drafts.begin(k)
             if not begun:
                 target.read_ahead()
