@@ -37,7 +37,7 @@ class Verify(Protocol):
 # Brings ids that were chosen on a device to the host: `[ids]` -> a list.
 Told = Callable[[Tensor], list[int]]
 # A `Pick` whose ids are on the host.
-Choose = Callable[[Tensor, list[int], int], list[int]]
+PickOnHost = Callable[[Tensor, list[int], int], list[int]]
 # Passes of up to this many ids may have any width.
 EACH_WIDTH = 8
 # Processors that look at one position's scores only: all positions can be processed at once.
@@ -147,14 +147,14 @@ def agreement(ids: list[int], candidates: list[int]) -> int:
 
 @torch.no_grad()
 def _chosen_together(
-    processors: LogitsProcessorList, choose: Choose, scores: Tensor, ids: list[int], end: int
+    processors: LogitsProcessorList, choose: PickOnHost, scores: Tensor, ids: list[int], end: int
 ) -> list[int]:
     unread = cast("torch.LongTensor", None)
     return choose(processors(unread, cast("torch.FloatTensor", scores)), ids, end)
 
 
 def _chosen_one_by_one(
-    processors: LogitsProcessorList, choose: Choose, scores: Tensor, ids: list[int], end: int
+    processors: LogitsProcessorList, choose: PickOnHost, scores: Tensor, ids: list[int], end: int
 ) -> Iterator[int]:
     """Each id when it is asked for.
 

@@ -440,11 +440,8 @@ class CachedLM:
         `tree`: how the last ones follow each other; by default they are a chain.
         """
         logits: list[Tensor] = []
-        sizes = self._sizes(left := ids.shape[0])
-        for size, piece in zip(sizes, pieces_of(ids, sizes), strict=True):
-            left -= size
-            wanted = min(size, max(1, positions - left))
-            again = self._read_again(size)
+        for piece, wanted, left in pieces_of(ids, self._sizes(ids.shape[0]), positions):
+            again = self._read_again(piece.shape[0])
             whole_prompt = not self.cache.length
             read = torch.cat([self._tensor(again).to(piece.device), piece]) if again else piece
             logits.append(self._step(read, wanted, None if left else tree))

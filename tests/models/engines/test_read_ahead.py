@@ -89,14 +89,18 @@ def test_processors_see_what_they_see_without(options: dict[str, Any]) -> None:
     assert texts[:2] == texts[2:]
 
 
+def leave(decoder: SpeculativeDecoder, prompt: str, pieces: int, tokens: int) -> None:
+    """Read so many pieces of a text, and no more."""
+    stream = decoder.stream(prompt, max_new_tokens=tokens)
+    for _ in range(pieces):
+        next(stream)
+
+
 def test_a_text_may_be_left_and_another_begun() -> None:
     decoder = plain(prefix_cache=10**8)
     whole = decoder.generate(PROMPT, max_new_tokens=20)
     for left in range(1, 8):
-        stream = decoder.stream(PROMPT, max_new_tokens=20)
-        for _ in range(left):
-            next(stream)
-        del stream
+        leave(decoder, PROMPT, left, 20)
         out = decoder.generate(whole.text[:9], max_new_tokens=20)
         assert out.token_ids == plain().generate(whole.text[:9], max_new_tokens=20).token_ids
     assert decoder.generate(PROMPT, max_new_tokens=20).token_ids == whole.token_ids
@@ -210,9 +214,6 @@ def test_a_text_left_after_a_draft_was_begun_can_be_gone_on_from() -> None:
     prompt = f"{PROMPT} {TEXT}"[:200]
     whole = decoder.generate(prompt, max_new_tokens=30)
     for left in range(1, 6):
-        stream = decoder.stream(prompt, max_new_tokens=30)
-        for _ in range(left):
-            next(stream)
-        del stream
+        leave(decoder, prompt, left, 30)
         out = decoder.generate(prompt, max_new_tokens=30)
         assert out.token_ids == whole.token_ids and out.stats.cached_tokens > 0

@@ -1,7 +1,7 @@
 """What a KV cache of one text can do, and the ways in which a model can be read with one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, cast, runtime_checkable
 
@@ -218,12 +218,21 @@ class PreallocatedCache(ModelCache):
         """Do nothing: rolling back needs no copy."""
 
 
-def pieces_of(ids: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
-    """Ids in pieces of these sizes, `[ids]` -> `[size]` each.
+def pieces_of(
+    ids: Tensor, sizes: Sequence[int], positions: int
+) -> Iterator[tuple[Tensor, int, int]]:
+    """Ids, `[ids]`, for passes of these sizes that give the logits at the last `positions`.
 
     Most often there is one piece, of which a view would only cost time between two passes.
 
-    >>> pieces_of(torch.tensor([5, 6, 7]), [2, 1])
-    (tensor([5, 6]), tensor([7]))
+    Yields:
+        Each piece, `[size]`; how many logits its pass gives, at least one; and how many ids follow.
+
+    >>> [*pieces_of(torch.tensor([5, 6, 7]), [2, 1], positions=2)]
+    [(tensor([5, 6]), 1, 1), (tensor([7]), 1, 0)]
     """
-    return [ids] if len(sizes) == 1 else cast("Any", ids).split([*sizes])
+    pieces: Sequence[Tensor] = [ids] if len(sizes) == 1 else cast("Any", ids).split([*sizes])
+    left = ids.shape[0]
+    for piece, size in zip(pieces, sizes, strict=True):
+        left -= size
+        yield piece, min(size, max(1, positions - left)), left

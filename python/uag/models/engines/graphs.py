@@ -194,7 +194,7 @@ class GraphRunner(ModelRunner):
         """
         if text.empty or self.reason or self.known(place + 1) <= place:
             return None
-        copied = self._graphs.copied(id)
+        copied = self.copied(id)
         logits, _ = self.read(text, place, id.clamp(min=0), 1)
         return copied.wait()[0], logits
 
@@ -436,20 +436,18 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
         """Run a forward pass; see `ModelCache.forward`."""
         runner, text = self._runner, self._borrowed()
         ahead, self._ahead = self._ahead, None
-        left = ids.shape[0]
-        if ahead is not None and left == 1 and (self.length, int(ids)) == ahead[:2]:
+        count = ids.shape[0]
+        if ahead is not None and count == 1 and (self.length, int(ids)) == ahead[:2]:
             self.length += 1
             self.width = 1
             return ahead[2]
         logits: list[Tensor] = []
         self.width = 0
-        sizes = runner.pieces(text, left, positions)
-        for size, piece in zip(sizes, pieces_of(ids, sizes), strict=True):
-            left -= size
-            wanted = min(size, max(1, positions - left))
+        sizes = runner.pieces(text, count, positions)
+        for piece, wanted, _ in pieces_of(ids, sizes, positions):
             read, width = runner.read(text, self.length, piece, wanted)
             logits.append(read)
-            self.length += size
+            self.length += piece.shape[0]
             self.width += width
         return logits[0] if len(logits) == 1 else torch.cat(logits)[-positions:]
 
