@@ -30,7 +30,7 @@ from uag.lookahead.rules.trees import Heaviest
 from uag.lookahead.schedules import Schedule
 from uag.lookahead.synced import SyncedLookahead
 from uag.models.adapters.acting import check_adapters
-from uag.models.cached_lm import CachedLM, id_list
+from uag.models.cached_lm import CachedLM
 from uag.models.caches.kept import KeptCaches
 from uag.models.caches.protocol import ModelCache, TreeReading, Way
 from uag.models.check.trees import trees_fault
@@ -282,8 +282,7 @@ class Engine:
 
         def told(chosen: Tensor) -> list[int]:
             # Where nothing will be drafted, what is read next is what was chosen last.
-            quiet = drafting.quiet()
-            return target.told(chosen, plan.stop.max_length) if quiet else id_list(chosen)
+            return target.told(chosen, plan.stop.max_length, drafting.quiet)
 
         chains = replace(ANY, fit=self._fit(session.tree_judge or ANY.judge))
         given = drafting, trees or chains

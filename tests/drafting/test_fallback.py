@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,8 +26,12 @@ from tests.support.faults import (
 from tests.support.models import random_model, with_story
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import SpeculativeDecoder, UagWarning
+from uag.drafting.fallback import FaultPolicy, GuardedDrafting
 from uag.drafting.lookup_drafts import LookupDrafts
+from uag.drafting.source import NoDrafts
+from uag.lookahead.schedules import Fixed
 from uag.report.page import page_of
+from uag.stats import Stats
 
 ERRORS = [
     RuntimeError("boom"),
@@ -198,3 +203,38 @@ def test_a_bug_in_the_core_ends_drafting_only(
         assert not history[2].drafted_accepted or method == "commit"
         assert not any(done.drafted for done in history[3:]) and page_of([out])
     assert ids_of(result) == expected(decoder, prompt, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Trying(Fixed):
+    """A lookahead that rests, or tries out what may not pay."""
+
+    rests: bool = False
+    pays: bool = True
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "asked", "begins"),
+    [
+        (Fixed(2), 2, True),
+        (Fixed(2), 0, False),  # nobody knows how many ids are next
+        (Trying(2, pays=True), 2, True),
+        (Trying(2, pays=False), 2, False),  # a trial is most often one draft
+        (Trying(2, pays=False), 0, False),
+        (Trying(2, rests=True, pays=False), 0, True),
+    ],
+)
+def test_only_what_comes_in_all_likelihood_is_begun(
+    lookahead: Fixed, asked: int, begins: bool
+) -> None:
+    begun: list[int] = []
+
+    class Source(NoDrafts):
+        def begin(self, k: int) -> bool:
+            begun.append(k)
+            return False
+
+    translator: Any = None
+    guarded = GuardedDrafting(Source, translator, lookahead, Stats(), FaultPolicy())
+    assert guarded.begin(asked) != begins
+    assert begun == [asked] * begins

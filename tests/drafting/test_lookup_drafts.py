@@ -10,7 +10,9 @@ from tests.support.pairs import PAIRS
 from tests.support.tokenizers import PROMPT, TOKENIZERS, tokenizer
 from uag import Lookup, SpeculativeDecoder
 from uag._core import Bridge
-from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts
+from uag.draft import Draft, GoesOn
+from uag.drafting.lookup_drafts import DraftsAllFound, LookupDrafts, LookupOrModel
+from uag.drafting.source import DraftSource
 from uag.lookahead.auto import Auto
 from uag.translation.core_tokenizer import core_tokenizer
 
@@ -111,12 +113,15 @@ def test_rejection_beside_an_assistant_samples_from_the_target() -> None:
     assert float(variation) <= max(usual) * 1.1
 
 
-def drafter(name: str, prompt: str, lookup: Lookup) -> tuple[LookupDrafts, Any, Any]:
+def drafter(
+    name: str, prompt: str, lookup: Lookup, longest: int | None = None
+) -> tuple[LookupDrafts, Any, Any]:
     words = tokenizer(name)
     core = core_tokenizer(words)
     ids = words(prompt)["input_ids"]
     sequence = Bridge(core, core, []).start(ids, ids)
-    drafts = LookupDrafts(lookup.search(), lookup.min_match, core, sequence, DraftsAllFound(Auto()))
+    judge = DraftsAllFound(Auto(), longest)
+    drafts = LookupDrafts(lookup.search(), lookup.min_match, core, sequence, judge)
     return drafts, sequence, words
 
 
@@ -151,3 +156,72 @@ def test_a_character_that_the_target_has_begun_is_finished() -> None:
     sequence = Bridge(core, core, []).start(ids, core.encode(b"na"))
     drafts = LookupDrafts(Lookup(["naïve"]).search(), 1, core, sequence, DraftsAllFound(Auto()))
     assert beginning + drafts.draft(4).text == "naïve".encode()
+
+
+def test_what_is_found_after_it_was_said_that_nothing_is_drafted_is_drafted_next() -> None:
+    drafts, sequence, words = drafter("gpt2", REPEATING, Lookup(), longest=4)
+    assert drafts.quiet(asked=False)
+    assert not drafts.begin(0) and not drafts.draft(0).text
+    emitted = words(REPEATING + " sat on")["input_ids"][len(words(REPEATING)["input_ids"])]
+    sequence.commit([emitted])
+    drafts.apply(0, [])
+    assert not drafts.quiet(asked=False)
+    assert drafts.begin(0)
+    text = words.decode(emitted).encode() + drafts.draft(0).text
+    assert b" sat on the mat. the cat".startswith(text) and text > b" sat"
+    sequence.commit(words("VJXW")["input_ids"])
+    drafts.apply(0, [])
+    assert not drafts.quiet(asked=False)  # the last one found something
+    assert not drafts.begin(0) and not drafts.draft(0).text
+    assert drafts.quiet(asked=False)
+
+
+def test_a_schedule_that_drafts_all_that_is_found_never_says_that_nothing_is_drafted() -> None:
+    drafts, _, _ = drafter("gpt2", REPEATING, Lookup())
+    assert not drafts.quiet(asked=False)
+    assert drafts.begin(4) and drafts.draft(4).text
+
+
+class Assistant(DraftSource):
+    """Notes what it is asked for, and drafts nothing."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self._asked = asked
+
+    def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
+        del goes_on
+        self._asked.append(f"draft {k}")
+        return Draft()
+
+    def apply(self, keep: int, feed: list[int]) -> None:
+        pass
+
+    def begin(self, k: int) -> bool:
+        self._asked.append(f"begin {k}")
+        return k > 0
+
+
+def test_the_assistant_begins_before_a_lookup_that_most_likely_finds_nothing() -> None:
+    asked: list[str] = []
+    known = Lookup([REPEATING], min_match=12)
+    texts, sequence, words = drafter("gpt2", PROMPT, known, longest=4)
+    search = texts._draft
+    texts._draft = lambda k: asked.append("look up") or search(k)  # type: ignore[method-assign, func-returns-value]
+    drafts = LookupOrModel(Assistant(asked), texts, DraftsAllFound(Prefers()))
+    assert drafts.begin(3)
+    assert not drafts.draft(3).text
+    sequence.commit(words(REPEATING[:18])["input_ids"])
+    drafts.apply(0, [])
+    assert drafts.begin(3)
+    assert drafts.draft(3).text  # found, though the assistant had begun
+    drafts.apply(0, [])
+    assert drafts.begin(3)
+    assert drafts.draft(3).text
+    assert asked == ["begin 3", "look up", "draft 3", "begin 3", "look up", "look up"]
+
+
+class Prefers(Auto):
+    """Drafts whatever was looked up."""
+
+    def prefers(self, chances: list[float]) -> bool:
+        return bool(chances)

@@ -86,7 +86,7 @@ def check_ahead(model: PreTrainedModel, runner: GraphRunner) -> None:
             lm.roll_back(20)
             check(lm, model, 1)
         ahead = random.randrange(300)
-        assert lm.told(torch.tensor([ahead], device=model.device), longest=250) == [ahead]
+        assert lm.told(torch.tensor([ahead], device=model.device), 250, lambda: True) == [ahead]
         match random.choice(["it", "it", "other", "several", "back", "back and it", "tree"]):
             case "it":
                 lm.append([ahead])

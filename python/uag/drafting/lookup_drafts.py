@@ -33,10 +33,6 @@ class LookupJudge(Protocol):
         """Whether to look up in this round."""
         ...
 
-    def may_look_up(self) -> bool:
-        """Whether `looks_up` may be true the next time that it is asked."""
-        ...
-
     def reach(self, chances: Iterable[float]) -> list[float]:
         """Choose how many of the looked-up ids to draft.
 
@@ -67,9 +63,6 @@ class DraftsAllFound:
     def looks_up(self) -> bool:
         return True
 
-    def may_look_up(self) -> bool:
-        return True
-
     def reach(self, chances: Iterable[float]) -> list[float]:
         return list(chances)
 
@@ -78,7 +71,11 @@ class DraftsAllFound:
 
 
 class LookupDrafts(DraftSource):
-    """Drafts what followed earlier occurrences of the text's end, in itself or in other texts."""
+    """Drafts what followed earlier occurrences of the text's end, in itself or in other texts.
+
+    Attributes:
+        expects: whether the last lookup found something: then the next one is worth a wait.
+    """
 
     def __init__(
         self,
@@ -102,25 +99,36 @@ class LookupDrafts(DraftSource):
         self._tokenizer = tokenizer
         self._translation = translation
         self._judge = judge
+        self.expects = False
         self._found: Draft | None = None  # before it was asked for
+        self._quiet = False  # whether the next draft will be empty, as was said
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
         """Looked-up text that becomes up to `k` target ids."""
         del goes_on  # the chances of all ids are known at once
         found, self._found = self._found, None
+        quiet, self._quiet = self._quiet, False
+        if quiet:
+            return Draft()
         return self._draft(k) if found is None else found
 
     def quiet(self, *, asked: bool) -> bool:
+        """See `DraftSource`: the device need not wait for a lookup that most likely finds nothing.
+
+        What it does find is drafted one round later.
+        """
         del asked
-        return not self._judge.may_look_up()
+        self._quiet = self._judge.longest is not None and not self.expects
+        return self._quiet
 
     def begin(self, k: int) -> bool:
         if self._judge.longest is None:  # it depends on how many are asked for
             return True
         self._found = self._draft(k)
-        return bool(self._found.text)
+        return self.expects and not self._quiet
 
     def _draft(self, k: int) -> Draft:
+        self.expects = False
         if not self._judge.looks_up():
             return Draft()
         self._search.follow(self._translation)
@@ -129,6 +137,7 @@ class LookupDrafts(DraftSource):
         chosen = self._judge.reach(self._chances(k, ends))
         if not chosen:
             return Draft(searched=True)
+        self.expects = True
         text = self._search.find(ends[len(chosen) - 1], self._min_match).data
         return Draft(text=text, confidences=chosen, searched=True)
 
@@ -185,8 +194,10 @@ class LookupOrModel(DraftSource):
         self._texts.apply(keep, feed)
 
     def quiet(self, *, asked: bool) -> bool:
-        return self._texts.quiet(asked=asked) and self._assistant.quiet(asked=asked)
+        return self._assistant.quiet(asked=asked) and self._texts.quiet(asked=asked)
 
     def begin(self, k: int) -> bool:
-        # If text is found, it is not known yet which of both will draft.
-        return self._texts.begin(k) or self._assistant.begin(k)
+        if self._texts.expects:  # if text is found again, the assistant may not draft
+            return self._texts.begin(k) or self._assistant.begin(k)
+        begun = self._assistant.begin(k)
+        return self._texts.begin(k) or begun

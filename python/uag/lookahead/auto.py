@@ -115,13 +115,14 @@ class Auto:
             return False
         return self._wait > 0 or not self.estimates.may_draft(self.costs, after=1)
 
+    @property
+    def pays(self) -> bool:
+        """Whether drafting paid when it was last judged; if not, a draft is a trial."""
+        return self.estimates.pays
+
     def looks_up(self) -> bool:
         """Whether to look up in this round: only once the cost of a plain round is known."""
         return self.costs.plain is not None and self.estimates.lookups.due()
-
-    def may_look_up(self) -> bool:
-        """See `LookupJudge.may_look_up`."""
-        return not self.estimates.lookups.waits
 
     def reach(self, chances: Iterable[float]) -> list[float]:
         """Choose how many looked-up ids to draft; see `LookupJudge.reach`."""

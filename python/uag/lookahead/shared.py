@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uag.draft import GoesOn
-from uag.lookahead.protocol import Lookahead, Sharing, rests
+from uag.lookahead.protocol import Lookahead, Sharing, goes_on_as_before, rests
 from uag.stats import Round
 
 
@@ -77,3 +77,8 @@ class RowLookahead:
     def rests(self) -> bool:
         """See `Auto.rests`."""
         return rests(self._shared.lookahead)
+
+    @property
+    def pays(self) -> bool:
+        """See `Auto.pays`."""
+        return goes_on_as_before(self._shared.lookahead)

@@ -1,7 +1,7 @@
 """A model together with the ids of one generation; it owns their KV cache."""
 
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, cast
@@ -237,15 +237,17 @@ class CachedLM:
         self.ids[begin:] = [self.ids[begin + node] for node in path]
         cast("TreeReading", self.cache).keep(path)
 
-    def told(self, chosen: Tensor, longest: int) -> list[int]:
+    def told(self, chosen: Tensor, longest: int, quiet: Callable[[], bool]) -> list[int]:
         """Ids that were chosen on the device, `[ids]`, as a list.
 
         If it is only one, its pass begins before the host knows it, so that the device does not
-        wait: not for the last one of `longest`, which is never read.
+        wait: not for the last one of `longest`, which is never read, and only if it is `quiet`, so
+        that nothing is read with it. That is asked only where the pass could begin.
 
         >>> lm = CachedLM(target)
         >>> lm.append([5, 6, 7])
-        >>> lm.told(lm.logits(positions=1).argmax(-1), longest=9) == [int(lm.logits(1).argmax())]
+        >>> chosen = lm.logits(positions=1).argmax(-1)
+        >>> lm.told(chosen, longest=9, quiet=lambda: True) == [int(chosen)]
         True
         """
         length = len(self.ids)
@@ -254,6 +256,7 @@ class CachedLM:
             and chosen.shape[0] == 1
             and chosen.device == self._device
             and length == self._held < longest - 1
+            and quiet()
             and (known := self._ahead.read_ahead(chosen)) is not None
         ):
             return [known]

@@ -127,10 +127,6 @@ class WhatPays:
         """See `LookupJudge`: a lookup costs next to nothing."""
         return True
 
-    def may_look_up(self) -> bool:
-        """See `LookupJudge`."""
-        return True
-
     def reach(self, chances: Iterable[float]) -> list[float]:
         """See `LookupJudge`."""
         chosen: list[float] = []

@@ -1,5 +1,6 @@
 """A pass over an id that only the device knows yet gives what a pass after it gives."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.support.engines import WITH_GRAPHS, check_ahead, check_begun, reader
 from tests.support.models import plain_ids, random_model
 from tests.support.recorded import RecordedGraphs, recorded_graphs
 from tests.support.tokenizers import PROMPT, TEXT, tokenizer
-from uag import SpeculativeDecoder
+from uag import Lookup, SpeculativeDecoder
 from uag.demo import demo_decoder
 from uag.drafting.sides import ModelSide
 from uag.lookahead.auto import Auto
@@ -107,25 +108,36 @@ def test_a_text_may_be_left_and_another_begun() -> None:
 
 
 def test_nothing_is_read_ahead_where_that_could_not_be_used() -> None:
-    """With drafts; by an eager model; at the end; before all ids are read; beyond the positions."""
+    """With drafts; by an eager model; at the end; before all ids are read; beyond the positions.
+
+    Whether something will be drafted is asked only where the pass could begin.
+    """
+    asked: list[bool] = []
+
+    def begins(lm: CachedLM, longest: int = 99, *, quiet: bool = True) -> bool:
+        assert lm.told(torch.tensor([5]), longest, lambda: not asked.append(quiet) and quiet) == [5]
+        return getattr(lm.cache, "_ahead", None) is not None
+
     model = random_model("gpt2", VOCABULARY, n_positions=50)
     lm = reader(model, GraphRunner(model))
-    id = torch.tensor([5])
     lm.append([1] * 48)
-    assert lm.told(id, longest=99) == [5] and lm.cache._ahead is None  # type: ignore[attr-defined]
+    assert not begins(lm)
     lm.logits(1)
-    assert lm.told(id, longest=49) == [5] and lm.cache._ahead is None  # type: ignore[attr-defined]
-    assert lm.told(id, longest=99) == [5] and lm.cache._ahead is not None  # type: ignore[attr-defined]
+    assert not begins(lm, longest=49)
+    assert not asked
+    assert not begins(lm, quiet=False)
+    assert begins(lm)
     lm.append([5])
     lm.logits(1)
-    assert lm.told(id, longest=99) == [5] and lm.cache._ahead is not None  # type: ignore[attr-defined]
+    assert begins(lm)
     lm.append([5])
     lm.logits(1)
-    assert lm.told(id, longest=99) == [5] and lm.cache._ahead is None  # type: ignore[attr-defined]
+    assert not begins(lm)
     eager = CachedLM(model)
     eager.append([1] * 10)
     eager.logits(1)
-    assert eager.told(id, longest=99) == [5]
+    asked.clear()
+    assert not begins(eager) and not asked
     assert eager.forwards == 1
 
 
@@ -190,23 +202,49 @@ def test_an_assistant_that_rests_leaves_the_device_no_rest(
     monkeypatch.setattr(Auto, "next_k", lambda _: 0)
     monkeypatch.setattr(Auto, "rests", True)
     monkeypatch.setattr(Auto, "looks_up", lambda _: lookup)
-    monkeypatch.setattr(Auto, "may_look_up", lambda _: lookup)
     monkeypatch.setattr(Auto, "reach", lambda *_: [])
-    told: list[int] = []
-    ask = CachedLM.told
-
-    def counted(self: CachedLM, chosen: torch.Tensor, longest: int) -> list[int]:
-        told.append(len(self.ids))
-        return ask(self, chosen, longest)
-
-    monkeypatch.setattr(CachedLM, "told", counted)
+    begun = count_passes_ahead(monkeypatch)
     decoder = pair(engine="graphs", lookup=lookup is not None)
     out = decoder.generate(PROMPT, max_new_tokens=30)
     ids = decoder.tokenizer(PROMPT)["input_ids"]
     assert out.token_ids == plain_ids(decoder.model, ids, max_new_tokens=30)
     assert out.stats.target_forwards == 30
-    assert sum(each.copies for each in recorded) == 29  # one for each pass but the prompt's
-    assert len(told) == (0 if lookup else 30)  # where a lookup is due, once it has found nothing
+    # One for each pass but the prompt's.
+    assert sum(begun) == sum(each.copies for each in recorded) == 29
+
+
+def count_passes_ahead(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each choice on the device whether a pass began before the host was told of it."""
+    begun: list[bool] = []
+    tell = CachedLM.told
+
+    def counted(self: CachedLM, *asked: Any) -> list[int]:
+        ids = tell(self, *asked)
+        begun.append(getattr(self.cache, "_ahead", None) is not None)
+        return ids
+
+    monkeypatch.setattr(CachedLM, "told", counted)
+    return begun
+
+
+def test_lookups_while_the_device_reads_ahead_are_drafted_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Known text is drafted from its second id on, and the device waits only for such lookups."""
+    demo = demo_decoder()
+    whole = demo.generate(PROMPT, max_new_tokens=60)
+    texts = Lookup([whole.text[80:]], min_match=12)
+    begun = count_passes_ahead(monkeypatch)
+    monkeypatch.setattr(Auto, "looks_up", lambda _: True)
+    monkeypatch.setattr(Auto, "reach", lambda _, chances: [*islice(chances, 4)])
+    decoder = SpeculativeDecoder(demo.model, demo.tokenizer, texts, engine="graphs")
+    out = decoder.generate(PROMPT, max_new_tokens=60)
+    assert out.token_ids == whole.token_ids
+    assert out.stats.looked_up_accepted > 20
+    # Where a pass began ahead, nothing is drafted; where something was found, none begins.
+    history = out.stats.history
+    assert not any(ahead and done.drafted for ahead, done in zip(begun, history[1:], strict=False))
+    assert 5 < sum(begun) < len(history) - 5
 
 
 def test_a_text_left_after_a_draft_was_begun_can_be_gone_on_from() -> None:

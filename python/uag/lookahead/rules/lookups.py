@@ -40,11 +40,6 @@ class LookupPolicy:
         self._wait = max(0, self._wait - 1)
         return looks_up
 
-    @property
-    def waits(self) -> bool:
-        """Whether the next round will surely have no lookup."""
-        return self._wait > 0
-
     def took(self, tokens: float, seconds: float, plain: float | None) -> None:
         """Count a lookup.
 
