@@ -116,6 +116,7 @@ namespace {  // what templates hold is not shared with the same templates for ot
 #include "numbers.cuh"
 #include "small.cu"
 #include "attention.cu"
+#include "choice.cu"
 #include "matrices.cuh"
 namespace by_rows {
 #include "products.cu"
@@ -123,6 +124,10 @@ OF_WIDTH(1)
 OF_WIDTH(2)
 }  // namespace by_rows
 using namespace by_rows;
+namespace by_warps {
+#include "normed.cu"
+}  // namespace by_warps
+using namespace by_warps;
 #if NUMBER != 0
 namespace by_tiles {
 #include "tiles.cu"
@@ -182,12 +187,16 @@ ON_HOST(project_1)
 ON_HOST(project_2)
 ON_HOST(project_gated_1)
 ON_HOST(project_gated_2)
+ON_HOST(project_normed)
+ON_HOST(project_gated_normed)
 #if NUMBER != 0
 ON_HOST(project_up_to_8)
 ON_HOST(project_up_to_16)
 ON_HOST(project_gated_up_to_8)
 ON_HOST(project_gated_up_to_16)
 #endif
+ON_HOST(most_likely)
+ON_HOST(end_step)
 ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend_16)

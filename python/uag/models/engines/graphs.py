@@ -295,10 +295,7 @@ class GraphRunner(ModelRunner):
         logits = self._pass(text, block, seen)
         if holds:
             text.hold(logits)
-        block.copy_(choose(logits))
-        text.drafted.index_copy_(0, text.step, block)
-        text.step.add_(1)
-        text.slots.begin.add_(1)
+        text.end_step(block, choose(logits))
         return logits
 
     def _run(self, memory: Lent, key: Key, body: Body) -> Tensor:

@@ -273,6 +273,17 @@ class StaticText:
         self.table.copy_(tree.table(most))
         return Branches(self.slots.begin, self.table[: 1 + width, :width])
 
+    def end_step(self, block: Tensor, chosen: Tensor) -> None:
+        """Have the next step read the id that this one has chosen, both `[1]`."""
+        step = block, self.drafted, self.step, self.slots.begin
+        if found := attending.get():
+            found[0].end_step(chosen, *step)
+            return
+        block.copy_(chosen)
+        self.drafted.index_copy_(0, self.step, block)
+        self.step.add_(1)
+        self.slots.begin.add_(1)
+
     def hold(self, logits: Tensor) -> None:
         """Keep the logits that the id of a step is chosen from: `[1, vocabulary]`."""
         if self._logits is None:

@@ -22,7 +22,11 @@ from uag.models.engines.fused.fusion import LAUNCHERS, Fusion, fused, fusion_of
 from uag.models.engines.fused.kernels import Kernels
 from uag.models.engines.graphs import GraphRunner
 from uag.models.engines.static_text import StaticText
+from uag.models.properties import embedding_rows
+from uag.sampling.coupled import DraftSampling, DraftShape, TokenNames
 from uag.sampling.greedy import MostLikely
+from uag.sampling.noise import digest
+from uag.translation.core_tokenizer import core_tokenizer
 
 VOCABULARY = tokenizer("qwen2")
 KINDS = "Norm", "MLP", "Linear", "module", "Rotary"
@@ -90,7 +94,6 @@ def test_passes_attend_to_few_lengths_where_kernels_attend() -> None:
     assert [masked.seen(end, 4096) for end in (10, 300)] == [256, 512]
 
 
-BEFORE = ["masks", "angles"]
 ATTENTION = ["rotate", "attend_4", "join"]
 WIDE_ATTENTION = ["rotate", "attend_16", "join"]
 
@@ -99,15 +102,15 @@ WIDE_ATTENTION = ["rotate", "attend_16", "join"]
     ("width", "dtype", "once"),
     [
         (2, torch.float32,
-         [*BEFORE, "rms_norm", "project_2", *ATTENTION, "project_2",
+         ["angles", "rms_norm", "project_2", *ATTENTION, "project_2",
           "rms_norm", "project_gated_2", "project_2", "rms_norm", "project_2"]),
         (6, torch.float32,
-         [*BEFORE, "rms_norm", *WIDE_ATTENTION, "rms_norm", "gated", "rms_norm"]),
+         ["angles", "rms_norm", *WIDE_ATTENTION, "rms_norm", "gated", "rms_norm"]),
         (1, torch.bfloat16,
-         [*BEFORE, "rms_norm", "project_1", *ATTENTION, "project_1",
-          "rms_norm", "project_gated_1", "project_1", "rms_norm", "project_1"]),
+         ["angles", "project_normed", *ATTENTION, "project_1",
+          "project_gated_normed", "project_1", "rms_norm", "project_1"]),
         (6, torch.bfloat16,
-         [*BEFORE, "rms_norm", "project_up_to_8", *WIDE_ATTENTION, "project_up_to_8",
+         ["angles", "rms_norm", "project_up_to_8", *WIDE_ATTENTION, "project_up_to_8",
           "rms_norm", "project_gated_up_to_8", "project_up_to_8", "rms_norm", "project_up_to_8"]),
     ],
     ids=str,
@@ -123,6 +126,22 @@ def test_a_layer_is_a_few_kernels(
     lm.append([7] * width)
     lm.logits(width)
     assert launched == once * 2  # warming up, and captured
+
+
+@pytest.mark.parametrize("chooser", ["most likely", "drawn"])
+def test_a_step_of_a_draft_ends_by_one_kernel(launched: list[str], chooser: str) -> None:
+    model = random_model("llama", VOCABULARY)
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    tokens = TokenNames.of(core_tokenizer(VOCABULARY), embedding_rows(model), model.device)
+    drawn = DraftSampling(tokens, digest(1), DraftShape, lambda: 0)
+    launched.clear()
+    lm.draft(3, MostLikely() if chooser == "most likely" else drawn())
+    last = "most_likely" if chooser == "most likely" else "end_step"
+    assert launched[-1] == last
+    assert launched.count(last) == launched.count("angles")
+    assert "masks" not in launched
 
 
 def test_a_model_and_its_files_are_left_as_they_were() -> None:

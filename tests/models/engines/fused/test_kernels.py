@@ -150,6 +150,89 @@ def test_products_with_a_gate(kernels: Kernels, count: int) -> None:
     same(got, functional.silu(gate(x)) * up(x))
 
 
+@pytest.mark.parametrize("kind", [LlamaRMSNorm, GemmaRMSNorm])
+@pytest.mark.parametrize("size", [32, 264, 512, 1024, 2048])
+def test_products_of_what_is_normalized_first(
+    kernels: Kernels, kind: Callable[..., nn.Module], size: int
+) -> None:
+    """Also the normal vector is there afterwards: others may read it."""
+    norm = kind(size, eps=1e-3).to(kernels.dtype)
+    norm.weight.data.normal_()  # type: ignore[operator, union-attr]
+    layers = [nn.Linear(size, out, bias=out > 8).to(kernels.dtype) for out in (33, 7, 9)]
+    gate, up = (nn.Linear(size, 19, bias=False).to(kernels.dtype) for _ in range(2))
+    x = 0.05 * torch.randn(1, 1, size).to(kernels.dtype)
+    true = norm(x)
+
+    def normal() -> Tensor:
+        return kernels.rms_norm(x, norm.weight, 1e-3, offset=kind is GemmaRMSNorm)  # type: ignore[arg-type]
+
+    kernels.postpones = True
+    for some in (layers, layers[:1]):
+        read = normal()
+        for got, layer in zip(kernels.project(read, some), some, strict=True):
+            kernels.flush()
+            same(got, layer(true))
+        same(read, true)
+    read = normal()
+    same(kernels.project_gated(read, gate, up, kind=0), functional.silu(gate(true)) * up(true))
+    same(read, true)
+    read = normal()
+    other = kernels.add(x, x)
+    assert torch.equal(kernels.project(read, layers)[0], kernels.project(read.clone(), layers)[0])
+    assert torch.equal(other, x + x)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_products_to_which_something_is_added(kernels: Kernels, count: int, bias: bool) -> None:
+    skip_if_too_wide(kernels, count)
+    layer = nn.Linear(2064, 40, bias=bias).to(kernels.dtype)
+    x, residual = torch.randn(1, count, 2064), torch.randn(1, count, 40)
+    x, residual = x.to(kernels.dtype), residual.to(kernels.dtype)
+    (true,) = kernels.project(x, [layer])
+    kernels.postpones = True
+    for turned in (False, True):
+        (product,) = kernels.project(x, [layer])
+        total = kernels.add(product, residual) if turned else kernels.add(residual, product)
+        kernels.flush()
+        assert torch.equal(total, true + residual) and torch.equal(product, true)
+    (product,) = kernels.project(x, [layer])
+    twice = kernels.add(product, product)
+    kernels.flush()
+    assert torch.equal(twice, true + true)
+
+
+@pytest.mark.parametrize("count", [1, 31, 64, 361, 5000, 33000])
+def test_the_likeliest_id_is_torchs(kernels: Kernels, count: int) -> None:
+    cases = [torch.randn(1, count) for _ in range(3)]
+    cases.append(torch.randint(0, 3, (1, count)).float())  # ties
+    cases.append(torch.full((1, count), -torch.inf))
+    cases += [each.clone() for each in cases]
+    for each in cases[-4:]:  # NaN is chosen, the first one
+        each[0, torch.randint(0, count, (3,))] = torch.nan
+    cases.append(torch.zeros(1, count))
+    cases[-1][0, count // 2] = torch.inf
+    for logits in (each.to(kernels.dtype) for each in cases):
+        assert kernels.chooses(logits)
+        assert kernels.most_likely(logits).tolist() == [int(logits.argmax(-1))]
+    others = [torch.zeros(2, 8), torch.zeros(8), torch.zeros(1, 8, dtype=torch.float64), 1.0]
+    assert not any(map(kernels.chooses, others))
+
+
+@pytest.mark.parametrize("postpones", [False, True])
+@pytest.mark.parametrize("chosen_by_kernel", [False, True])
+def test_a_step_ends(kernels: Kernels, postpones: bool, chosen_by_kernel: bool) -> None:
+    kernels.postpones = postpones
+    logits = torch.zeros(1, 90, dtype=kernels.dtype)
+    logits[0, 77] = 1
+    id, drafted, step, begin = (torch.tensor(each) for each in ([5], [1, 2, 3, 4], [2], 40))
+    chosen = kernels.most_likely(logits) if chosen_by_kernel else torch.tensor([77])
+    kernels.end_step(chosen, id, drafted, step, begin)
+    kernels.flush()
+    assert (id.tolist(), drafted.tolist(), chosen.tolist()) == ([77], [1, 2, 77, 4], [77])
+    assert (step.tolist(), begin.tolist()) == ([3], 41)
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_rotating_has_the_bits_of_transformers(kernels: Kernels, rows: int) -> None:
     queries, keys = (

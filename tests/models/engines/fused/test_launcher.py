@@ -20,7 +20,7 @@ from uag.models.engines.fused.launcher import (
 )
 
 pytest.importorskip("cuda.bindings.nvrtc")
-KINDS = ["rms_norm", "attend_16", "project_1", "project_gated_2"]
+KINDS = ["rms_norm", "attend_16", "project_1", "project_gated_2", "project_normed", "most_likely"]
 TURING = 7, 5
 
 

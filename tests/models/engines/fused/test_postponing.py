@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.support.kernels import on_host
@@ -41,6 +41,53 @@ def test_torch_reads_what_was_added(kernels: Kernels, read: Callable[[Tensor], T
         got = read(total)
     true = read(a + b)
     assert got == true if isinstance(true, list) else torch.equal(got, true)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_torch_reads_normal_numbers_products_and_masks(
+    kernels: Kernels, read: Callable[[Tensor], Tensor]
+) -> None:
+    x, weight, layer = torch.randn(1, 1, 32), torch.randn(32), nn.Linear(32, 32)
+    begins = torch.tensor([20])
+
+    makers: list[Callable[[], Tensor]] = [
+        lambda: kernels.rms_norm(x, weight, 1e-5, offset=False),
+        lambda: kernels.project(x, [layer])[0],
+        lambda: kernels.mask(begins, 1, 32, 0),
+    ]
+    for make in makers:
+        with Postponing(kernels):
+            got = read(make())
+        true = read(make())
+        assert got == true if isinstance(true, list) else torch.equal(got, true)
+
+
+def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels) -> None:
+    launched: list[str] = []
+    launch = kernels._launcher.launch
+    kernels._launcher.launch = lambda name, *more: (  # type: ignore[method-assign]
+        launched.append(name),
+        launch(name, *more),
+    )
+    begins, x = torch.tensor([20]), torch.randn(1, 1, 32)
+    with Postponing(kernels):
+        masks = [kernels.mask(begins, 1, 32, window) for window in (0, 4)]
+        assert masks[0].shape == (1, 1, 1, 32)
+        x = x + x
+        torch.stack([masks[1], masks[1]])
+    assert launched == ["add", "masks"]
+    torch.cat([masks[0], masks[1]])
+    kernels.flush()
+    assert launched == ["add", "masks"]
+
+
+def test_the_likeliest_id_is_found_where_torch_would_be_asked(kernels: Kernels) -> None:
+    logits = torch.randn(1, 90)
+    rows = torch.randn(3, 90)
+    with Postponing(kernels):
+        got = logits.argmax(-1), logits.argmax(), rows.argmax(-1), logits.argmax(-1, keepdim=True)
+    true = logits.argmax(-1), logits.argmax(), rows.argmax(-1), logits.argmax(-1, keepdim=True)
+    assert all(map(torch.equal, got, true))
 
 
 def test_what_waits_at_the_end_is_launched(kernels: Kernels) -> None:

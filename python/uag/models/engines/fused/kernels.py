@@ -6,6 +6,8 @@ torch's add in another order.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ TILED = {8: (16, 512), 16: (16, 256)}
 WIDEST = 2
 # Packs of a row that each of the threads has which multiply it, at least.
 LEAST_PACKS = 4
+# Most packs of a vector that each warp of a product normalizes for itself (see `normed.cu`).
+MOST_NORMED = 4 * 32
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -48,18 +52,20 @@ class Places:
     window: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Postponed:
     """A kernel that was not launched yet, since the next one may do its work.
 
     Attributes:
+        kind: what it does.
         out: what it will write that the next one reads.
-        given: what it reads and writes.
+        given: what it is given.
         launch: launches it by itself.
     """
 
+    kind: Literal["sum", "norm", "product", "rotation", "choice", "mask"]
     out: Tensor
-    given: tuple[Tensor, ...]
+    given: tuple[Any, ...]
     launch: Callable[[], None]
 
 
@@ -82,6 +88,7 @@ class Kernels:
         self.widest = max(TILED) if launcher.has_tiles else WIDEST
         self.postpones = False
         self._postponed: Postponed | None = None
+        self._masks: list[Postponed] = []  # that nothing has read
 
     def flush(self) -> None:
         """Launch what waits for the next kernel."""
@@ -90,8 +97,15 @@ class Kernels:
             waiting.launch()
 
     def forget(self) -> None:
-        """Never launch what waits for the next kernel."""
+        """Never launch what waits for the next kernel, or for someone to read it."""
         self._postponed = None
+        self._masks.clear()
+
+    def show(self, *tensors: Tensor) -> None:
+        """Launch what writes these, if it waits for someone to read them."""
+        for mask in [each for each in self._masks if any(each.out is read for read in tensors)]:
+            self._masks.remove(mask)
+            mask.launch()
 
     def attends(self, queries: Tensor, keys: Tensor, values: Tensor) -> bool:
         """Whether `attend` and `store` are for tensors like these."""
@@ -121,14 +135,19 @@ class Kernels:
 
         With `offset` it is multiplied by `1 + weight`, before it is rounded to the dtype.
         """
-        x, *added = self._taken(x) or [x.contiguous()]
+        x, *added = self._taken("sum", x) or [x.contiguous()]
         size = x.shape[-1]
         out = torch.empty_like(x)
         threads = min(1024, max(32, power_of_two(size // self.pack)))
-        self._launch(
-            "rms_norm", (x.numel() // size, 1, 1), threads,
-            x, *(added or [None, None]), weight, out, size, eps, int(offset),
-        )  # fmt: skip
+        given = x, *(added or [None, None]), weight, out, size, float(eps), int(offset)
+
+        def launch() -> None:
+            self._launch("rms_norm", (x.numel() // size, 1, 1), threads, *given)
+
+        if added or x.numel() != size or size > MOST_NORMED * self.pack:
+            launch()
+        else:
+            self._postpone("norm", out, (x, weight, out, float(eps), int(offset)), launch)
         return out
 
     def gated(self, gate: Tensor, up: Tensor, kind: int) -> Tensor:
@@ -153,44 +172,89 @@ class Kernels:
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """`a + b`, for what `adds` permits."""
         out = torch.empty_like(a)
+        for one, other in ((a, b), (b, a)):
+            if one is not other and self._waits("product", one):
+                if product := self._taken("product", one):
+                    layers, x = product
+                    self._project(x, layers, [one], added=(other, out))
+                return out
         packs, threads = a.numel() // self.pack, 128
         grid = -(-packs // threads), 1, 1
         self._postpone(
-            out, (a, b, out), lambda: self._launch("add", grid, threads, a, b, out, packs)
+            "sum", out, (a, b, out), lambda: self._launch("add", grid, threads, a, b, out, packs)
         )
         return out
 
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
         """`layer(x)` of up to three layers, for up to `widest` ids: `[..., size]`."""
+        norm = self._taken("norm", x)
         x = x.contiguous()
+        outs = [x.new_empty(*x.shape[:-1], layer.out_features) for layer in layers]
+        if norm is None and len(layers) == 1 and not self._by_tiles(x):
+            launch = partial(self._project, x, layers, outs)
+            self._postpone("product", outs[0], (layers, x), launch)
+        else:
+            self._project(x, layers, outs, norm)
+        return outs
+
+    def _project(
+        self,
+        x: Tensor,
+        layers: Sequence[nn.Linear],
+        outs: Sequence[Tensor],
+        norm: tuple[Any, ...] | None = None,
+        added: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Launch `project`.
+
+        norm: what gives `x`; added: what is added to the result of a single layer, and their sum.
+        """
         counts = [layer.out_features for layer in layers]
-        outs = [x.new_empty(*x.shape[:-1], count) for count in counts]
         absent = 3 - len(layers)
-        self._multiply(
-            "project", sum(counts),
-            x, *(layer.weight for layer in layers), *[None] * absent,
+        matrices = (
+            *(layer.weight for layer in layers), *[None] * absent,
             *(layer.bias for layer in layers), *[None] * absent,
             *outs, *[None] * absent, *counts, *[0] * absent, x.shape[-1],
         )  # fmt: skip
-        return outs
+        rest = () if norm or self._by_tiles(x) else added or (None, None)
+        self._multiply("project", sum(counts), x, *matrices, *rest, norm=norm)
 
     def project_gated(self, x: Tensor, gate: nn.Linear, up: nn.Linear, kind: int) -> Tensor:
         """`activation(gate(x)) * up(x)`, for up to `widest` ids: `[..., size]`."""
+        norm = self._taken("norm", x)
         x, count = x.contiguous(), gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
         self._multiply(
             "project_gated", count,
-            x, gate.weight, up.weight, out, count, x.shape[-1], kind, matrices=2,
+            x, gate.weight, up.weight, out, count, x.shape[-1], kind, matrices=2, norm=norm,
         )  # fmt: skip
         return out
 
+    def _by_tiles(self, x: Tensor) -> bool:
+        """Whether products of these ids are by tensor cores."""
+        return self._launcher.has_tiles and x.numel() > x.shape[-1]
+
     def _multiply(
-        self, name: str, rows: int, x: Tensor, *args: Argument, matrices: int = 1
+        self,
+        name: str,
+        rows: int,
+        x: Tensor,
+        *args: Argument,
+        matrices: int = 1,
+        norm: tuple[Any, ...] | None = None,
     ) -> None:
-        """Launch a product with so many `rows`, each of one or of two matrices."""
+        """Launch a product with so many `rows`, each of one or of two matrices.
+
+        `norm`: what gives `x`, if that is launched nowhere else.
+        """
         size = x.shape[-1]
         ids = x.numel() // size
-        if ids > 1 and self._launcher.has_tiles:
+        if norm is not None:
+            whole, *other = norm
+            blocks = -(-rows * 32 // THREADS)
+            self._launch(f"{name}_normed", (blocks, 1, 1), THREADS, whole, *args, *other)
+            return
+        if self._by_tiles(x):
             most = next(most for most in TILED if ids <= most)
             each, threads = TILED[most]
             blocks = -(-rows * matrices // each)
@@ -228,10 +292,17 @@ class Kernels:
         """
         rows = len(begins)
         out = begins.new_empty(rows, 1, width, places, dtype=self.dtype)
-        self._launch(
-            "masks", (width, rows, 1), min(512, power_of_two(places)),
-            begins, out, places, window, torch.finfo(self.dtype).min,
-        )  # fmt: skip
+
+        def launch() -> None:
+            self._launch(
+                "masks", (width, rows, 1), min(512, power_of_two(places)),
+                begins, out, places, window, torch.finfo(self.dtype).min,
+            )  # fmt: skip
+
+        if self.postpones:
+            self._masks.append(Postponed("mask", out, (), launch))
+        else:
+            launch()
         return out
 
     def rotate(
@@ -245,7 +316,7 @@ class Kernels:
         cosines, sines = cosines.contiguous(), sines.contiguous()
         out = queries.new_empty(queries.shape), keys.new_empty(keys.shape)
         given = queries, keys, cosines, sines, *out
-        self._postpone(out[1], given, lambda: self._rotate(*given))
+        self._postpone("rotation", out[1], given, lambda: self._rotate(*given))
         return out
 
     def _rotate(
@@ -275,7 +346,7 @@ class Kernels:
 
         new: each `[1, heads, width, size]`; held: `[1, heads, places, size]`, contiguous.
         """
-        if given := self._taken(new[0]):
+        if given := self._taken("rotation", new[0]):
             self._rotate(*given, new[1], *held, begin)
             return
         _, heads, width, _ = new[0].shape
@@ -322,19 +393,64 @@ class Kernels:
         self.flush()
         self._launcher.launch(name, grid, block, *args)
 
-    def _postpone(self, out: Tensor, given: tuple[Tensor, ...], launch: Callable[[], None]) -> None:
+    def most_likely(self, logits: Tensor) -> Tensor:
+        """The index of the largest logit: `[1, vocabulary]` -> `[1]`."""
+        out = logits.new_empty(1, dtype=torch.long)
+        self._postpone("choice", out, (logits,), lambda: self._choose(logits, out))
+        return out
+
+    def chooses(self, logits: object) -> bool:
+        """Whether `most_likely` is for these."""
+        return (
+            isinstance(logits, Tensor)
+            and logits.shape[:-1] == (1,)
+            and logits.dtype == self.dtype
+            and logits.is_contiguous()
+            and logits.data_ptr() % 16 == 0
+        )
+
+    def end_step(self, chosen: Tensor, *step: Tensor) -> None:
+        """Have the next step of a draft begin with the id that was chosen, `[1]`.
+
+        step: what it reads, `[1]`; where the ids go that are chosen, `[most steps]`; how many
+        there are, `[1]`; and the position of what it reads, without axes.
+        """
+        if given := self._taken("choice", chosen):
+            self._choose(*given, chosen, *step)
+        else:
+            self._launch("end_step", (1, 1, 1), 1, chosen, *step)
+
+    def _choose(self, logits: Tensor, out: Tensor, *step: Tensor) -> None:
+        """Launch `most_likely`, and end a step if there is one."""
+        count = logits.shape[1]
+        threads = min(1024, max(32, power_of_two(count // self.pack)))
+        rest = step or [None] * 4
+        self._launch("most_likely", (1, 1, 1), threads, logits, out, count, *rest)
+
+    def _postpone(
+        self, kind: Any, out: Tensor, given: tuple[Any, ...], launch: Callable[[], None]
+    ) -> None:
         """Launch a kernel, or have it wait for the next one, which may take `out` from it."""
         self.flush()
         if self.postpones:
-            self._postponed = Postponed(out, given, launch)
+            self._postponed = Postponed(kind, out, given, launch)
         else:
             launch()
 
-    def _taken(self, out: Tensor) -> tuple[Tensor, ...] | None:
-        """What a kernel is given that was to write `out`: it will not be launched any more."""
+    def _waits(self, kind: str, out: Tensor) -> bool:
+        """Whether a kernel of this kind waits that will write `out`."""
         waiting = self._postponed
-        if waiting is None or waiting.out is not out:
-            self.flush()
+        return waiting is not None and waiting.kind == kind and waiting.out is out
+
+    def _taken(self, kind: str, out: Tensor) -> tuple[Any, ...] | None:
+        """What a kernel is given that was to write `out`: it will not be launched any more.
+
+        Any other one is launched.
+        """
+        waiting, self._postponed = self._postponed, None
+        if waiting is None:
             return None
-        self._postponed = None
-        return waiting.given
+        if waiting.kind == kind and waiting.out is out:
+            return waiting.given
+        waiting.launch()
+        return None

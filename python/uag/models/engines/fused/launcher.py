@@ -23,9 +23,18 @@ from uag.files import write_bytes
 
 # Which file a kernel is in; the others are in the first one.
 SMALL, ATTENTION, PRODUCTS, TILES = "small.cu", "attention.cu", "products.cu", "tiles.cu"
-FILES = {"attend_4": ATTENTION, "attend_16": ATTENTION, "join": ATTENTION}
+NORMED, CHOICE = "normed.cu", "choice.cu"
+FILES = {
+    "attend_4": ATTENTION,
+    "attend_16": ATTENTION,
+    "join": ATTENTION,
+    "project_normed": NORMED,
+    "project_gated_normed": NORMED,
+    "most_likely": CHOICE,
+    "end_step": CHOICE,
+}
 # The files that multiply matrices, whose sources share what the others do not.
-MULTIPLYING = PRODUCTS, TILES
+MULTIPLYING = PRODUCTS, TILES, NORMED
 # The values of NUMBER.
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 # Threads of a block of `attend`, and how many queries it holds, at most and for a few.
@@ -128,7 +137,7 @@ def file_of(name: str) -> tuple[str, ...]:
     """
     if "_up_to_" in name:
         return (TILES,)
-    if name.startswith("project"):
+    if name.startswith("project") and name not in FILES:
         return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
     return (FILES.get(name, SMALL),)
 

@@ -75,6 +75,12 @@ __device__ float total(float mine, float* sums) {
   return all;
 }
 
+// A number of a row, `scale` times and times a factor; see `rms_norm`.
+__device__ Number normalized(float x, float scale, float factor, int offset) {
+  const float normal = x * scale;
+  return offset ? narrow(normal * (1 + factor)) : narrow(rounded(normal) * factor);
+}
+
 // Kind 0 is SiLU, 1 GELU, 2 GELU by tanh.
 __device__ float activated(float x, int kind) {
   if (kind == 0) return x / (1 + expf(-x));

@@ -1,5 +1,6 @@
-"""Kernels that wait for the next one, which may do their work; and sums, which no module has."""
+"""Kernels that wait for the next one, which may do their work; and what no module has."""
 
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -10,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from uag.models.engines.fused.kernels import Kernels
 
 SUMS = {torch.add, Tensor.add}
+CHOICES = {torch.argmax, Tensor.argmax}
 # Names of functions that read no numbers of a tensor; `__get__` is that of its properties.
 READING_NOTHING = {
     "__get__", "__len__", "data_ptr", "dim", "is_contiguous", "numel", "size", "stride",
@@ -19,8 +21,9 @@ READING_NOTHING = {
 class Postponing(TorchFunctionMode):
     """Inside the `with` block kernels may wait for the next one, until torch computes something.
 
-    Tensors like those of `kernels` are added by them: torch's own kernel would have all that
-    follows wait for its end.
+    Tensors like those of `kernels` are added by them, and the largest number of one is found:
+    torch's own kernel would have all that follows wait for its end. Masks wait for someone to read
+    them, in vain where kernels attend.
     """
 
     def __init__(self, kernels: Kernels) -> None:
@@ -41,14 +44,27 @@ class Postponing(TorchFunctionMode):
         self._kernels.postpones = False
         if error is None:
             self._kernels.flush()
-        else:
-            self._kernels.forget()
+        self._kernels.forget()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func in SUMS and not kwargs and self._kernels.adds(*args):
+        options: dict[str, Any] = kwargs or {}
+        if reads := getattr(func, "__name__", "") not in READING_NOTHING:
+            self._kernels.show(*_tensors(args), *_tensors(options.values()))
+        if func in SUMS and not options and self._kernels.adds(*args):
             return self._kernels.add(*args)
-        if getattr(func, "__name__", "") not in READING_NOTHING:
+        if func in CHOICES and args[1:] == (-1,) and not options and self._kernels.chooses(args[0]):
+            return self._kernels.most_likely(args[0])
+        if reads:
             self._kernels.flush()
-        return func(*args, **(kwargs or {}))
+        return func(*args, **options)
+
+
+def _tensors(values: Iterable[object]) -> Iterator[Tensor]:
+    """The tensors of arguments, also of those that are lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(cast("Iterable[object]", value))

@@ -75,14 +75,16 @@ struct Rows {
 };
 
 // x @ matrix.T + bias, for up to three matrices and the same WIDTH rows of x; `threads` threads a row of
-// a matrix. A matrix has rows [its count, size], and y [WIDTH, its count]; a bias may be absent.
+// a matrix. A matrix has rows [its count, size], and y [WIDTH, its count]; a bias may be absent. If there
+// is something `added` to the result of a single matrix, their sum goes to `sum`.
 // The first packs of each row are asked for before x is there: so the memory is busy while what computes
 // x ends.
 template <int WIDTH>
 __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack* c,
                         const Number* bias_a, const Number* bias_b, const Number* bias_c,
                         Number* y_a, Number* y_b, Number* y_c, int count_a, int count_b,
-                        int count_c, int size, int threads) {
+                        int count_c, int size, const Number* added, Number* sum,
+                        int threads) {
   const int at = blockIdx.x * blockDim.x + threadIdx.x, row = at / threads, packs = size / PACK;
   const int count = count_a + count_b + count_c;
   const Row mine = row_of(min(row, count - 1), a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c,
@@ -95,8 +97,12 @@ __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack*
   float sums[1][WIDTH] = {};
   rows.dots(x, sums);
   if (rows.thread == 0)
-    for (int id = 0; id < WIDTH; id++)
-      mine.y[id * mine.count] = narrow(sums[0][id] + (mine.bias ? wide(*mine.bias) : 0));
+    for (int id = 0; id < WIDTH; id++) {
+      const int place = id * mine.count;
+      const Number y = narrow(sums[0][id] + (mine.bias ? wide(*mine.bias) : 0));
+      mine.y[place] = y;
+      if (added) sum[place + row] = narrow(wide(y) + wide(added[place + row]));
+    }
 }
 
 // activation(x @ gate.T) * (x @ up.T): `threads` threads a row of both.
@@ -122,9 +128,10 @@ __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, N
   extern "C" __global__ void project_##WIDTH(                                                      \
       const Pack* x, const Pack* a, const Pack* b, const Pack* c, const Number* bias_a,            \
       const Number* bias_b, const Number* bias_c, Number* y_a, Number* y_b, Number* y_c,           \
-      int count_a, int count_b, int count_c, int size, int threads) {                              \
+      int count_a, int count_b, int count_c, int size, const Number* added, Number* sum,           \
+      int threads) {                                                                               \
     project<WIDTH>(x, a, b, c, bias_a, bias_b, bias_c, y_a, y_b, y_c, count_a, count_b, count_c,   \
-                   size, threads);                                                                 \
+                   size, added, sum, threads);                                                     \
   }                                                                                                \
   extern "C" __global__ void project_gated_##WIDTH(const Pack* x, const Pack* gate,                \
                                                    const Pack* up, Number* y, int count, int size, \

@@ -34,11 +34,8 @@ extern "C" __global__ void rms_norm(const Pack* x, const Pack* added, Pack* sum,
     const Pack pack = i == thread ? first : (added ? sum : x)[i];
     const Pack factor = i == thread ? first_factor : weight[i];
     Pack out;
-    for (int j = 0; j < PACK; j++) {
-      const float normal = wide(pack.at[j]) * scale;
-      out.at[j] = offset ? narrow(normal * (1 + wide(factor.at[j])))
-                         : narrow(rounded(normal) * wide(factor.at[j]));
-    }
+    for (int j = 0; j < PACK; j++)
+      out.at[j] = normalized(wide(pack.at[j]), scale, wide(factor.at[j]), offset);
     y[i] = out;
   }
 }
