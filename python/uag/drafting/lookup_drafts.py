@@ -74,7 +74,8 @@ class LookupDrafts(DraftSource):
     """Drafts what followed earlier occurrences of the text's end, in itself or in other texts.
 
     Attributes:
-        expects: whether the last lookup found something: then the next one is worth a wait.
+        expects: whether the last lookup found something that is worth drafting: then the next one
+            is worth a wait.
     """
 
     def __init__(
@@ -184,8 +185,10 @@ class LookupOrModel(DraftSource):
 
     def draft(self, k: int, goes_on: GoesOn | None = None) -> Draft:
         found = self._texts.draft(k)
-        if found.text and self._judge.prefers(found.confidences):
-            return found
+        if found.text:
+            if self._judge.prefers(found.confidences):
+                return found
+            self._texts.expects = False
         draft = self._assistant.draft(k, goes_on)
         return replace(draft, searched=True) if found.searched else draft
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from uag._core import Tokenizer
 from uag.models.caches.protocol import StaticChoose
+from uag.models.engines.fused.attention import attending
 from uag.sampling.noise import digest, gumbel, gumbel_of_each, step_keys
 from uag.stats import Round
 
@@ -226,6 +227,9 @@ class DraftedIds(StaticChoose):
     def __call__(self, logits: Tensor) -> Tensor:
         key, position, temperature = self.state
         scores, ids = self._shape(logits[0], temperature)
+        if found := attending.get():
+            names = self._names.keys, self._names.lengths
+            return found[0].draw(scores, ids, names, key, position)
         step = step_keys(key, position, logits.device)
         id = ids[(scores + gumbel(step, self._names.keys[ids])).argmax(-1)]
         position.add_(self._names.lengths[id])

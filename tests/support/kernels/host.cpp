@@ -197,6 +197,7 @@ ON_HOST(project_gated_up_to_16)
 #endif
 ON_HOST(most_likely)
 ON_HOST(end_step)
+ON_HOST(draw)
 ON_HOST(rotate)
 ON_HOST(store)
 ON_HOST(attend_16)

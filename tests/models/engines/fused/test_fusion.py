@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.engines import check, check_drafts, check_reading, reader
+from tests.support.engines import check, check_begun, check_drafts, check_reading, reader
 from tests.support.kernels import HostLauncher
 from tests.support.models import random_model
 from tests.support.recorded import RecordedGraphs
@@ -81,6 +81,8 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     runner = GraphRunner(model)
     check_reading(model, runner)
     check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
+    tokens = TokenNames.of(core_tokenizer(VOCABULARY), embedding_rows(model), model.device)
+    check_begun(model, runner, tokens)
     assert str(runner) == "graphs"
 
 
@@ -138,7 +140,7 @@ def test_a_step_of_a_draft_ends_by_one_kernel(launched: list[str], chooser: str)
     drawn = DraftSampling(tokens, digest(1), DraftShape, lambda: 0)
     launched.clear()
     lm.draft(3, MostLikely() if chooser == "most likely" else drawn())
-    last = "most_likely" if chooser == "most likely" else "end_step"
+    last = "most_likely" if chooser == "most likely" else "draw"
     assert launched[-1] == last
     assert launched.count(last) == launched.count("angles")
     assert "masks" not in launched

@@ -19,6 +19,7 @@ from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb as partl
 from tests.support.kernels import on_gpu, on_host
 from uag.models.engines.fused.kernels import Kernels, Places
 from uag.models.masks import Masks
+from uag.sampling.noise import digest, gumbel, step_keys
 
 HEAD = 16
 # Ids of products: each kind of kernel has some that are full, and some that are not.
@@ -217,6 +218,27 @@ def test_the_likeliest_id_is_torchs(kernels: Kernels, count: int) -> None:
         assert kernels.most_likely(logits).tolist() == [int(logits.argmax(-1))]
     others = [torch.zeros(2, 8), torch.zeros(8), torch.zeros(1, 8, dtype=torch.float64), 1.0]
     assert not any(map(kernels.chooses, others))
+
+
+@pytest.mark.parametrize("count", [1, 7, 50, 64])
+def test_ids_are_drawn_with_the_noise_that_two_vocabularies_share(
+    kernels: Kernels, count: int
+) -> None:
+    kernels.postpones = True
+    keys, lengths = torch.randint(-(2**63), 2**63 - 1, (900,)), torch.randint(1, 9, (900,))
+    for turn in range(40):
+        key, position = torch.tensor(digest(turn)), torch.tensor([turn * 2**turn])
+        scores, ids = torch.randn(count), torch.randperm(900)[:count]
+        scores[1::3] = -torch.inf
+        noise = gumbel(step_keys(key, position, scores.device), keys[ids])[0]
+        true, place = int(ids[(scores + noise).argmax()]), int(position)
+        id, drafted, step, begin = (torch.tensor(each) for each in ([5], [1, 2], [0], 40))
+        drawn = kernels.draw(scores, ids, (keys, lengths), key, position)
+        if turn % 2:
+            kernels.end_step(drawn, id, drafted, step, begin)
+            assert (int(id), drafted.tolist(), int(step), int(begin)) == (true, [true, 2], 1, 41)
+        kernels.flush()
+        assert int(drawn) == true and int(position) == place + int(lengths[true])
 
 
 @pytest.mark.parametrize("postpones", [False, True])

@@ -395,9 +395,29 @@ class Kernels:
 
     def most_likely(self, logits: Tensor) -> Tensor:
         """The index of the largest logit: `[1, vocabulary]` -> `[1]`."""
-        out = logits.new_empty(1, dtype=torch.long)
-        self._postpone("choice", out, (logits,), lambda: self._choose(logits, out))
-        return out
+        out, count = logits.new_empty(1, dtype=torch.long), logits.shape[1]
+        threads = min(1024, max(32, power_of_two(count // self.pack)))
+        return self._chosen(out, "most_likely", threads, logits, out, count)
+
+    def draw(
+        self,
+        scores: Tensor,
+        ids: Tensor,
+        names: tuple[Tensor, Tensor],
+        key: Tensor,
+        position: Tensor,
+    ) -> Tensor:
+        """Of some ids the one whose score with its noise is the largest: `[1]`; moves on after it.
+
+        The noise is that of `uag.sampling.noise`, the same but for rounding.
+
+        scores, ids: `[ids]`, of float32 and int64; names: the key and the length of each id of the
+        vocabulary, each `[rows]`; key: of the generation, without axes; position: `[1]`.
+        """
+        out = ids.new_empty(1)
+        threads = max(32, power_of_two(len(ids)))
+        given = scores.contiguous(), ids.contiguous(), *names, key, position, out, len(ids)
+        return self._chosen(out, "draw", threads, *given)
 
     def chooses(self, logits: object) -> bool:
         """Whether `most_likely` is for these."""
@@ -416,16 +436,19 @@ class Kernels:
         there are, `[1]`; and the position of what it reads, without axes.
         """
         if given := self._taken("choice", chosen):
-            self._choose(*given, chosen, *step)
+            (choose,) = given
+            choose(*step)
         else:
             self._launch("end_step", (1, 1, 1), 1, chosen, *step)
 
-    def _choose(self, logits: Tensor, out: Tensor, *step: Tensor) -> None:
-        """Launch `most_likely`, and end a step if there is one."""
-        count = logits.shape[1]
-        threads = min(1024, max(32, power_of_two(count // self.pack)))
-        rest = step or [None] * 4
-        self._launch("most_likely", (1, 1, 1), threads, logits, out, count, *rest)
+    def _chosen(self, out: Tensor, name: str, threads: int, *given: Argument) -> Tensor:
+        """Launch what chooses the id `out`, or have it wait for the end of a step."""
+
+        def launch(*step: Tensor) -> None:
+            self._launch(name, (1, 1, 1), threads, *given, *(step or [None] * 4))
+
+        self._postpone("choice", out, (launch,), launch)
+        return out
 
     def _postpone(
         self, kind: Any, out: Tensor, given: tuple[Any, ...], launch: Callable[[], None]

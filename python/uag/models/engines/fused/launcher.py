@@ -32,6 +32,7 @@ FILES = {
     "project_gated_normed": NORMED,
     "most_likely": CHOICE,
     "end_step": CHOICE,
+    "draw": CHOICE,
 }
 # The files that multiply matrices, whose sources share what the others do not.
 MULTIPLYING = PRODUCTS, TILES, NORMED
