@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import gc
 import os
 import tempfile
 
@@ -18,3 +19,9 @@ torch.set_num_threads(1)
 settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no search for garbage has to go through it again."""
+    gc.collect()
+    gc.freeze()
