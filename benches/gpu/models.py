@@ -38,6 +38,7 @@ class Scale:
         checked: how many texts are compared id by id.
         batches: numbers of texts at once.
         repeats: of each measurement of a pass.
+        together: passes that are measured together, so that the device never waits for the host.
         widths: ids of a pass.
         context, long: ids before it.
         copy: bytes of the copy that measures bandwidth.
@@ -58,6 +59,7 @@ class Scale:
     checked: int
     batches: tuple[int, ...]
     repeats: int
+    together: int
     widths: tuple[int, ...]
     context: int
     long: int
@@ -87,6 +89,7 @@ FULL = Scale(
     checked=5,
     batches=(8, 4, 1),
     repeats=9,
+    together=20,
     widths=(1, 2, 4, 8, 16, 32, 64),
     context=150,
     long=1900,
@@ -130,6 +133,7 @@ TINY = Scale(
     checked=1,
     batches=(2,),
     repeats=1,
+    together=1,
     widths=(1, 4),
     context=12,
     long=40,

@@ -32,8 +32,6 @@ CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
 )
 # Ids of the target's passes.
 WIDTHS = (1, 2, 4, 8, 16)
-# Passes that are measured together, so that the device never waits for the host.
-TOGETHER = 20
 
 
 def measure(record: Record, setting: Setting) -> None:
@@ -98,13 +96,13 @@ def replayed(setting: Setting, lm: CachedLM) -> float:
     """Microseconds of the pass that was captured last."""
     text = cast("Any", lm.cache)._text
     replay, _ = next(reversed(text.graphs.values()))
-    begin = int(text.slots.begin)
+    begin, together = int(text.slots.begin), setting.scale.together
 
     def run() -> None:
         text.slots.begin.fill_(begin)  # a step moves on
         text.step.zero_()
-        for _ in range(TOGETHER):
+        for _ in range(together):
             replay()
 
     ms = device_ms(run, setting.device, 5)
-    return 1e3 / TOGETHER * ms
+    return 1e3 / together * ms

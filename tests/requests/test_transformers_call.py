@@ -151,7 +151,7 @@ def test_another_models_decoder() -> None:
         ({CACHE: transformers.DynamicCache()}, "keeps its own caches"),
         ({"position_ids": torch.zeros(2, 5, dtype=torch.long)}, "position_ids: only the usual"),
     ],
-    ids=str,
+    ids=lambda given: ",".join(given) if isinstance(given, dict) else str(given),
 )
 def test_other_methods_of_decoding(options: dict[str, Any], message: str) -> None:
     rows = inputs("Once", "One day, the")

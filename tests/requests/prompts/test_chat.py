@@ -220,7 +220,7 @@ def test_real_templates(
         (INSTRUCT, {}, "cannot render these messages: System role"),
         ("{% if %}", {}, "cannot be read"),
     ],
-    ids=str,
+    ids=lambda given: ",".join(given) if isinstance(given, dict) else str(given),
 )
 def test_chats_that_are_refused(
     template: str | None, options: dict[str, Any], message: str
