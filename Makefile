@@ -25,7 +25,7 @@ VLLM_TORCH ?= torch==2.13.0 torchvision==0.28.0
 LLAMA_CPP ?= llama-cpp-python==0.3.36
 
 # How many processes run the tests: one for each core, but each takes up to 3 GB; 0: none beside pytest's own.
-JOBS ?= auto
+JOBS ?= logical
 MOST_JOBS ?= 8
 
 # How long each target is fuzzed.
