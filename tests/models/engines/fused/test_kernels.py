@@ -109,7 +109,7 @@ def test_what_waits_is_launched_before_the_next_kernel(kernels: Kernels) -> None
                        kernels.rms_norm(b.clone(), a[0, 0], 1e-3, offset=False))  # fmt: skip
     assert torch.equal(other, a + a)
     last = kernels.add(a, b)
-    kernels.flush()
+    kernels.waiting.flush()
     assert torch.equal(last, a + b)
 
 
@@ -171,7 +171,7 @@ def test_products_of_what_is_normalized_first(
     for some in (layers, layers[:1]):
         read = normal()
         for got, layer in zip(kernels.project(read, some), some, strict=True):
-            kernels.flush()
+            kernels.waiting.flush()
             same(got, layer(true))
         same(read, true)
     read = normal()
@@ -195,11 +195,11 @@ def test_products_to_which_something_is_added(kernels: Kernels, count: int, bias
     for turned in (False, True):
         (product,) = kernels.project(x, [layer])
         total = kernels.add(product, residual) if turned else kernels.add(residual, product)
-        kernels.flush()
+        kernels.waiting.flush()
         assert torch.equal(total, true + residual) and torch.equal(product, true)
     (product,) = kernels.project(x, [layer])
     twice = kernels.add(product, product)
-    kernels.flush()
+    kernels.waiting.flush()
     assert torch.equal(twice, true + true)
 
 
@@ -237,7 +237,7 @@ def test_ids_are_drawn_with_the_noise_that_two_vocabularies_share(
         if turn % 2:
             kernels.end_step(drawn, id, drafted, step, begin)
             assert (int(id), drafted.tolist(), int(step), int(begin)) == (true, [true, 2], 1, 41)
-        kernels.flush()
+        kernels.waiting.flush()
         assert int(drawn) == true and int(position) == place + int(lengths[true])
 
 
@@ -250,7 +250,7 @@ def test_a_step_ends(kernels: Kernels, postpones: bool, chosen_by_kernel: bool) 
     id, drafted, step, begin = (torch.tensor(each) for each in ([5], [1, 2, 3, 4], [2], 40))
     chosen = kernels.most_likely(logits) if chosen_by_kernel else torch.tensor([77])
     kernels.end_step(chosen, id, drafted, step, begin)
-    kernels.flush()
+    kernels.waiting.flush()
     assert (id.tolist(), drafted.tolist(), chosen.tolist()) == ([77], [1, 2, 77, 4], [77])
     assert (step.tolist(), begin.tolist()) == ([3], 41)
 

@@ -77,7 +77,7 @@ def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels) -> None:
         torch.stack([masks[1], masks[1]])
     assert launched == ["add", "masks"]
     torch.cat([masks[0], masks[1]])
-    kernels.flush()
+    kernels.waiting.flush()
     assert launched == ["add", "masks"]
 
 
@@ -102,7 +102,7 @@ def test_after_an_error_nothing_waits(kernels: Kernels) -> None:
     with pytest.raises(TypeError), Postponing(kernels):
         (a + a)(a)
     assert not kernels.postpones
-    kernels.flush()
+    kernels.waiting.flush()
     assert torch.equal(kernels.add(a, a), a + a)
 
 

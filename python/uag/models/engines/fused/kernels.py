@@ -7,7 +7,7 @@ torch's add in another order.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from uag.models.engines.fused.launcher import (
     Launcher,
     Shape,
 )
+from uag.models.engines.fused.waiting import Kind, Postponed, Waiting
 from uag.values import power_of_two
 
 # The values of `kind` in `gated`, by the name of the activation's class in transformers.
@@ -52,23 +53,6 @@ class Places:
     window: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Postponed:
-    """A kernel that was not launched yet, since the next one may do its work.
-
-    Attributes:
-        kind: what it does.
-        out: what it will write that the next one reads.
-        given: what it is given.
-        launch: launches it by itself.
-    """
-
-    kind: Literal["sum", "norm", "product", "rotation", "choice", "mask"]
-    out: Tensor
-    given: tuple[Any, ...]
-    launch: Callable[[], None]
-
-
 class Kernels:
     """Launches kernels for one type of numbers and one size of heads.
 
@@ -76,7 +60,8 @@ class Kernels:
         head, value: numbers of a head of keys and of values.
         dtype: the type of all tensors but `Places.begins`.
         widest: most ids of `project`.
-        postpones: whether kernels wait for the next one where it can do their work, until `flush`.
+        postpones: whether kernels wait for the next one where it can do their work.
+        waiting: those that do.
     """
 
     def __init__(self, launcher: Launcher, dtype: torch.dtype, sizes: tuple[int, ...]) -> None:
@@ -87,25 +72,7 @@ class Kernels:
         self.pack = 16 // dtype.itemsize
         self.widest = max(TILED) if launcher.has_tiles else WIDEST
         self.postpones = False
-        self._postponed: Postponed | None = None
-        self._masks: list[Postponed] = []  # that nothing has read
-
-    def flush(self) -> None:
-        """Launch what waits for the next kernel."""
-        if waiting := self._postponed:
-            self._postponed = None
-            waiting.launch()
-
-    def forget(self) -> None:
-        """Never launch what waits for the next kernel, or for someone to read it."""
-        self._postponed = None
-        self._masks.clear()
-
-    def show(self, *tensors: Tensor) -> None:
-        """Launch what writes these, if it waits for someone to read them."""
-        for mask in [each for each in self._masks if any(each.out is read for read in tensors)]:
-            self._masks.remove(mask)
-            mask.launch()
+        self.waiting = Waiting()
 
     def attends(self, queries: Tensor, keys: Tensor, values: Tensor) -> bool:
         """Whether `attend` and `store` are for tensors like these."""
@@ -135,7 +102,7 @@ class Kernels:
 
         With `offset` it is multiplied by `1 + weight`, before it is rounded to the dtype.
         """
-        x, *added = self._taken("sum", x) or [x.contiguous()]
+        x, *added = self.waiting.take("sum", x) or [x.contiguous()]
         size = x.shape[-1]
         out = torch.empty_like(x)
         threads = min(1024, max(32, power_of_two(size // self.pack)))
@@ -172,12 +139,12 @@ class Kernels:
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """`a + b`, for what `adds` permits."""
         out = torch.empty_like(a)
-        for one, other in ((a, b), (b, a)):
-            if one is not other and self._waits("product", one):
-                if product := self._taken("product", one):
-                    layers, x = product
-                    self._project(x, layers, [one], added=(other, out))
-                return out
+        if a is b:
+            self.waiting.flush()
+        if product := self.waiting.take("product", a, b):
+            x, layers, outs = product
+            self._project(x, layers, outs, added=(b if outs[0] is a else a, out))
+            return out
         packs, threads = a.numel() // self.pack, 128
         grid = -(-packs // threads), 1, 1
         self._postpone(
@@ -187,12 +154,13 @@ class Kernels:
 
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
         """`layer(x)` of up to three layers, for up to `widest` ids: `[..., size]`."""
-        norm = self._taken("norm", x)
+        norm = self.waiting.take("norm", x)
         x = x.contiguous()
         outs = [x.new_empty(*x.shape[:-1], layer.out_features) for layer in layers]
         if norm is None and len(layers) == 1 and not self._by_tiles(x):
-            launch = partial(self._project, x, layers, outs)
-            self._postpone("product", outs[0], (layers, x), launch)
+            self._postpone(
+                "product", outs[0], (x, layers, outs), partial(self._project, x, layers, outs)
+            )
         else:
             self._project(x, layers, outs, norm)
         return outs
@@ -221,7 +189,7 @@ class Kernels:
 
     def project_gated(self, x: Tensor, gate: nn.Linear, up: nn.Linear, kind: int) -> Tensor:
         """`activation(gate(x)) * up(x)`, for up to `widest` ids: `[..., size]`."""
-        norm = self._taken("norm", x)
+        norm = self.waiting.take("norm", x)
         x, count = x.contiguous(), gate.out_features
         out = x.new_empty(*x.shape[:-1], count)
         self._multiply(
@@ -300,7 +268,7 @@ class Kernels:
             )  # fmt: skip
 
         if self.postpones:
-            self._masks.append(Postponed("mask", out, (), launch))
+            self.waiting.until_read(Postponed(out, launch))
         else:
             launch()
         return out
@@ -346,7 +314,7 @@ class Kernels:
 
         new: each `[1, heads, width, size]`; held: `[1, heads, places, size]`, contiguous.
         """
-        if given := self._taken("rotation", new[0]):
+        if given := self.waiting.take("rotation", new[0]):
             self._rotate(*given, new[1], *held, begin)
             return
         _, heads, width, _ = new[0].shape
@@ -388,11 +356,6 @@ class Kernels:
         )  # fmt: skip
         return out
 
-    def _launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
-        """Launch a kernel after what waits for it."""
-        self.flush()
-        self._launcher.launch(name, grid, block, *args)
-
     def most_likely(self, logits: Tensor) -> Tensor:
         """The index of the largest logit: `[1, vocabulary]` -> `[1]`."""
         out, count = logits.new_empty(1, dtype=torch.long), logits.shape[1]
@@ -407,9 +370,10 @@ class Kernels:
         key: Tensor,
         position: Tensor,
     ) -> Tensor:
-        """Of some ids the one whose score with its noise is the largest: `[1]`; moves on after it.
+        """Of some ids the one whose score with its noise is the largest: `[1]`.
 
-        The noise is that of `uag.sampling.noise`, the same but for rounding.
+        The noise is that of `uag.sampling.noise`, the same but for rounding. The position moves on
+        by the length of the id.
 
         scores, ids: `[ids]`, of float32 and int64; names: the key and the length of each id of the
         vocabulary, each `[rows]`; key: of the generation, without axes; position: `[1]`.
@@ -435,7 +399,7 @@ class Kernels:
         step: what it reads, `[1]`; where the ids go that are chosen, `[most steps]`; how many
         there are, `[1]`; and the position of what it reads, without axes.
         """
-        if given := self._taken("choice", chosen):
+        if given := self.waiting.take("choice", chosen):
             (choose,) = given
             choose(*step)
         else:
@@ -450,30 +414,16 @@ class Kernels:
         self._postpone("choice", out, (launch,), launch)
         return out
 
+    def _launch(self, name: str, grid: Shape, block: int, *args: Argument) -> None:
+        """Launch a kernel after what waits for it."""
+        self.waiting.flush()
+        self._launcher.launch(name, grid, block, *args)
+
     def _postpone(
-        self, kind: Any, out: Tensor, given: tuple[Any, ...], launch: Callable[[], None]
+        self, kind: Kind, out: Tensor, given: tuple[Any, ...], launch: Callable[[], None]
     ) -> None:
         """Launch a kernel, or have it wait for the next one, which may take `out` from it."""
-        self.flush()
         if self.postpones:
-            self._postponed = Postponed(kind, out, given, launch)
+            self.waiting.postpone(Postponed(out, launch, kind, given))
         else:
             launch()
-
-    def _waits(self, kind: str, out: Tensor) -> bool:
-        """Whether a kernel of this kind waits that will write `out`."""
-        waiting = self._postponed
-        return waiting is not None and waiting.kind == kind and waiting.out is out
-
-    def _taken(self, kind: str, out: Tensor) -> tuple[Any, ...] | None:
-        """What a kernel is given that was to write `out`: it will not be launched any more.
-
-        Any other one is launched.
-        """
-        waiting, self._postponed = self._postponed, None
-        if waiting is None:
-            return None
-        if waiting.kind == kind and waiting.out is out:
-            return waiting.given
-        waiting.launch()
-        return None

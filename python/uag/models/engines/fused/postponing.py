@@ -43,21 +43,21 @@ class Postponing(TorchFunctionMode):
         cast("Any", super()).__exit__(kind, error, trace)
         self._kernels.postpones = False
         if error is None:
-            self._kernels.flush()
-        self._kernels.forget()
+            self._kernels.waiting.flush()
+        self._kernels.waiting.forget()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         options: dict[str, Any] = kwargs or {}
         if reads := getattr(func, "__name__", "") not in READING_NOTHING:
-            self._kernels.show(*_tensors(args), *_tensors(options.values()))
+            self._kernels.waiting.show(*_tensors(args), *_tensors(options.values()))
         if func in SUMS and not options and self._kernels.adds(*args):
             return self._kernels.add(*args)
         if func in CHOICES and args[1:] == (-1,) and not options and self._kernels.chooses(args[0]):
             return self._kernels.most_likely(args[0])
         if reads:
-            self._kernels.flush()
+            self._kernels.waiting.flush()
         return func(*args, **options)
 
 
