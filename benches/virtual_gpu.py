@@ -63,7 +63,7 @@ class Device:
     def __init__(self, slowness: float) -> None:
         """`slowness`: how many times this host's seconds a host takes."""
         self._slowness = slowness
-        self._apart = self._waited = 0.0
+        self._apart, self._waited = thread_time(), 0.0  # so that time begins now
         self._paused: float | None = None
         self.free = self.idle = 0.0
 
