@@ -110,7 +110,7 @@ WIDE_ATTENTION = ["rotate", "attend_16", "join"]
          ["angles", "rms_norm", *WIDE_ATTENTION, "rms_norm", "gated", "rms_norm"]),
         (1, torch.bfloat16,
          ["angles", "project_normed", *ATTENTION, "project_1",
-          "project_gated_normed", "project_1", "rms_norm", "project_1"]),
+          "project_gated_normed", "project_1", "project_normed"]),
         (6, torch.bfloat16,
          ["angles", "rms_norm", "project_up_to_8", *WIDE_ATTENTION, "project_up_to_8",
           "rms_norm", "project_gated_up_to_8", "project_up_to_8", "rms_norm", "project_up_to_8"]),

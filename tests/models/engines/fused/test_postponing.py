@@ -1,6 +1,7 @@
 """What waits for the next kernel is there when torch reads it, and afterwards."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -62,13 +63,35 @@ def test_torch_reads_normal_numbers_products_and_masks(
         assert got == true if isinstance(true, list) else torch.equal(got, true)
 
 
-def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels) -> None:
+def test_an_index_that_takes_all_of_a_tensor_reads_nothing(kernels: Kernels) -> None:
+    launched = names_of(kernels)
+    x, rows = torch.randn(1, 1, 32), torch.randn(1, 3, 32)
+    with Postponing(kernels):
+        total = x + x
+        assert total[:, slice(-1, None), :] is total and total[:, 0:] is total
+        assert not launched
+        assert rows[:, slice(-3, None)] is rows
+        parts = rows[:, -1:], rows[:, :2], rows[0], rows[:, None], rows[..., :], x[:, 1:]
+    assert [each.shape for each in parts] == [
+        (1, 1, 32), (1, 2, 32), (3, 32), (1, 1, 3, 32), (1, 3, 32), (1, 0, 32)
+    ]  # fmt: skip
+
+
+def names_of(kernels: Kernels) -> list[str]:
+    """The names of kernels that are launched from now on."""
     launched: list[str] = []
     launch = kernels._launcher.launch
-    kernels._launcher.launch = lambda name, *more: (  # type: ignore[method-assign]
-        launched.append(name),
-        launch(name, *more),
-    )
+
+    def named(name: str, *more: Any) -> None:
+        launched.append(name)
+        launch(name, *more)
+
+    kernels._launcher.launch = named  # type: ignore[method-assign]
+    return launched
+
+
+def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels) -> None:
+    launched = names_of(kernels)
     begins, x = torch.tensor([20]), torch.randn(1, 1, 32)
     with Postponing(kernels):
         masks = [kernels.mask(begins, 1, 32, window) for window in (0, 4)]

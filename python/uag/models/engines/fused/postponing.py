@@ -50,6 +50,8 @@ class Postponing(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         options: dict[str, Any] = kwargs or {}
+        if func is Tensor.__getitem__ and _is_whole(*args):
+            return args[0]
         if reads := getattr(func, "__name__", "") not in READING_NOTHING:
             self._kernels.waiting.show(*_tensors(args), *_tensors(options.values()))
         if func in SUMS and not options and self._kernels.adds(*args):
@@ -59,6 +61,14 @@ class Postponing(TorchFunctionMode):
         if reads:
             self._kernels.waiting.flush()
         return func(*args, **options)
+
+
+def _is_whole(x: Tensor, index: object) -> bool:
+    """Whether an index takes all of a tensor, as where the last id of a single one is asked for."""
+    if not isinstance(index, tuple) or len(cast("tuple[Any, ...]", index)) > x.dim():
+        return False
+    axes = zip(cast("tuple[Any, ...]", index), x.shape, strict=False)
+    return all(isinstance(each, slice) and range(size)[each] == range(size) for each, size in axes)
 
 
 def _tensors(values: Iterable[object]) -> Iterator[Tensor]:
