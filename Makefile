@@ -26,7 +26,7 @@ LLAMA_CPP ?= llama-cpp-python==0.3.36
 
 # How many processes run the tests: one for each core, but each takes up to 3 GB; 0: none beside pytest's own.
 JOBS ?= logical
-MOST_JOBS ?= 8
+MOST_JOBS ?= 4
 
 # How long each target is fuzzed.
 MINUTES ?= 5
