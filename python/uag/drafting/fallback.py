@@ -9,7 +9,7 @@ from uag._core import Edit, Proposal, TreeProposal
 from uag.draft import Draft, GoesOn
 from uag.drafting.source import DraftSource, NoDrafts
 from uag.errors import UagError, UagWarning
-from uag.lookahead.protocol import Lookahead, goes_on_as_before, rests
+from uag.lookahead.protocol import Lookahead, pays, rests
 from uag.stats import Round, Stats
 from uag.translation.protocol import Translator
 
@@ -95,9 +95,9 @@ class GuardedDrafting(DraftSource):
 
     def begin(self, k: int) -> bool:
         """See `DraftSource`; `k`: how many ids were asked for in the last round."""
-        known = goes_on_as_before if k else rests
-        if not known(self._lookahead):
-            return True
+        expected = pays if k else rests
+        if not expected(self._lookahead):
+            return True  # nobody knows
         return self._try("drafting", lambda: self._source.begin(k), False)
 
     def quiet(self, *, asked: bool = True) -> bool:

@@ -87,13 +87,13 @@ def rests(lookahead: Lookahead) -> bool:
     return bool(getattr(lookahead, "rests", False))
 
 
-def goes_on_as_before(lookahead: Lookahead) -> bool:
+def pays(lookahead: Lookahead) -> bool:
     """Whether the next round will most likely be asked to draft if this one was.
 
     Only a lookahead that tries out what does not pay so far says that it will not.
 
     >>> import uag
-    >>> goes_on_as_before(uag.Fixed(3))
+    >>> pays(uag.Fixed(3))
     True
     """
     return bool(getattr(lookahead, "pays", True))

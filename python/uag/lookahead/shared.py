@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uag.draft import GoesOn
-from uag.lookahead.protocol import Lookahead, Sharing, goes_on_as_before, rests
+from uag.lookahead.protocol import Lookahead, Sharing, pays, rests
 from uag.stats import Round
 
 
@@ -81,4 +81,4 @@ class RowLookahead:
     @property
     def pays(self) -> bool:
         """See `Auto.pays`."""
-        return goes_on_as_before(self._shared.lookahead)
+        return pays(self._shared.lookahead)

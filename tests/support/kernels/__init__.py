@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.support.recorded import Recording
@@ -75,3 +76,16 @@ def _made(kind: Any, device: str, dtype: torch.dtype, head: int) -> Kernels:
     sizes = sizes_of(dtype, head, head)
     assert sizes is not None
     return Kernels(kind(torch.device(device), sizes), dtype, sizes)
+
+
+def kernel_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """For a fixture: the names of all kernels that are launched on a CPU, as they are."""
+    names: list[str] = []
+    own = HostLauncher.launch
+
+    def launch(self: HostLauncher, name: str, *args: Any) -> None:
+        names.append(name)
+        own(self, name, *args)
+
+    monkeypatch.setattr(HostLauncher, "launch", launch)
+    return names

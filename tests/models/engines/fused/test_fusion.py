@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.support.engines import check, check_begun, check_drafts, check_reading, reader
-from tests.support.kernels import HostLauncher
+from tests.support.kernels import HostLauncher, kernel_names
 from tests.support.models import random_model
 from tests.support.recorded import RecordedGraphs
 from tests.support.tokenizers import tokenizer
@@ -50,17 +50,7 @@ def on_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     RecordedGraphs.made.clear()
 
 
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-    own = HostLauncher.launch
-
-    def launch(self: HostLauncher, name: str, *args: Any) -> None:
-        names.append(name)
-        own(self, name, *args)
-
-    monkeypatch.setattr(HostLauncher, "launch", launch)
-    return names
+launched = pytest.fixture(kernel_names)
 
 
 def parts_of(found: Fusion | None) -> tuple[int, ...]:

@@ -1,14 +1,13 @@
 """What waits for the next kernel is there when torch reads it, and afterwards."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.support.kernels import on_host
+from tests.support.kernels import kernel_names, on_host
 from uag.models.engines.fused.kernels import Kernels
 from uag.models.engines.fused.postponing import Postponing
 
@@ -18,6 +17,9 @@ def kernels() -> Iterator[Kernels]:
     torch.manual_seed(0)
     with torch.no_grad():
         yield on_host(torch.float32, 16)
+
+
+launched = pytest.fixture(kernel_names)
 
 
 READERS: list[Callable[[Tensor], Tensor]] = [
@@ -63,8 +65,9 @@ def test_torch_reads_normal_numbers_products_and_masks(
         assert got == true if isinstance(true, list) else torch.equal(got, true)
 
 
-def test_an_index_that_takes_all_of_a_tensor_reads_nothing(kernels: Kernels) -> None:
-    launched = names_of(kernels)
+def test_an_index_that_takes_all_of_a_tensor_reads_nothing(
+    kernels: Kernels, launched: list[str]
+) -> None:
     x, rows = torch.randn(1, 1, 32), torch.randn(1, 3, 32)
     with Postponing(kernels):
         total = x + x
@@ -77,21 +80,7 @@ def test_an_index_that_takes_all_of_a_tensor_reads_nothing(kernels: Kernels) -> 
     ]  # fmt: skip
 
 
-def names_of(kernels: Kernels) -> list[str]:
-    """The names of kernels that are launched from now on."""
-    launched: list[str] = []
-    launch = kernels._launcher.launch
-
-    def named(name: str, *more: Any) -> None:
-        launched.append(name)
-        launch(name, *more)
-
-    kernels._launcher.launch = named  # type: ignore[method-assign]
-    return launched
-
-
-def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels) -> None:
-    launched = names_of(kernels)
+def test_a_mask_that_nobody_reads_is_never_written(kernels: Kernels, launched: list[str]) -> None:
     begins, x = torch.tensor([20]), torch.randn(1, 1, 32)
     with Postponing(kernels):
         masks = [kernels.mask(begins, 1, 32, window) for window in (0, 4)]

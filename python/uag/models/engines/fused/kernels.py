@@ -94,8 +94,7 @@ class Kernels:
 
     def is_packed(self, weight: Tensor) -> bool:
         """Whether the rows of a weight are of whole packs, and are where packs may be."""
-        aligned = weight.data_ptr() % 16 == 0 and weight.is_contiguous()
-        return aligned and weight.shape[-1] % self.pack == 0
+        return _is_aligned(weight) and weight.shape[-1] % self.pack == 0
 
     def rms_norm(self, x: Tensor, weight: Tensor, eps: float, *, offset: bool) -> Tensor:
         """`x / sqrt(mean(x²) + eps) * weight`, over the last axis: `[..., size]`.
@@ -105,7 +104,7 @@ class Kernels:
         x, *added = self.waiting.take("sum", x) or [x.contiguous()]
         size = x.shape[-1]
         out = torch.empty_like(x)
-        threads = min(1024, max(32, power_of_two(size // self.pack)))
+        threads = self._threads_alone(size)
         given = x, *(added or [None, None]), weight, out, size, float(eps), int(offset)
 
         def launch() -> None:
@@ -237,6 +236,10 @@ class Kernels:
         most = size // self.pack // LEAST_PACKS
         return next(each for each in (THREADS, THREADS // 2, 32) if each <= max(32, most))
 
+    def _threads_alone(self, size: int) -> int:
+        """How many threads a block has for a row of its own."""
+        return min(1024, max(32, power_of_two(size // self.pack)))
+
     def angles(
         self, positions: Tensor, frequencies: Tensor, scaling: float
     ) -> tuple[Tensor, Tensor]:
@@ -359,7 +362,7 @@ class Kernels:
     def most_likely(self, logits: Tensor) -> Tensor:
         """The index of the largest logit: `[1, vocabulary]` -> `[1]`."""
         out, count = logits.new_empty(1, dtype=torch.long), logits.shape[1]
-        threads = min(1024, max(32, power_of_two(count // self.pack)))
+        threads = self._threads_alone(count)
         return self._chosen(out, "most_likely", threads, logits, out, count)
 
     def draw(
@@ -389,8 +392,7 @@ class Kernels:
             isinstance(logits, Tensor)
             and logits.shape[:-1] == (1,)
             and logits.dtype == self.dtype
-            and logits.is_contiguous()
-            and logits.data_ptr() % 16 == 0
+            and _is_aligned(logits)
         )
 
     def end_step(self, chosen: Tensor, *step: Tensor) -> None:
@@ -427,3 +429,8 @@ class Kernels:
             self.waiting.postpone(Postponed(out, launch, kind, given))
         else:
             launch()
+
+
+def _is_aligned(x: Tensor) -> bool:
+    """Whether a tensor can be read by packs from its beginning on."""
+    return x.data_ptr() % 16 == 0 and x.is_contiguous()

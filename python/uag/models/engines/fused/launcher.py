@@ -138,9 +138,9 @@ def file_of(name: str) -> tuple[str, ...]:
     """
     if "_up_to_" in name:
         return (TILES,)
-    if name.startswith("project") and name not in FILES:
-        return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
-    return (FILES.get(name, SMALL),)
+    if name in FILES or not name.startswith("project"):
+        return (FILES.get(name, SMALL),)
+    return PRODUCTS, f"-DPRODUCTS=OF_WIDTH({name.rpartition('_')[2]})"
 
 
 def as_argument(value: Argument) -> tuple[int | float, Any]:
