@@ -17,7 +17,7 @@ from tests.support.trees import check_trees
 from uag import UagWarning
 from uag.models.check.records import is_of_transformers
 from uag.models.engines.capture import CAPTURERS
-from uag.models.engines.fused import fusion
+from uag.models.engines.fused import fusion, kernels
 from uag.models.engines.fused.fusion import LAUNCHERS, Fusion, fused, fusion_of
 from uag.models.engines.fused.kernels import Kernels
 from uag.models.engines.graphs import GraphRunner
@@ -118,6 +118,23 @@ def test_a_layer_is_a_few_kernels(
     lm.append([7] * width)
     lm.logits(width)
     assert launched == once * 2  # warming up, and captured
+
+
+def test_a_product_of_many_rows_does_not_normalize_what_it_reads(
+    launched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its warps would do so for itself."""
+    model = random_model("llama", VOCABULARY, num_hidden_layers=1).to(torch.bfloat16)
+    rows = 32 + 16 + 16  # of queries, keys and values; the head has one for each id
+    monkeypatch.setattr(kernels, "MOST_NORMED", rows * model.config.hidden_size)
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    launched.clear()
+    lm.append([7])
+    lm.logits(1)
+    once = ["angles", "project_normed", *ATTENTION, "project_1", "project_gated_normed"]
+    assert launched == [*once, "project_1", "rms_norm", "project_1"] * 2
 
 
 @pytest.mark.parametrize("chooser", ["most likely", "drawn"])

@@ -32,8 +32,10 @@ TILED = {8: (16, 512), 16: (16, 256)}
 WIDEST = 2
 # Packs of a row that each of the threads has which multiply it, at least.
 LEAST_PACKS = 4
-# Most packs of a vector that each warp of a product normalizes for itself (see `normed.cu`).
-MOST_NORMED = 4 * 32
+# Most packs of a vector that each warp of a product can normalize for itself (see `normed.cu`), and
+# most numbers that all its warps normalize: beyond that, a kernel that does so once is faster.
+MOST_PACKS = 4 * 32
+MOST_NORMED = 2 << 20
 # Most shares of the places that one attention is split into: as many results are put together.
 MOST_SHARES = 64
 
@@ -110,7 +112,7 @@ class Kernels:
         def launch() -> None:
             self._launch("rms_norm", (x.numel() // size, 1, 1), threads, *given)
 
-        if added or x.numel() != size or size > MOST_NORMED * self.pack:
+        if added or x.numel() != size or size > MOST_PACKS * self.pack:
             launch()
         else:
             self._postpone("norm", out, (x, weight, out, float(eps), int(offset)), launch)
@@ -153,7 +155,7 @@ class Kernels:
 
     def project(self, x: Tensor, layers: Sequence[nn.Linear]) -> list[Tensor]:
         """`layer(x)` of up to three layers, for up to `widest` ids: `[..., size]`."""
-        norm = self.waiting.take("norm", x)
+        norm = self._norm(x, sum(layer.out_features for layer in layers))
         x = x.contiguous()
         outs = [x.new_empty(*x.shape[:-1], layer.out_features) for layer in layers]
         if norm is None and len(layers) == 1 and not self._by_tiles(x):
@@ -188,14 +190,18 @@ class Kernels:
 
     def project_gated(self, x: Tensor, gate: nn.Linear, up: nn.Linear, kind: int) -> Tensor:
         """`activation(gate(x)) * up(x)`, for up to `widest` ids: `[..., size]`."""
-        norm = self.waiting.take("norm", x)
-        x, count = x.contiguous(), gate.out_features
+        norm = self._norm(x, count := gate.out_features)
+        x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], count)
         self._multiply(
             "project_gated", count,
             x, gate.weight, up.weight, out, count, x.shape[-1], kind, matrices=2, norm=norm,
         )  # fmt: skip
         return out
+
+    def _norm(self, x: Tensor, rows: int) -> tuple[Any, ...] | None:
+        """What gives `x`, where a product of so many rows is to do it: a warp of each does."""
+        return self.waiting.take("norm", x) if rows * x.numel() <= MOST_NORMED else None
 
     def _by_tiles(self, x: Tensor) -> bool:
         """Whether products of these ids are by tensor cores."""

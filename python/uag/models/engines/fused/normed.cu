@@ -1,7 +1,7 @@
 // Products of matrices with one short vector that is normalized first: a warp a row, and each warp
 // normalizes the vector for itself. So nothing waits for a kernel that does so.
 
-// Packs of each row that a thread has, at most.
+// Packs of each row that a thread has, at most; see MOST_PACKS in kernels.py.
 const int MOST = 4;
 
 // What a vector is divided and multiplied by (see `rms_norm`), and where the result goes, for other
