@@ -25,6 +25,8 @@ RECENT = 32
 # never pays. To find out whether others do, drafts may waste so many plain rounds, times the share
 # beyond that.
 LEAST_GAIN, PATIENCE = 0.1, 30
+# Of these, so many are wasted before there is any pause: the first few drafts may be unlucky.
+AT_FIRST = 5
 # After drafts that did not pay there is a pause of plain rounds. It is as long as it must be for
 # wasted drafts to take this share of the time at first, and `WASTE_BUDGET` in the end.
 WASTE_BUDGET_START = 0.2
@@ -92,9 +94,11 @@ class Estimates:
     def judge(self, costs: Costs) -> None:
         """Find out whether drafting pays."""
         plain = costs.plain
-        self.pays = plain is None or self.drafting_rate(costs) >= 1 / plain
-        if self.pays:
+        if plain is None or self.drafting_rate(costs) >= 1 / plain:
+            self.pays = True
             self.pause, self._wasted, self._reading = 0, 0.0, 0.0
+        else:
+            self.pays = self._wasted <= AT_FIRST * (self._most_gain(costs) - LEAST_GAIN)
 
     def learn_rate(self, done: Round, costs: Costs) -> float:
         """Count a round of any kind; returns the seconds that such a round usually takes."""
