@@ -44,6 +44,7 @@ from uag.stats import Stats
 # parameters (the first is a draft step).
 COSTS = {
     "8B": {1: 4.18, 2: 4.7, 4: 4.8, 8: 4.97, 16: 5.35, 32: 6.7, 64: 8.2},
+    "1B": {1: 0.76, 2: 0.87, 4: 0.9, 8: 0.96, 16: 1.09, 32: 1.63, 64: 2.02},
     "3B": {1: 1.88, 2: 2.15, 4: 2.23, 8: 2.32, 16: 2.76, 32: 3.9, 64: 4.75},
 }
 ASSISTANT = {1: 0.21, 2: 0.3, 4: 0.31, 8: 0.34, 16: 0.4, 32: 0.8, 64: 1.0}
@@ -86,13 +87,28 @@ class Device:
     def launch(self, seconds: float) -> None:
         """Compute for so many seconds, after what was launched before."""
         self._waited += LAUNCH
-        begun = max(self.free, self.now())
+        begun = self.reached
         self.idle += begun - self.free
         self.free = begun + seconds
+
+    @property
+    def reached(self) -> float:
+        """When the device reaches what is launched next."""
+        return max(self.free, self.now())
 
     def wait(self, until: float) -> None:
         """The host waits until a time of the device."""
         self._waited += max(0.0, until - self.now())
+
+
+class DeviceMark:
+    """See `Mark`."""
+
+    def __init__(self, device: Device) -> None:
+        self._at = device.reached
+
+    def since(self, earlier: "DeviceMark") -> float:
+        return self._at - earlier._at
 
 
 class Copy:
@@ -117,6 +133,9 @@ def install(device: Device, costs: Callable[[Any], dict[int, float]]) -> None:
     class Graphs(RecordedGraphs):
         def copied(self, ids: Tensor) -> Any:
             return Copy(ids, device)
+
+        def mark(self) -> Any:
+            return DeviceMark(device)
 
     run = GraphRunner._run
 

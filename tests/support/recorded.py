@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from uag.clock import now
 from uag.models.engines.capture import CAPTURERS
 
 # What gives the host a number, or a tensor whose size only the device knows.
@@ -100,6 +101,16 @@ class RecordedCopy:
         return self.ids
 
 
+class RecordedMark:
+    """A `Mark` of a CPU, which has done everything at once."""
+
+    def __init__(self) -> None:
+        self._at = now()
+
+    def since(self, earlier: "RecordedMark") -> float:
+        return self._at - earlier._at
+
+
 class RecordedGraphs:
     """A `Capturer` for a CPU.
 
@@ -137,6 +148,9 @@ class RecordedGraphs:
     def copied(self, ids: torch.Tensor) -> "RecordedCopy":
         self.copies += 1
         return RecordedCopy(ids.tolist())
+
+    def mark(self) -> Any:
+        return RecordedMark()
 
     def _overwrite(self, next_: Recording | None) -> None:
         if self._last is not None and self._last is not next_:

@@ -11,7 +11,6 @@ from random import Random
 
 from uag.lookahead.auto import Auto
 from uag.lookahead.schedules import Fixed
-from uag.models.cached_lm import CATCHES_UP
 from uag.models.engines.graphs import MOST_CAPTURED, WIDTHS
 from uag.stats import Round
 
@@ -44,10 +43,7 @@ class Pair:
         """What each id of a draft seems to take in seconds, as `CachedLM.draft` tells it."""
         captured = unread <= MOST_CAPTURED
         read = (self.read * ceil(unread / WIDEST) if captured else self.eager_read) + cold[0]
-        rest = self.step * (k - 1) + cold[1]
-        if unread > CATCHES_UP and k > 1:
-            return [read / 1000] + [rest / (k - 1) / 1000] * (k - 1)
-        return [(read + rest) / k / 1000] * k
+        return [read / 1000] + [(self.step + cold[1] / (k - 1)) / 1000 for _ in range(1, k)]
 
     def verified(self, ids: int) -> tuple[int, float]:
         """The width of the target's pass over so many ids, and its seconds."""

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, cast
 
@@ -19,6 +20,7 @@ from uag.models.caches.protocol import (
     Keepable,
     ModelCache,
     ReadingAhead,
+    Rolled,
     SelfFeeding,
     StaticChoose,
     TreeReading,
@@ -69,6 +71,7 @@ class _Begun:
         length: how many ids the cache holds with all that was read.
         forwards: how many passes there were.
         since: when it began.
+        step: seconds of a step, once the ids are there; `None` if nobody knows.
     """
 
     copied: Copied
@@ -76,6 +79,7 @@ class _Begun:
     length: int
     forwards: int
     since: float
+    step: Callable[[], float | None]
 
 
 def _ended(ids: list[int], ends: Container[int]) -> list[int]:
@@ -93,9 +97,20 @@ def _spread(times: list[float], end: float) -> list[float]:
     return [time + rest * at for at, time in enumerate(times)]
 
 
-def _evenly(begin: float, end: float, steps: int) -> list[float]:
-    """When each step ended, as the mean: the device only shows how long all of them took."""
-    return [begin + (end - begin) * at / steps for at in range(1, steps + 1)]
+def _evenly(begin: float, end: float, steps: int, each: float | None) -> list[float]:
+    """When each step ended, if all but the first took the same; `each` so long, if it is known.
+
+    >>> _evenly(0.0, 6.0, 4, None), _evenly(0.0, 6.0, 4, 1.0)
+    ([1.5, 3.0, 4.5, 6.0], [3.0, 4.0, 5.0, 6.0])
+    """
+    mean = (end - begin) / max(1, steps)
+    each = mean if each is None else min(each, mean)
+    return [end - each * left for left in range(steps - 1, -1, -1)]
+
+
+def _step_of(rolled: Rolled | None) -> float | None:
+    """Seconds of a step of what was chosen without the host, if there is and was such a thing."""
+    return rolled.took() / rolled.ids.shape[0] if rolled and rolled.took else None
 
 
 class CachedLM:
@@ -296,11 +311,11 @@ class CachedLM:
             self.last = self._forward(fed, 1)
             chosen.append(fed := choose(self.last))
         rolled = self._roll(fed, steps - len(chosen), choose, 1) if steps > len(chosen) else None
-        chosen += [] if rolled is None else [rolled[0]]
+        chosen += [] if rolled is None else [rolled.ids]
         if chosen and self.last is not None:
             copied = self._rolling.copied(torch.cat(chosen))
             read = self.cache.length, self.forwards - forwards
-            self._begun = _Begun(copied, self.last, *read, since)
+            self._begun = _Begun(copied, self.last, *read, since, partial(_step_of, rolled))
         self.cache.roll_back(held)
         self.forwards = forwards
 
@@ -336,13 +351,14 @@ class CachedLM:
         ids: list[int] = []
         confidences: list[float] = []
         seen: list[Tensor] = []  # the logits that these were chosen from
+        rolled: Rolled | None = None
         times = [now()]
         for step in range(steps):
             left, timed_apart = steps - step, catches_up and not step
             rolls = not (asks or timed_apart)
             if rolls and (rolled := self._roll(fed, left, choose, left if score else 1)):
-                chosen.append(rolled[0])
-                seen.append(rolled[1])
+                chosen.append(rolled.ids)
+                seen.append(rolled.logits)
                 break
             self.last = self._forward(fed, 1)
             fed = choose(self.last)
@@ -366,7 +382,7 @@ class CachedLM:
             times = _spread(times, now()) if asks else times
         if chosen and not asks:
             ids = _ended(id_list(torch.cat(chosen)), ends)
-            times += _evenly(times[-1], now(), steps - len(times) + 1)
+            times += _evenly(times[-1], now(), steps - len(times) + 1, _step_of(rolled))
         self.ids += ids
         seconds = [end - start for start, end in pairwise(times)][: len(ids)]
         tree = DraftTree.comb(scored[: len(ids)]) if scored else None
@@ -387,9 +403,10 @@ class CachedLM:
         self.last = begun.last
         ids = _ended(known[:steps], ends)
         self.ids += ids
+        if (step := begun.step()) is None and waits:
+            step = (now() - begun.since) / len(known)
         # Where the ids were there already, nobody knows when they came.
-        seconds = [(now() - begun.since) / len(known)] * len(ids) if waits else []
-        return Draft(ids, [], seconds)
+        return Draft(ids, [], [] if step is None else [step] * len(ids))
 
     @property
     def width(self) -> int:
@@ -479,9 +496,7 @@ class CachedLM:
         self.cache.clear()
         return ids
 
-    def _roll(
-        self, fed: Tensor, steps: int, choose: Choose, positions: int
-    ) -> tuple[Tensor, Tensor] | None:
+    def _roll(self, fed: Tensor, steps: int, choose: Choose, positions: int) -> Rolled | None:
         """The next `steps` ids after `fed`, without the host; see `SelfFeeding`.
 
         `None` if that is not possible, as where `fed` is more than one id.
@@ -489,7 +504,7 @@ class CachedLM:
         if self._rolling is None or fed.shape[0] > 1 or not isinstance(choose, StaticChoose):
             return None
         if (rolled := self._rolling.roll(fed, steps, choose, positions)) is not None:
-            self.last = rolled[1][-1:]
+            self.last = rolled.logits[-1:]
             self.forwards += steps
         return rolled
 

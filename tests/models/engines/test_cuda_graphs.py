@@ -2,6 +2,7 @@
 
 import gc
 from random import Random
+from time import sleep
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_what_begins_before_it_is_asked_for(architecture: str) -> None:
     check_begun(model, runner, None)
     check_begun(model, runner, tokens)
     assert str(runner) == "graphs"
+
+
+def test_steps_take_what_the_device_takes_however_long_the_host_does_something_else() -> None:
+    model = random_model("llama", VOCABULARY).cuda()
+    lm = reader(model, GraphRunner(model))
+    lm.append([7] * 10)
+    lm.draft(6, MostLikely())  # captures
+    spent: list[list[float]] = []
+    for pause in (0.0, 0.2):
+        lm.append([8])
+        lm.begin(6, MostLikely())
+        sleep(pause)
+        spent.append(lm.draft(6, MostLikely()).seconds)
+    for each in spent:
+        assert len(each) == 6 and len({*each}) == 1 and 0 < each[0] < 0.03
 
 
 @pytest.mark.parametrize("architecture", DENSE)

@@ -401,11 +401,8 @@ def test_captures_are_no_part_of_the_seconds_of_a_round(monkeypatch: pytest.Monk
     assert machine[0] >= 300 and sum(spent.values()) == 0
 
 
-def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Else `auto` would believe for long that a step takes as long as a pass of the target."""
-    machine = [0.0]
+def ticking(machine: list[float]) -> type[RecordedGraphs]:
+    """Each replay takes one second of a machine's time."""
 
     class Ticking(RecordedGraphs):
         def capture(
@@ -419,6 +416,15 @@ def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
 
             return tick
 
+    return Ticking
+
+
+def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else `auto` would believe for long that a step takes as long as a pass of the target."""
+    machine = [0.0]
+
     def seconds() -> list[float]:
         set_clock(lambda: machine[0])
         model = random_model("llama", VOCABULARY)
@@ -431,10 +437,35 @@ def test_what_a_draft_first_has_to_catch_up_on_is_no_part_of_its_steps(
         lm.append([9] * 81)  # as many as were read before
         return lm.draft(6, MostLikely()).seconds
 
-    monkeypatch.setitem(CAPTURERS, "cpu", Ticking)
+    monkeypatch.setitem(CAPTURERS, "cpu", ticking(machine))
     first, *steps = copy_context().run(seconds)
     assert first >= 2
     assert steps == pytest.approx([1] * 5)
+
+
+def test_steps_take_what_the_device_takes_however_long_the_host_does_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else `auto` would draft one id for long, as nobody would know what another one costs."""
+    machine = [0.0]
+
+    def seconds() -> list[list[float]]:
+        set_clock(lambda: machine[0])
+        model = random_model("llama", VOCABULARY)
+        lm = reader(model, GraphRunner(model))
+        lm.append([7] * 10)
+        lm.draft(6, MostLikely())  # captures
+        found: list[list[float]] = []
+        for unread, steps in ([8], 5), ([8], 2), ([8, 9, 8], 5):
+            lm.append(unread)
+            lm.begin(steps, MostLikely())
+            machine[0] += 100
+            found.append(lm.draft(steps, MostLikely()).seconds)
+            assert lm._begun is None
+        return found
+
+    monkeypatch.setitem(CAPTURERS, "cpu", ticking(machine))
+    assert copy_context().run(seconds) == [[1] * 5, [1] * 2, [1] * 5]
 
 
 def test_where_graphs_can_be_captured_they_are_the_default() -> None:

@@ -114,6 +114,22 @@ class ModelCache(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """Ids that a device chose one after the other, without the host.
+
+    Attributes:
+        ids: the chosen ids, `[steps]`.
+        logits: what the last ones were chosen from, `[positions, vocabulary]`.
+        took: seconds of the device for all of them; to be asked once the host has the ids, and
+            `None` if nobody knows.
+    """
+
+    ids: Tensor
+    logits: Tensor
+    took: Callable[[], float] | None = None
+
+
 class SelfFeeding(ABC):
     """A `ModelCache` whose passes can choose the id that the next one reads.
 
@@ -121,9 +137,7 @@ class SelfFeeding(ABC):
     """
 
     @abstractmethod
-    def roll(
-        self, fed: Tensor, steps: int, choose: StaticChoose, positions: int
-    ) -> tuple[Tensor, Tensor] | None:
+    def roll(self, fed: Tensor, steps: int, choose: StaticChoose, positions: int) -> Rolled | None:
         """Read an id, choose the next one, and so on, without the host.
 
         Args:
@@ -133,8 +147,7 @@ class SelfFeeding(ABC):
             positions: of how many logits are wanted: of the last one, or of all.
 
         Returns:
-            The chosen ids, `[steps]`, and the logits that the last ones were chosen from,
-            `[positions, vocabulary]`; `None` if it must be done step by step.
+            What was chosen; `None` if it must be done step by step.
         """
 
     @abstractmethod

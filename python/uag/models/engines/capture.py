@@ -37,6 +37,29 @@ class Capturer(Protocol):
         """Begin to copy ids to the host."""
         ...
 
+    def mark(self) -> "Mark":
+        """Mark the end of all that was launched so far."""
+        ...
+
+
+class Mark(Protocol):
+    """A place in what a device does."""
+
+    def since(self, earlier: Any) -> float:
+        """Seconds of the device from an earlier mark to this one, which it has passed."""
+        ...
+
+
+class CudaMark:
+    """See `Mark`."""
+
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self._event = torch.cuda.Event(enable_timing=True)
+        self._event.record(stream)
+
+    def since(self, earlier: "CudaMark") -> float:
+        return earlier._event.elapsed_time(self._event) / 1000
+
 
 class CudaCopied:
     """See `Copied`."""
@@ -90,6 +113,9 @@ class CudaGraphs:
 
     def copied(self, ids: Tensor) -> Copied:
         return CudaCopied(ids, torch.cuda.current_stream(self._device))
+
+    def mark(self) -> Mark:
+        return CudaMark(torch.cuda.current_stream(self._device))
 
     def _abandon(self, graph: torch.cuda.CUDAGraph) -> None:
         """End a capture that has failed; that it has failed is known."""

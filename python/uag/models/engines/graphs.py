@@ -27,6 +27,7 @@ from uag.models.caches.protocol import (
     ModelCache,
     PreallocatedCache,
     ReadingAhead,
+    Rolled,
     SelfFeeding,
     StaticChoose,
     pieces_of,
@@ -210,13 +211,14 @@ class GraphRunner(ModelRunner):
         steps: int,
         choose: StaticChoose,
         positions: int,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Rolled:
         """Read `fed` after the first `place` ids, choose the next id, and so on; see `SelfFeeding`.
 
         A step feeds the next one, so that one graph does all of them.
         """
         holds = positions > 1
         with self._lock:
+            setting_up = self.seconds
             text.make_room(place + steps)
             block = text.put(fed, 1, place)
             own = text.choosers.setdefault(choose.kind, choose.copy())
@@ -224,12 +226,19 @@ class GraphRunner(ModelRunner):
                 tensor.copy_(value)
             changes = [block, text.slots.begin, text.drafted, text.step, *own.state]
             logits = block
+            begin = self._graphs.mark()
             for step in range(place, place + steps):
                 seen = self.seen(step + 1, text.slots.size)
                 run = partial(self._step, text, block, seen, own, holds)
                 body = Body(run, partial(text.move, step, 1, self.known(seen)), changes)
                 logits = self._run(text, (("step", own.kind, holds), 1, seen), body)
-            return text.drafted[:steps].clone(), text.held(steps) if holds else logits
+            took = partial(self._graphs.mark().since, begin)
+            # While something is captured, the device waits for the host.
+            return Rolled(
+                text.drafted[:steps].clone(),
+                text.held(steps) if holds else logits,
+                took if self.seconds == setting_up else None,
+            )
 
     def pieces(self, text: StaticText, count: int, logits: int) -> list[int]:
         """Sizes of the passes that read `count` ids, of which the last `logits` need logits.
@@ -462,9 +471,7 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
         self._borrowed().keep(self.length, path)
         self.length += len(path)
 
-    def roll(
-        self, fed: Tensor, steps: int, choose: StaticChoose, positions: int
-    ) -> tuple[Tensor, Tensor] | None:
+    def roll(self, fed: Tensor, steps: int, choose: StaticChoose, positions: int) -> Rolled | None:
         """Read an id, choose the next one, and so on; see `SelfFeeding`."""
         if self._text is None or steps > MOST_STEPS:
             return None
