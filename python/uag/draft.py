@@ -51,7 +51,8 @@ class Draft:
         ids: drafted ids in the assistant's vocabulary; empty if there is nothing to propose.
         confidences: the probability of each drafted id, as estimated by what drafted it. A model
             gives them only if the lookahead asks; a lookup gives one for each target id.
-        seconds: for each of `ids`, how long it took to draft.
+        seconds: for each of `ids`, how long it took to draft; of the device, if it drafts alone.
+            Empty if nobody knows.
         text: looked-up bytes that follow `ids`. Each target id that reaches into them counts as one
             drafted id.
         searched: whether a lookup was tried, even if it found nothing.
