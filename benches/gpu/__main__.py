@@ -51,7 +51,7 @@ class Part:
 # In the order of their worth; the last one has what the others leave. Parts of a stage run at the
 # same time: what tests and ids find does not depend on how fast they are.
 STAGES = (
-    (Part("tests", "marked", 60), Part("ids", "ids", 32)),
+    (Part("tests", "marked", 90), Part("ids", "ids", 32)),
     (Part("passes", "passes", 32),),
     (Part("texts", "texts", 100),),
     (Part("trees", "trees", 40),),

@@ -27,6 +27,10 @@ def run(setting: Setting) -> Values:
     command += ["-W", "default"]
     if setting.device.type != "cuda":
         command.append("--collect-only")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    (setting.out / "tests.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
-    return {"exit": done.returncode, "end": done.stdout.strip().split("\n")[-1]}
+    told = setting.out / "tests.txt"
+    with told.open("w", encoding="utf-8") as file:  # what there is of it, if it is cut off
+        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False)
+    return {
+        "exit": done.returncode,
+        "end": told.read_text(encoding="utf-8").strip().split("\n")[-1],
+    }

@@ -1,7 +1,8 @@
-"""Which numbers of the kernels are the best ones on this card? Each is changed by itself."""
+"""Which numbers of the kernels are the best ones on this card?"""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -15,20 +16,46 @@ from uag.models.cached_lm import CachedLM
 from uag.models.engines.fused import kernels, launcher
 from uag.sampling.greedy import most_likely_draft
 
-# A file of kernels, a part of it, and what that may be instead.
-LINES = (
-    (launcher.PRODUCTS, "int AT_ONCE = 2;", "int AT_ONCE = 4;"),
-    (launcher.TILES, "int AHEAD = 2;", "int AHEAD = 1;"),
-    # No weights are asked for early.
-    (launcher.PRODUCTS, "rows.begin();", "wait_for_others(); rows.begin();"),
-    (launcher.TILES, "tiles.begin();", "wait_for_others(); tiles.begin();"),
-)
-# A module, the name of one of its constants, and other values of it.
-CHANGES: tuple[tuple[Any, str, tuple[Any, ...]], ...] = (
-    (kernels, "TILED", ({8: (16, 512)}, {1: (0, 0)})),  # fewer ids by tensor cores, or none
-    (kernels, "LEAST_PACKS", (2, 6)),
-    (kernels, "FEW_QUERIES", (0,)),
-    (launcher, "HOPPER", ((99, 0),)),  # no kernel begins early
+# A file of kernels, a part of it, and what that is instead.
+Line = tuple[str, str, str]
+# A module, the name of one of its constants, and another value of it.
+Constant = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Kernels with other numbers."""
+
+    name: str
+    lines: tuple[Line, ...] = ()
+    constants: tuple[Constant, ...] = ()
+
+
+AHEAD: Line = (launcher.TILES, "int AHEAD = 2;", "int AHEAD = 1;")
+# A block reads the vectors for twice as many rows.
+LARGE: Line = (launcher.TILES, "TILES = 2;", "TILES = 4;")
+LARGE_BLOCKS: Constant = (kernels, "TILED", {8: (32, 512), 16: (32, 256)})
+# By worth.
+VARIANTS = (
+    Variant("as it is"),
+    Variant("blocks of 32 rows", (LARGE,), (LARGE_BLOCKS,)),
+    Variant("blocks of 32 rows, one pack ahead", (LARGE, AHEAD), (LARGE_BLOCKS,)),
+    Variant("one pack ahead", (AHEAD,)),
+    Variant("up to 8 ids by tensor cores", (), ((kernels, "TILED", {8: (16, 512)}),)),
+    Variant("no tensor cores", (), ((kernels, "TILED", {1: (0, 0)}),)),
+    Variant("nothing is normalized in a product", (), ((kernels, "MOST_NORMED", 0),)),
+    Variant("4 packs at once", ((launcher.PRODUCTS, "int AT_ONCE = 2;", "int AT_ONCE = 4;"),)),
+    Variant("2 packs a thread", (), ((kernels, "LEAST_PACKS", 2),)),
+    Variant("6 packs a thread", (), ((kernels, "LEAST_PACKS", 6),)),
+    Variant("16 queries a block", (), ((kernels, "FEW_QUERIES", 0),)),
+    Variant(
+        "no weights asked for early",
+        (
+            (launcher.PRODUCTS, "rows.begin();", "wait_for_others(); rows.begin();"),
+            (launcher.TILES, "tiles.begin();", "wait_for_others(); tiles.begin();"),
+        ),
+    ),
+    Variant("no kernel begins early", (), ((launcher, "HOPPER", (99, 0)),)),
 )
 # Ids of the target's passes.
 WIDTHS = (1, 2, 4, 8, 16)
@@ -39,23 +66,29 @@ def measure(record: Record, setting: Setting) -> None:
     models = {name: setting.wide("target", name) for name in list(setting.scale.targets)[:2]}
     assistant = next(iter(setting.scale.assistants))
     models[assistant] = setting.wide("assistant", assistant)
-    record.attempt("as it is", lambda: of_models(setting, models))
+    for variant in VARIANTS:
+        with used(variant):
+            record.attempt(variant.name, lambda: of_models(setting, models))
+
+
+@contextmanager
+def used(variant: Variant) -> Generator[None]:
+    """Inside the `with` block kernels are those of a variant."""
     own = launcher.source_of
-    for changed_file, part, other in LINES:
-        assert part in own(changed_file), part
 
-        def source(
-            file: str, where: str = changed_file, part: str = part, other: str = other
-        ) -> str:
-            return own(file).replace(part, other) if file == where else own(file)
+    def source(file: str) -> str:
+        text = own(file)
+        for where, part, other in variant.lines:
+            assert where != file or part in text, part
+            text = text.replace(part, other) if where == file else text
+        return text
 
-        launcher.compiled.cache_clear()
-        with changed(launcher, "source_of", source):
-            record.attempt(f"{changed_file}: {other}", lambda: of_models(setting, models))
     launcher.compiled.cache_clear()
-    for module, name, value in ((*each, value) for *each, values in CHANGES for value in values):
-        with changed(module, name, value):
-            record.attempt(f"{name} = {value}", lambda: of_models(setting, models))
+    with ExitStack() as changes:
+        for each in (*variant.constants, (launcher, "source_of", source)):
+            changes.enter_context(changed(*each))
+        yield
+    launcher.compiled.cache_clear()
 
 
 @contextmanager

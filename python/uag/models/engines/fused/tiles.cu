@@ -1,7 +1,7 @@
 // Products of matrices with up to 16 vectors by tensor cores, which take about as long as reading the
 // matrices.
 //
-// A block has 16 rows of matrices, in two tiles of 8, and its warps share the rows' numbers. The sum of a
+// A block has 16 rows of matrices, in tiles of 8, and its warps share the rows' numbers. The sum of a
 // product may be in any order: so the four threads that have the numbers of a row for a tensor core have
 // packs that are side by side, of which each feeds it twice.
 
@@ -24,7 +24,7 @@ __device__ void multiply(float (&sums)[4], unsigned a0, unsigned a1, unsigned a2
 }
 #endif
 
-// Rows of a tile, and vectors of a group.
+// Rows of a tile, and vectors of a group; tiles of a block, an even number. See TILED in kernels.py.
 const int SIDE = 8, TILES = 2;
 // Packs of each row, and of each vector, that a thread has asked for at any time.
 const int AHEAD = 2;
@@ -140,24 +140,28 @@ __device__ void project(const Pack* x, const Pack* a, const Pack* b, const Pack*
   }
 }
 
-// See `project_gated` in products.cu; a block SIDE rows of each, and `ids` vectors.
+// See `project_gated` in products.cu; a block half of its tiles of each matrix, and `ids` vectors.
 template <int GROUPS>
 __device__ void project_gated(const Pack* x, const Pack* gate, const Pack* up, Number* y,
                               int count, int size, int kind, int ids) {
   typedef Tiles<GROUPS> Own;
   __shared__ typename Own::Sums all;
-  const int packs = size / PACK, first = blockIdx.x * SIDE;
-  const long long begin = (long long)min(first + Own::row(), count - 1) * packs;
-  Own tiles = {{gate + begin, up + begin}, packs};
+  const int packs = size / PACK, rows = TILES / 2 * SIDE, first = blockIdx.x * rows;
+  Own tiles = {{}, packs};
+#pragma unroll
+  for (int tile = 0; tile < TILES; tile++) {
+    const int row = min(first + tile / 2 * SIDE + Own::row(), count - 1);
+    tiles.numbers[tile] = (tile % 2 ? up : gate) + (long long)row * packs;
+  }
   let_others_begin();
   tiles.begin();
   wait_for_others();
   tiles.dots(x, ids, all);
-  for (int i = threadIdx.x; i < ids * SIDE; i += blockDim.x) {
-    const int row = i % SIDE, id = i / SIDE;
-    if (first + row >= count) continue;
-    y[(long long)id * count + first + row] = let_through(
-        rounded(Own::whole(all, 0, id, row)), rounded(Own::whole(all, 1, id, row)), kind);
+  for (int i = threadIdx.x; i < ids * rows; i += blockDim.x) {
+    const int at = i % rows, id = i / rows, tile = at / SIDE * 2, row = at % SIDE;
+    if (first + at >= count) continue;
+    y[(long long)id * count + first + at] = let_through(
+        rounded(Own::whole(all, tile, id, row)), rounded(Own::whole(all, tile + 1, id, row)), kind);
   }
 }
 
