@@ -1,5 +1,6 @@
 """Options of generation that are refused: the error names the value and the remedy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.faults import check_usable
 from tests.support.models import random_model
 from tests.support.tokenizers import PROMPT, tokenizer
 from uag import LogitsError, OptionError, SpeculativeDecoder
+from uag.requests import options as options_module
 
 SEVERAL = GenerationConfig(do_sample=True, num_return_sequences=3)
 
@@ -84,3 +86,38 @@ def test_options_that_leave_no_token(decoder: SpeculativeDecoder) -> None:
     with pytest.raises(LogitsError, match="leave no token"):
         decoder.generate(PROMPT, do_sample=True, logits_processor=LogitsProcessorList([forbid]))
     check_usable(decoder)
+
+
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        ({}, ["cpu"]),
+        ({"do_sample": True, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1}, ["cpu"]),
+        ({"min_new_tokens": 3}, ["cpu", "meta"]),
+        ({"logits_processor": LogitsProcessorList([lambda _, scores: scores])}, ["cpu", "meta"]),
+    ],
+    ids=["greedy", "drawn", "shortest", "of the caller"],
+)
+def test_tensors_are_on_the_device_only_where_a_processor_keeps_them(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], places: list[str]
+) -> None:
+    """Whatever looks at one on a GPU waits for it: several times before each text."""
+    names = tokenizer("llama2")
+    model = random_model("llama", names)
+    model.generation_config.eos_token_id = [2, 3]
+    seen: list[str] = []
+
+    def noted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            *others, device = given
+            seen.append(device.type)
+            return real(*others, torch.device("cpu"))  # nothing can be looked at on "meta"
+
+        return call
+
+    for name in ("_prepare_special_tokens", "_processors"):
+        monkeypatch.setattr(options_module, name, noted(getattr(options_module, name)))
+    monkeypatch.setattr(options_module, "device_of", lambda _: torch.device("meta"))
+    plan = options_module.plan_generation(model, names, [5, 6], {"max_new_tokens": 5} | options)
+    assert seen == [place for place in places for _ in range(2)]
+    assert plan.stop.end_ids == {2, 3} and plan.stop.device == torch.device("meta")

@@ -10,12 +10,21 @@ import torch
 from transformers import (
     EosTokenCriteria,
     GenerationConfig,
+    InfNanRemoveLogitsProcessor,
+    LogitNormalization,
     LogitsProcessorList,
     MaxLengthCriteria,
+    MinPLogitsWarper,
+    NoRepeatNGramLogitsProcessor,
     PreTrainedModel,
+    RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
     StopStringCriteria,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
 from uag.decoding.stop_strings import StopStrings
@@ -28,6 +37,18 @@ from uag.translation.tokenizers import AnyTokenizer
 
 # Arguments of `SpeculativeDecoder.generate` itself.
 OF_GENERATE = ("num_return_sequences", "seed", "batch_size", "streamer", "trace")
+# Processors that keep no tensors.
+WITHOUT_TENSORS = {
+    InfNanRemoveLogitsProcessor,
+    LogitNormalization,
+    MinPLogitsWarper,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +75,45 @@ def plan_generation(
         OptionError: for a name or value that is unknown, out of range or not supported.
     """
     check_asked(options, model.generation_config)
+    device, cpu = device_of(model), torch.device("cpu")
     with options_alone():
         config, extra = _configure(model, prompt, options)
-        ids = torch.tensor([prompt], device=device_of(model))
-        processors = cast("Any", model)._get_logits_processor(
-            config,
-            input_ids_seq_length=len(prompt),
-            encoder_input_ids=ids,
-            prefix_allowed_tokens_fn=extra.get("prefix_allowed_tokens_fn"),
-            logits_processor=extra.get("logits_processor"),
-            device=device_of(model),
-            model_kwargs={},
-        )
+        # On the CPU first: each look at a tensor on another device would wait for that.
+        _prepare_special_tokens(model, config, cpu)
         criteria = cast("Any", model)._get_stopping_criteria(
             config, _with_stop_strings(config, tokenizer, extra.get("stopping_criteria", []))
         )
-    return plan_prepared(model, config, processors, criteria, len(prompt), ids.device)
+        processors = _processors(model, config, prompt, extra, cpu)
+        if device != cpu and not WITHOUT_TENSORS.issuperset(map(type, processors)):
+            _prepare_special_tokens(model, config, device)
+            processors = _processors(model, config, prompt, extra, device)
+    return plan_prepared(model, config, processors, criteria, len(prompt), device)
+
+
+def _prepare_special_tokens(
+    model: PreTrainedModel, config: GenerationConfig, device: torch.device
+) -> None:
+    """Have the config keep tensors of its special tokens on a device."""
+    cast("Any", model)._prepare_special_tokens(config, True, device=device, batch_size=1)
+
+
+def _processors(
+    model: PreTrainedModel,
+    config: GenerationConfig,
+    prompt: list[int],
+    extra: dict[str, Any],
+    device: torch.device,
+) -> LogitsProcessorList:
+    """The processors of a config and those of the caller; what they keep is on a device."""
+    return cast("Any", model)._get_logits_processor(
+        config,
+        input_ids_seq_length=len(prompt),
+        encoder_input_ids=torch.tensor([prompt], device=device),
+        prefix_allowed_tokens_fn=extra.get("prefix_allowed_tokens_fn"),
+        logits_processor=extra.get("logits_processor"),
+        device=device,
+        model_kwargs={},
+    )
 
 
 def plan_prepared(
@@ -172,7 +216,6 @@ def _configure(
     }
     if config.max_length is None:  # switched off: transformers' own number of new ids then
         config.max_length = config._get_default_generation_params()["max_length"]
-    cast("Any", model)._prepare_special_tokens(config, True, device=device_of(model), batch_size=1)
     cast("Any", model)._prepare_generated_length(
         generation_config=config,
         has_default_max_length=by_default["max_length"],

@@ -92,11 +92,12 @@ def is_of_transformers(module: Any) -> bool:
     """
     replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
     own = replaced or module._forward_hooks or module._forward_pre_hooks
-    return not own and _is_theirs(module.__class__)
+    return not own and is_theirs(module.__class__)
 
 
 @cache
-def _is_theirs(kind: type) -> bool:
+def is_theirs(kind: type) -> bool:
+    """Whether a class is one of torch or transformers."""
     return kind.__module__.partition(".")[0] in ("torch", "transformers")
 
 
