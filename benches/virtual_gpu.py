@@ -30,7 +30,7 @@ from benches.common import (
 )
 from benches.gpu.engines import stand_in
 from benches.limits import mislead
-from tests.support.recorded import RecordedGraphs
+from tests.support.recorded import RecordedGraphs, RecordedMark
 from uag import SpeculativeDecoder
 from uag.benchmark.compare import PROMPTS
 from uag.clock import set_clock
@@ -101,16 +101,6 @@ class Device:
         self._waited += max(0.0, until - self.now())
 
 
-class DeviceMark:
-    """See `Mark`."""
-
-    def __init__(self, device: Device) -> None:
-        self._at = device.reached
-
-    def since(self, earlier: "DeviceMark") -> float:
-        return self._at - earlier._at
-
-
 class Copy:
     """See `Copied`."""
 
@@ -134,8 +124,8 @@ def install(device: Device, costs: Callable[[Any], dict[int, float]]) -> None:
         def copied(self, ids: Tensor) -> Any:
             return Copy(ids, device)
 
-        def mark(self) -> Any:
-            return DeviceMark(device)
+        def mark(self) -> RecordedMark:
+            return RecordedMark(device.reached)
 
     run = GraphRunner._run
 

@@ -1,6 +1,5 @@
 """Options of generation that are refused: the error names the value and the remedy."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,17 +106,15 @@ def test_tensors_are_on_the_device_only_where_a_processor_keeps_them(
     model.generation_config.eos_token_id = [2, 3]
     seen: list[str] = []
 
-    def noted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any) -> Any:
-            *others, device = given
-            seen.append(device.type)
-            return real(*others, torch.device("cpu"))  # nothing can be looked at on "meta"
+    real = options_module._processors
 
-        return call
+    def noted(*given: Any) -> LogitsProcessorList:
+        *others, device = given
+        seen.append(device.type)
+        return real(*others, torch.device("cpu"))  # nothing can be looked at on "meta"
 
-    for name in ("_prepare_special_tokens", "_processors"):
-        monkeypatch.setattr(options_module, name, noted(getattr(options_module, name)))
+    monkeypatch.setattr(options_module, "_processors", noted)
     monkeypatch.setattr(options_module, "device_of", lambda _: torch.device("meta"))
     plan = options_module.plan_generation(model, names, [5, 6], {"max_new_tokens": 5} | options)
-    assert seen == [place for place in places for _ in range(2)]
+    assert seen == places
     assert plan.stop.end_ids == {2, 3} and plan.stop.device == torch.device("meta")

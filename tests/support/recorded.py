@@ -101,14 +101,14 @@ class RecordedCopy:
         return self.ids
 
 
+@dataclass(frozen=True)
 class RecordedMark:
-    """A `Mark` of a CPU, which has done everything at once."""
+    """A `Mark` whose time is known at once."""
 
-    def __init__(self) -> None:
-        self._at = now()
+    at: float
 
     def since(self, earlier: "RecordedMark") -> float:
-        return self._at - earlier._at
+        return self.at - earlier.at
 
 
 class RecordedGraphs:
@@ -149,8 +149,8 @@ class RecordedGraphs:
         self.copies += 1
         return RecordedCopy(ids.tolist())
 
-    def mark(self) -> Any:
-        return RecordedMark()
+    def mark(self) -> RecordedMark:
+        return RecordedMark(now())
 
     def _overwrite(self, next_: Recording | None) -> None:
         if self._last is not None and self._last is not next_:

@@ -117,7 +117,7 @@ class Auto:
 
     @property
     def pays(self) -> bool:
-        """Whether drafting paid when it was last judged; if not, a draft is a trial."""
+        """Whether drafting paid when it was last judged, or is new; if not, a draft is a trial."""
         return self.estimates.pays
 
     def looks_up(self) -> bool:

@@ -61,7 +61,7 @@ class Estimates:
         self._recent, self._window = _Rounds(RECENT), _Rounds(RATE_WINDOW)
         # Drafted ids, and the candidates that they became; the prior is one candidate per id.
         self._candidates, self._drafted = float(FIRST_DRAFT), float(FIRST_DRAFT)
-        # Whether drafting paid when it was last judged, and the length of the last pause.
+        # Whether drafting paid when it was last judged, or is new; the length of the last pause.
         self.pays, self.pause = True, 0
         # Plain rounds that drafts wasted since they last paid, less `WASTE_BUDGET` of all rounds;
         # and those that the assistant's reading took in the newest text.

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, cast
 
@@ -71,7 +70,7 @@ class _Begun:
         length: how many ids the cache holds with all that was read.
         forwards: how many passes there were.
         since: when it began.
-        step: seconds of a step, once the ids are there; `None` if nobody knows.
+        rolled: those of its ids that were chosen without the host, if any.
     """
 
     copied: Copied
@@ -79,7 +78,7 @@ class _Begun:
     length: int
     forwards: int
     since: float
-    step: Callable[[], float | None]
+    rolled: Rolled | None
 
 
 def _ended(ids: list[int], ends: Container[int]) -> list[int]:
@@ -106,11 +105,6 @@ def _evenly(begin: float, end: float, steps: int, each: float | None) -> list[fl
     mean = (end - begin) / max(1, steps)
     each = mean if each is None else min(each, mean)
     return [end - each * left for left in range(steps - 1, -1, -1)]
-
-
-def _step_of(rolled: Rolled | None) -> float | None:
-    """Seconds of a step of what was chosen without the host, if there is and was such a thing."""
-    return rolled.took() / rolled.ids.shape[0] if rolled and rolled.took else None
 
 
 class CachedLM:
@@ -315,7 +309,7 @@ class CachedLM:
         if chosen and self.last is not None:
             copied = self._rolling.copied(torch.cat(chosen))
             read = self.cache.length, self.forwards - forwards
-            self._begun = _Begun(copied, self.last, *read, since, partial(_step_of, rolled))
+            self._begun = _Begun(copied, self.last, *read, since, rolled)
         self.cache.roll_back(held)
         self.forwards = forwards
 
@@ -382,7 +376,8 @@ class CachedLM:
             times = _spread(times, now()) if asks else times
         if chosen and not asks:
             ids = _ended(id_list(torch.cat(chosen)), ends)
-            times += _evenly(times[-1], now(), steps - len(times) + 1, _step_of(rolled))
+            step = rolled.step if rolled else None
+            times += _evenly(times[-1], now(), steps - len(times) + 1, step)
         self.ids += ids
         seconds = [end - start for start, end in pairwise(times)][: len(ids)]
         tree = DraftTree.comb(scored[: len(ids)]) if scored else None
@@ -403,7 +398,8 @@ class CachedLM:
         self.last = begun.last
         ids = _ended(known[:steps], ends)
         self.ids += ids
-        if (step := begun.step()) is None and waits:
+        step = begun.rolled.step if begun.rolled else None
+        if step is None and waits:
             step = (now() - begun.since) / len(known)
         # Where the ids were there already, nobody knows when they came.
         return Draft(ids, [], [] if step is None else [step] * len(ids))

@@ -79,22 +79,13 @@ def plan_generation(
     with options_alone():
         config, extra = _configure(model, prompt, options)
         # On the CPU first: each look at a tensor on another device would wait for that.
-        _prepare_special_tokens(model, config, cpu)
+        processors = _processors(model, config, prompt, extra, cpu)
         criteria = cast("Any", model)._get_stopping_criteria(
             config, _with_stop_strings(config, tokenizer, extra.get("stopping_criteria", []))
         )
-        processors = _processors(model, config, prompt, extra, cpu)
         if device != cpu and not WITHOUT_TENSORS.issuperset(map(type, processors)):
-            _prepare_special_tokens(model, config, device)
             processors = _processors(model, config, prompt, extra, device)
     return plan_prepared(model, config, processors, criteria, len(prompt), device)
-
-
-def _prepare_special_tokens(
-    model: PreTrainedModel, config: GenerationConfig, device: torch.device
-) -> None:
-    """Have the config keep tensors of its special tokens on a device."""
-    cast("Any", model)._prepare_special_tokens(config, True, device=device, batch_size=1)
 
 
 def _processors(
@@ -104,7 +95,11 @@ def _processors(
     extra: dict[str, Any],
     device: torch.device,
 ) -> LogitsProcessorList:
-    """The processors of a config and those of the caller; what they keep is on a device."""
+    """The processors of a config and those of the caller; what they keep is on a device.
+
+    So are the tensors of special tokens that the config keeps from now on.
+    """
+    cast("Any", model)._prepare_special_tokens(config, True, device=device, batch_size=1)
     return cast("Any", model)._get_logits_processor(
         config,
         input_ids_seq_length=len(prompt),

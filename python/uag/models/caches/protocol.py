@@ -121,13 +121,18 @@ class Rolled:
     Attributes:
         ids: the chosen ids, `[steps]`.
         logits: what the last ones were chosen from, `[positions, vocabulary]`.
-        took: seconds of the device for all of them; to be asked once the host has the ids, and
-            `None` if nobody knows.
+        took: seconds of the device for all of them, once the host has the ids; `None` if nobody
+            knows.
     """
 
     ids: Tensor
     logits: Tensor
     took: Callable[[], float] | None = None
+
+    @property
+    def step(self) -> float | None:
+        """Seconds of the device for one of them, once the host has the ids."""
+        return self.took() / self.ids.shape[0] if self.took else None
 
 
 class SelfFeeding(ABC):

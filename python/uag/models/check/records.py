@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -85,26 +86,37 @@ def record_of(model: PreTrainedModel) -> Record:
     return known
 
 
-def is_of_transformers(module: Any) -> bool:
-    """Whether a module runs code of torch or transformers only, without hooks.
+def with_own_code(modules: Sequence[Any]) -> list[Any]:
+    """The modules that have hooks, or run code of neither torch nor transformers.
 
-    What accelerate puts around a module only moves its weights.
+    What accelerate puts around a module only moves its weights. All modules of a model are looked
+    at before each text, so no function is called for each.
     """
-    replaced = "forward" in vars(module) and not hasattr(module, "_hf_hook")
-    own = replaced or module._forward_hooks or module._forward_pre_hooks
-    return not own and is_theirs(module.__class__)
+    others = {kind for kind in {module.__class__ for module in modules} if not _is_theirs(kind)}
+    return [
+        module
+        for module in modules
+        if module._forward_hooks
+        or module._forward_pre_hooks
+        or ("forward" in module.__dict__ and not hasattr(module, "_hf_hook"))
+        or module.__class__ in others
+    ]
+
+
+def is_of_transformers(module: Any) -> bool:
+    """Whether a module runs code of torch or transformers only, without hooks."""
+    return not with_own_code([module])
 
 
 @cache
-def is_theirs(kind: type) -> bool:
-    """Whether a class is one of torch or transformers."""
+def _is_theirs(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in ("torch", "transformers")
 
 
 def _kind_of(model: PreTrainedModel) -> str | None:
     """A digest of all that a finding may depend on, but for the weights."""
     modules: list[Any] = list(cast("Any", model).modules())
-    if not all(map(is_of_transformers, modules)):
+    if with_own_code(modules):
         return None
     settings: dict[str, Any] = cast("Any", model).config.to_dict()
     settings.pop("_name_or_path", None)

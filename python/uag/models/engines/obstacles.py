@@ -9,7 +9,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from uag.models.caches.protocol import TOGETHER
-from uag.models.check.records import is_of_transformers, is_theirs
+from uag.models.check.records import with_own_code
 from uag.models.check.way import way_of
 from uag.models.engines.capture import CAPTURERS
 from uag.models.masks import FULL, SLIDING
@@ -24,18 +24,8 @@ def obstacle(model: PreTrainedModel) -> str:
 
 def obstacle_now(model: PreTrainedModel, modules: Sequence[Any]) -> str:
     """The same for what may change between two texts; `modules`: see `modules_of`."""
-    # Most have none of this, which is seen at once.
-    others = {kind for kind in {*map(type, modules)} if not is_theirs(kind)}
-    doubtful = [
-        module
-        for module in modules
-        if (own := module.__dict__).get("_forward_hooks", True)
-        or own.get("_forward_pre_hooks", True)
-        or "forward" in own
-        or type(module) in others
-    ]
-    if other := next((each for each in doubtful if not is_of_transformers(each)), None):
-        return f"its {type(other).__name__} has hooks or code of its own"
+    if others := with_own_code(modules):
+        return f"its {type(others[0]).__name__} has hooks or code of its own"
     return "it is in training mode" if model.training else ""
 
 

@@ -152,7 +152,7 @@ def test_products_with_a_gate(kernels: Kernels, count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [LlamaRMSNorm, GemmaRMSNorm])
-@pytest.mark.parametrize("size", [32, 264, 512, 768, 1024])
+@pytest.mark.parametrize("size", [32, 264, 512, 768, 1024, 2048])
 def test_products_of_what_is_normalized_first(
     kernels: Kernels, kind: Callable[..., nn.Module], size: int
 ) -> None:
