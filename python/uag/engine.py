@@ -182,7 +182,7 @@ class Engine:
         """Check that models and tokenizers are as they were when the decoder was built."""
         self._check_process()
         for role, runner in self.runners.items():
-            check_eval(runner.model, role)
+            check_eval(runner.modules.now(), role)
             check_adapters(runner.model, role)
         for role, tokenizer, size in zip(
             (TARGET, ASSISTANT), self._tokenizers, self._sizes, strict=True

@@ -18,23 +18,6 @@ from uag.translation.tokenizers import AnyTokenizer, tokenizer_end_id
 _position_tables: WeakKeyDictionary[PreTrainedModel, dict[int, bool]] = WeakKeyDictionary()
 
 
-def modules_of(model: PreTrainedModel) -> list[Any]:
-    """All modules of a model, each once, as `model.modules()`, and in a tenth of its time.
-
-    Some are looked at before each text.
-
-    >>> {*modules_of(target)} == {*target.modules()}
-    True
-    """
-    found: dict[Any, None] = {}
-    level: list[Any] = [model]
-    while level:
-        found.update(dict.fromkeys(level))
-        parts = [part for module in level for part in module._modules.values()]
-        level = [part for part in parts if part is not None and part not in found]
-    return [*found]
-
-
 def device_of(model: PreTrainedModel) -> torch.device:
     """The device that a model's ids must be on.
 
@@ -45,7 +28,7 @@ def device_of(model: PreTrainedModel) -> torch.device:
     """
     if model.device.type != "meta":
         return model.device
-    hooks = [getattr(module, "_hf_hook", None) for module in modules_of(model)]
+    hooks = [getattr(module, "_hf_hook", None) for module in cast("Any", model).modules()]
     places = [getattr(hook, "execution_device", None) for hook in hooks]
     return torch.device(next((place for place in places if place is not None), model.device))
 

@@ -1,6 +1,7 @@
 """Whether models and tokenizers that were given can be used: those that cannot are refused."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -8,7 +9,7 @@ from transformers import PreTrainedModel
 from uag._core import Tokenizer
 from uag.errors import UagWarning, UnsupportedModelError, UnsupportedTokenizerError
 from uag.models.adapters.acting import check_adapters
-from uag.models.properties import embedding_rows, modules_of, parameter_count
+from uag.models.properties import embedding_rows, parameter_count
 from uag.translation.within_rows import belongs
 
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
@@ -45,25 +46,25 @@ def check_model(model: PreTrainedModel, role: str) -> None:
             "data; load it with from_pretrained, or move it with to_empty() and load its weights"
         )
     check_adapters(model, role)
-    check_eval(model, role)
+    check_eval([*model.modules()], role)
 
 
-def check_eval(model: PreTrainedModel, role: str) -> None:
+def check_eval(modules: Sequence[torch.nn.Module], role: str) -> None:
     """Refuse a model in train mode, if that changes what it computes.
 
     Args:
-        model: the model.
+        modules: all modules of the model, which is the first one.
         role: "target" or "assistant", for the error message.
 
     Raises:
         UnsupportedModelError: naming what changes, and the remedy.
 
-    >>> check_eval(target, "target")
+    >>> check_eval([*target.modules()], "target")
     """
-    effects = (_effect_of_training(part) for part in modules_of(model) if part.training)
+    effects = (_effect_of_training(part) for part in modules if part.training)
     if effect := next((effect for effect in effects if effect), ""):
         raise UnsupportedModelError(
-            f"the {role} ({type(model).__name__}) is in train mode, which {effect}: call "
+            f"the {role} ({type(modules[0]).__name__}) is in train mode, which {effect}: call "
             "model.eval() first"
         )
 

@@ -7,6 +7,7 @@ replaces them; if that changes the text, a warning says so.
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -82,6 +83,12 @@ UNSUPPORTED: dict[str, Unsupported] = CHANGING | {
     "output_attentions": Unsupported((None, False), "attentions are not returned"),
     "output_hidden_states": Unsupported((None, False), "hidden states are not returned"),
 }
+
+
+@cache
+def option_names() -> dict[str, None]:
+    """The names of all options of `model.generate`, as the keys."""
+    return dict.fromkeys([*GenerationConfig().to_dict(), *EXTRA])
 
 
 def is_supported(name: str, value: object) -> bool:
@@ -170,9 +177,8 @@ def check_asked(options: dict[str, Any], defaults: GenerationConfig) -> None:
     Raises:
         OptionError: for a name or value that is unknown, out of range or not supported.
     """
-    known = [*GenerationConfig().to_dict(), *EXTRA]
     for name in options:
-        if name not in known:
+        if name not in (known := option_names()):
             near = difflib.get_close_matches(name, known, n=1)
             hint = (
                 f"; did you mean {near[0]!r}?"

@@ -31,7 +31,15 @@ from uag.decoding.stop_strings import StopStrings
 from uag.decoding.stopping import Stop
 from uag.errors import OptionError, UagError, UagWarning
 from uag.models.properties import context_window, device_of, position_limit
-from uag.requests.asked import EXTRA, UNSUPPORTED, asked_for, check_asked, check_values, left_aside
+from uag.requests.asked import (
+    EXTRA,
+    UNSUPPORTED,
+    asked_for,
+    check_asked,
+    check_values,
+    left_aside,
+    option_names,
+)
 from uag.sampling.coupled import DraftShape
 from uag.translation.tokenizers import AnyTokenizer
 
@@ -162,7 +170,7 @@ def is_option(name: str) -> bool:
     >>> is_option("top_p"), is_option("enable_thinking")
     (True, False)
     """
-    return name in EXTRA or name in OF_GENERATE or name in GenerationConfig().to_dict()
+    return name in OF_GENERATE or name in option_names()
 
 
 def _shape(config: GenerationConfig) -> DraftShape:
@@ -204,9 +212,9 @@ def _configure(
     neutral = left_aside(defaults, UNSUPPORTED.keys() - asked.keys())
     config, _ = cast("Any", model)._prepare_generation_config(own, **(given | neutral))
     check_values(model, config, asked)
-    sources = [given, defaults.to_dict(), own.to_dict() if own else {}]
     by_default = {
-        name: getattr(config, name) is None or all(source.get(name) is None for source in sources)
+        name: getattr(config, name) is None
+        or (given.get(name) is getattr(defaults, name) is getattr(own, name, None) is None)
         for name in ("max_length", "min_length")
     }
     if config.max_length is None:  # switched off: transformers' own number of new ids then

@@ -92,14 +92,14 @@ def with_own_code(modules: Sequence[Any]) -> list[Any]:
     What accelerate puts around a module only moves its weights. All modules of a model are looked
     at before each text, so no function is called for each.
     """
-    others = {kind for kind in {module.__class__ for module in modules} if not _is_theirs(kind)}
+    others = {kind for kind in set(map(type, modules)) if not _is_theirs(kind)}
     return [
         module
         for module in modules
-        if module._forward_hooks
-        or module._forward_pre_hooks
-        or ("forward" in module.__dict__ and not hasattr(module, "_hf_hook"))
-        or module.__class__ in others
+        if (own := module.__dict__)["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or ("forward" in own and "_hf_hook" not in own)
+        or (others and type(module) in others)
     ]
 
 

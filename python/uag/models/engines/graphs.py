@@ -49,7 +49,7 @@ from uag.models.engines.static_text import (
     rounded,
 )
 from uag.models.masks import Masks, windows_of
-from uag.models.properties import context_window, modules_of
+from uag.models.properties import context_window
 from uag.models.reading import reading_of
 
 # Numbers of ids in a captured pass; a pass over more, such as a prompt's, runs eagerly. There are
@@ -104,7 +104,7 @@ class GraphRunner(ModelRunner):
         if self.reason:
             return
         self._masks = Masks(windows_of(model), model.dtype)
-        self._state = state_of(model, modules_of(model))
+        self._state = state_of(self.modules.now())
         self._graphs = CAPTURERS[model.device.type](model.device)
         with self.setting_up():
             self._fusion = fusion_of(model)
@@ -119,9 +119,9 @@ class GraphRunner(ModelRunner):
         if self.always:
             return
         with self._lock:  # while a pass is captured, the model seems to have code of its own
-            modules = modules_of(self.model)
-            self.reason = obstacle_now(self.model, modules)
-            if (state := state_of(self.model, modules)) != self._state:
+            modules = self.modules.now()
+            self.reason = obstacle_now(modules)
+            if (state := state_of(modules)) != self._state:
                 self._state = state
                 self._forget()  # graphs that read weights which are no longer there
 

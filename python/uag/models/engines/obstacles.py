@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, cast
 
 from torch import Tensor
@@ -22,19 +23,20 @@ def obstacle(model: PreTrainedModel) -> str:
     return next(chain(_on_device(model), _in_layers(model), _in_reading(model)), "")
 
 
-def obstacle_now(model: PreTrainedModel, modules: Sequence[Any]) -> str:
-    """The same for what may change between two texts; `modules`: see `modules_of`."""
+def obstacle_now(modules: Sequence[Any]) -> str:
+    """The same for what may change between two texts; `modules`: see `Modules.now`."""
     if others := with_own_code(modules):
         return f"its {type(others[0]).__name__} has hooks or code of its own"
-    return "it is in training mode" if model.training else ""
+    return "it is in training mode" if modules[0].training else ""
 
 
-def state_of(model: PreTrainedModel, modules: Sequence[Any]) -> tuple[object, ...]:
+def state_of(modules: Sequence[Any]) -> tuple[object, ...]:
     """What captures depend on beside their inputs: where weights are, and which kernels."""
+    model: PreTrainedModel = modules[0]
     config: Any = text_config(model)
     kernels = attention_of(model), getattr(config, "_experts_implementation", None)
-    held = [each for module in modules for each in (module._parameters, module._buffers) if each]
-    tensors = [tensor for each in held for tensor in each.values() if tensor is not None]
+    held = chain(map(attrgetter("_parameters"), modules), map(attrgetter("_buffers"), modules))
+    tensors = [tensor for each in held if each for tensor in each.values() if tensor is not None]
     try:
         return (*kernels, *map(Tensor.data_ptr, tensors))
     except (RuntimeError, TypeError):  # of tensors that stand for several, as quantised ones do

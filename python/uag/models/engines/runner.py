@@ -12,6 +12,7 @@ from uag.clock import stopped
 from uag.models.caches.protocol import ModelCache
 from uag.models.check.comparison import Comparison
 from uag.models.check.way import new_cache
+from uag.models.engines.modules import Modules
 from uag.models.properties import embedding_rows
 
 # Ids of a padded block that is tried.
@@ -26,6 +27,7 @@ class ModelRunner:
 
     Attributes:
         model: the model itself.
+        modules: what it is made of.
         engine: the name of the engine while nothing prevents it.
         reason: why the model runs eagerly though another engine was asked for; else empty.
         seconds: seconds spent compiling or capturing so far.
@@ -35,6 +37,7 @@ class ModelRunner:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        self.modules = Modules(model)
         self.reason = ""
         self.seconds = 0.0
 
