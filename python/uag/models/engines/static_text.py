@@ -205,7 +205,7 @@ class StaticText:
         """
         for layer in self.layers if self.slots.chained else ():
             if layer.is_initialized and layer.keys.data_ptr() == keys.data_ptr():
-                return Places(self.slots.begin[None], keys.shape[2], layer.window or 0)
+                return Places(self._begin, keys.shape[2], layer.window or 0)
         return None
 
     def begin(self) -> None:

@@ -86,8 +86,8 @@ def test_passes_attend_to_few_lengths_where_kernels_attend() -> None:
     assert [masked.seen(end, 4096) for end in (10, 300)] == [256, 512]
 
 
-ATTENTION = ["rotate", "attend_4", "join"]
-WIDE_ATTENTION = ["rotate", "attend_16", "join"]
+ATTENTION = ["attend_4", "join"]
+WIDE_ATTENTION = ["attend_16", "join"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ WIDE_ATTENTION = ["rotate", "attend_16", "join"]
 def test_a_layer_is_a_few_kernels(
     launched: list[str], width: int, dtype: torch.dtype, once: list[str]
 ) -> None:
-    model = random_model("llama", VOCABULARY, num_hidden_layers=1).to(dtype)
+    model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=16).to(dtype)
     lm = reader(model, GraphRunner(model))
     lm.append([5] * 40)
     lm.logits(1)
@@ -120,12 +120,23 @@ def test_a_layer_is_a_few_kernels(
     assert launched == once * 2  # warming up, and captured
 
 
+def test_heads_whose_halves_are_not_of_whole_packs_are_rotated_apart(launched: list[str]) -> None:
+    model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=8).to(torch.bfloat16)
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    launched.clear()
+    lm.append([7])
+    lm.logits(1)
+    assert launched[2:5] == ["rotate", *ATTENTION]
+
+
 def test_a_product_of_many_rows_does_not_normalize_what_it_reads(
     launched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its warps would do so for itself."""
-    model = random_model("llama", VOCABULARY, num_hidden_layers=1).to(torch.bfloat16)
-    rows = 32 + 16 + 16  # of queries, keys and values; the head has one for each id
+    model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=16).to(torch.bfloat16)
+    rows = 64 + 32 + 32  # of queries, keys and values; the head has one for each id
     monkeypatch.setattr(kernels, "MOST_NORMED", rows * model.config.hidden_size)
     lm = reader(model, GraphRunner(model))
     lm.append([5] * 40)

@@ -96,7 +96,36 @@ def test_keys_that_are_rotated_and_stored(kernels: Kernels, turned: int) -> None
     kernels.postpones = True
     got = kernels.rotate(queries, keys, cosines, sines)
     kernels.store((got[1], values), (held[0], held[1]), torch.tensor(7))
+    kernels.waiting.flush()
     assert all(map(torch.equal, (*got, held), (*true, expected)))
+
+
+@pytest.mark.parametrize("turned", [HEAD, 12, 8])
+@pytest.mark.parametrize(
+    ("width", "begin", "window"), [(1, 0, 0), (1, 70, 0), (5, 62, 0), (9, 33, 4)]
+)
+@pytest.mark.parametrize("heads", [2, 6])
+def test_attention_that_rotates_and_stores(
+    kernels: Kernels, turned: int, width: int, begin: int, window: int, heads: int
+) -> None:
+    """The same bits, in the buffers as well: by `rotate`, or in the kernel that attends."""
+    queries, keys, values = (
+        torch.randn(1, width, count, HEAD).to(kernels.dtype).transpose(1, 2)
+        for count in (heads, 2, 2)
+    )
+    cosines, sines = torch.randn(2, 1, width, turned).to(kernels.dtype)
+    places = Places(torch.tensor([begin]), 80, window)
+    before = torch.randn(2, 1, 2, 80, HEAD).to(kernels.dtype)
+    before[:, :, :, begin:] = torch.nan  # places that are not to be read
+    results: list[tuple[Tensor, Tensor]] = []
+    for kernels.postpones in (False, True):
+        held = before.clone()
+        rotated = kernels.rotate(queries, keys, cosines, sines)
+        kernels.store((rotated[1], values), (held[0], held[1]), torch.tensor(begin))
+        results.append((kernels.attend(rotated[0], held[0], held[1], places, 0.3), held))
+    assert all(torch.equal(*map(torch.nan_to_num, both)) for both in zip(*results, strict=True))
+    assert not results[1][0].isnan().any()
+    assert not results[1][1][:, :, :, : begin + width].isnan().any()
 
 
 def test_what_waits_is_launched_before_the_next_kernel(kernels: Kernels) -> None:

@@ -323,8 +323,13 @@ class Kernels:
 
         new: each `[1, heads, width, size]`; held: `[1, heads, places, size]`, contiguous.
         """
-        if given := self.waiting.take("rotation", new[0]):
-            self._rotate(*given, new[1], *held, begin)
+        if rotation := self.waiting.take("rotation", new[0]):
+            given = *rotation, new[1], *held, begin
+            queries, keys, cosines, sines, queries_out, *_ = given
+            if self._turns(queries, keys, new[1], cosines, sines):
+                self._postpone("storing", queries_out, given, lambda: self._rotate(*given))
+            else:
+                self._rotate(*given)
             return
         _, heads, width, _ = new[0].shape
         self._launch(
@@ -338,9 +343,15 @@ class Kernels:
         """Attention to the places before each id and its own: `[rows, width, heads, value]`.
 
         queries: `[rows, heads, width, head]`; keys, values: `[rows, heads of keys, places, size]`,
-        the last axis contiguous.
+        the last axis contiguous. What waits to be rotated and stored is so by the same kernel.
         """
-        queries = queries.contiguous()
+        brought: tuple[Argument, ...] = (None,) * 4 + (0,) * 5
+        if given := self.waiting.take("storing", queries):
+            queries, new, cosines, sines, _, _, value, *_ = given
+            strides = *new.stride()[1:3], *value.stride()[1:3]
+            brought = new, value, cosines, sines, *strides, cosines.shape[-1]
+        elif not _is_aligned(queries):
+            queries = queries.clone(memory_format=torch.contiguous_format)
         rows, heads, width, _ = queries.shape
         kv_heads = keys.shape[1]
         groups = heads // kv_heads
@@ -356,7 +367,8 @@ class Kernels:
         self._launch(
             f"attend_{held}", (shares, rows * kv_heads, tiles), THREADS,
             queries, keys, values, places.begins, parts, scales, kv_heads, groups, width, share,
-            *keys.stride()[:3], *values.stride()[:3], places.window, float(scaling),
+            *queries.stride()[:3], *keys.stride()[:3], *values.stride()[:3], places.window,
+            float(scaling), *brought,
         )  # fmt: skip
         out = queries.new_empty(rows, width, heads, self.value)
         self._launch(
@@ -364,6 +376,18 @@ class Kernels:
             parts, scales, out, places.begins, share, heads, width, places.window,
         )  # fmt: skip
         return out
+
+    def _turns(self, queries: Tensor, keys: Tensor, values: Tensor, *angles: Tensor) -> bool:
+        """Whether `attend` can rotate and store these: their halves are of whole packs.
+
+        queries, keys, values: `[1, heads, width, size]`; angles: `[1, width, turned]`.
+        """
+        return angles[0].shape[-1] % (2 * self.pack) == 0 and all(
+            each.data_ptr() % 16 == 0
+            and each.stride(-1) == 1
+            and all(stride % self.pack == 0 for stride in each.stride()[:-1])
+            for each in (queries, keys, values, *angles)
+        )
 
     def most_likely(self, logits: Tensor) -> Tensor:
         """The index of the largest logit: `[1, vocabulary]` -> `[1]`."""

@@ -81,6 +81,9 @@ __device__ Number normalized(float x, float scale, float factor, int offset) {
   return offset ? narrow(normal * (1 + factor)) : narrow(rounded(normal) * factor);
 }
 
+// A number times a cosine or sine: rounded before it is added to another one, also in float32.
+__device__ float product(float x, Number angle) { return rounded(__fmul_rn(x, wide(angle))); }
+
 // Kind 0 is SiLU, 1 GELU, 2 GELU by tanh.
 __device__ float activated(float x, int kind) {
   if (kind == 0) return x / (1 + expf(-x));

@@ -16,6 +16,8 @@ CHOICES = {torch.argmax, Tensor.argmax}
 READING_NOTHING = {
     "__get__", "__len__", "data_ptr", "dim", "is_contiguous", "numel", "size", "stride",
 }  # fmt: skip
+# These give a part of a tensor, which is read later.
+VIEWS = {Tensor.narrow}
 
 
 class Postponing(TorchFunctionMode):
@@ -58,7 +60,7 @@ class Postponing(TorchFunctionMode):
             return self._kernels.add(*args)
         if func in CHOICES and args[1:] == (-1,) and not options and self._kernels.chooses(args[0]):
             return self._kernels.most_likely(args[0])
-        if reads:
+        if reads and func not in VIEWS:
             self._kernels.waiting.flush()
         return func(*args, **options)
 

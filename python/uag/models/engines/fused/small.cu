@@ -96,9 +96,6 @@ extern "C" __global__ void masks(const long long* begins, Number* y, int places,
     y[i] = first <= i && i <= position ? shown : hidden;
 }
 
-// Rounded before it is added to another one, also in float32.
-__device__ float product(float x, Number angle) { return rounded(__fmul_rn(x, wide(angle))); }
-
 // A head's numbers from one place to another.
 __device__ void copy(const Number* from, Number* to, int size) {
   for (int i = threadIdx.x; i < size; i += blockDim.x) to[i] = from[i];

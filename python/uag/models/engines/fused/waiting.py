@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Kind = Literal["sum", "norm", "product", "rotation", "choice"]
+Kind = Literal["sum", "norm", "product", "rotation", "storing", "choice"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
