@@ -14,11 +14,12 @@ from benches.gpu.models import Setting
 from benches.gpu.record import Record, Values
 from uag.models.cached_lm import CachedLM
 from uag.models.engines.fused import kernels, launcher
+from uag.models.engines.fused.kernels import Kernels
 from uag.sampling.greedy import most_likely_draft
 
 # A file of kernels, a part of it, and what that is instead.
 Line = tuple[str, str, str]
-# A module, the name of one of its constants, and another value of it.
+# A module or class, the name of what is constant in it, and another value of that.
 Constant = tuple[Any, str, Any]
 
 
@@ -40,6 +41,7 @@ VARIANTS = (
     Variant("as it is"),
     Variant("blocks of 32 rows", (LARGE,), (LARGE_BLOCKS,)),
     Variant("blocks of 32 rows, one pack ahead", (LARGE, AHEAD), (LARGE_BLOCKS,)),
+    Variant("rotation by a kernel of its own", (), ((Kernels, "_turns", lambda *_: False),)),
     Variant("one pack ahead", (AHEAD,)),
     Variant("up to 8 ids by tensor cores", (), ((kernels, "TILED", {8: (16, 512)}),)),
     Variant("no tensor cores", (), ((kernels, "TILED", {1: (0, 0)}),)),

@@ -221,7 +221,7 @@ class GraphRunner(ModelRunner):
             setting_up = self.seconds
             text.make_room(place + steps)
             block = text.put(fed, 1, place)
-            own = text.choosers.setdefault(choose.kind, choose.copy())
+            own = text.chooser(choose)
             for tensor, value in zip(own.state, choose.state, strict=True):
                 tensor.copy_(value)
             changes = [block, text.slots.begin, text.drafted, text.step, *own.state]

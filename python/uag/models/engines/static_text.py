@@ -273,6 +273,12 @@ class StaticText:
         self.table.copy_(tree.table(most))
         return Branches(self.slots.begin, self.table[: 1 + width, :width])
 
+    def chooser(self, choose: "StaticChoose") -> "StaticChoose":
+        """The one that captured steps choose by, of its kind."""
+        if choose.kind not in self.choosers:
+            self.choosers[choose.kind] = choose.copy()
+        return self.choosers[choose.kind]
+
     def end_step(self, block: Tensor, chosen: Tensor) -> None:
         """Have the next step read the id that this one has chosen, both `[1]`."""
         step = block, self.drafted, self.step, self.slots.begin
