@@ -2,6 +2,7 @@
 
     python -m tests.campaigns.architectures --jobs 2 --out architectures.jsonl
     python -m tests.campaigns.architectures phi3-longrope mamba --std 0.02 --offset 0
+    python -m tests.campaigns.architectures --as-on-a-gpu --std 0.3 --offset 0
 
 Each class of the mappings for causal language models and for images and text, and some variants
 whose rope or masks change within a text, is made with random weights. `model.generate` of a copy
@@ -22,6 +23,7 @@ from tests.support.architectures.models import OWN, Weights
 from tests.support.architectures.report import report
 from tests.support.architectures.run import Task, run_all
 from tests.support.architectures.verdicts import Case, Verdict
+from tests.support.engines import be_a_gpu
 
 STDS = [OWN, 0.15, 0.3]
 
@@ -39,8 +41,14 @@ def main(
         int | None, typer.Option(min=1, help="only so many kinds, the oddest and newest first")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="a file for lines of JSON")] = None,
+    *,
+    as_on_a_gpu: Annotated[
+        bool, typer.Option(help="by captured passes and kernels, which a stand-in runs on the CPU")
+    ] = False,
 ) -> None:
     """Check all kinds, and print a table."""
+    if as_on_a_gpu:
+        be_a_gpu()
     started, console = time.monotonic(), Console(stderr=True, highlight=False, soft_wrap=True)
     chosen = (kind or kinds())[:sample]
     tasks = [

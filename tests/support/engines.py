@@ -7,12 +7,16 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from tests.support.kernels import HostLauncher, on_host
 from tests.support.models import at_once
+from tests.support.recorded import RecordedGraphs
 from uag import UagWarning
 from uag.batching.batch_cache import Batch, RowCache
 from uag.batching.scheduler import Hub, run_together
 from uag.models.cached_lm import CachedLM
 from uag.models.caches.protocol import Choose
+from uag.models.engines.capture import CAPTURERS
+from uag.models.engines.fused.fusion import LAUNCHERS
 from uag.models.engines.graphs import GraphCache, GraphRunner
 from uag.models.properties import embedding_rows
 from uag.sampling.alternatives import Alternatives
@@ -22,6 +26,14 @@ from uag.sampling.noise import digest
 
 WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2", "qwen3", "phi3",
                "gpt2", "gpt-neox"]  # fmt: skip
+
+
+def be_a_gpu() -> None:
+    """Have models on the CPU run as on a GPU from now on: by captured passes, and by kernels."""
+    CAPTURERS["cpu"] = RecordedGraphs
+    LAUNCHERS["cpu"] = HostLauncher
+    for head in (8, 16):  # of most tiny models: once, also for processes to come
+        on_host(torch.float32, head)
 
 
 def reader(model: PreTrainedModel, runner: GraphRunner) -> CachedLM:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.campaigns.graphs import verdict
 from tests.support.engines import check, check_begun, check_drafts, check_reading, reader
 from tests.support.kernels import HostLauncher, kernel_names
 from tests.support.models import random_model
@@ -74,6 +75,23 @@ def test_captured_passes_give_what_reading_at_once_gives(architecture: str) -> N
     tokens = TokenNames.of(core_tokenizer(VOCABULARY), embedding_rows(model), model.device)
     check_begun(model, runner, tokens)
     assert str(runner) == "graphs"
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("codegen", torch.float32),  # rotates one tensor a call
+        ("gpt_oss", torch.float32),  # has the angles of half a head
+        ("gemma3n_text", torch.float32),  # takes the axis where others take the sines
+        ("gemma4_text", torch.float32),  # has heads of two sizes
+        ("deepseek_v2", torch.float32),  # has angles that are complex
+        ("beam", torch.bfloat16),  # gives logits in float32
+    ],
+    ids=str,
+)
+def test_what_other_models_do_otherwise_is_their_own(kind: str, dtype: torch.dtype) -> None:
+    """A sample of `python -m tests.campaigns.graphs --kernels`."""
+    assert verdict(kind, dtype) == "graphs"
 
 
 def test_passes_attend_to_few_lengths_where_kernels_attend() -> None:

@@ -6,6 +6,7 @@ as it was after each capture, and code that reads it in another thread meanwhile
 
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -101,9 +102,16 @@ def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
 
 
 def _own_sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
+    """Those of the heads that most layers have."""
     config: Any = text_config(model)
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    differ = getattr(config, "is_heterogeneous", False)
+    heads = Counter(map(_size_of_head, config.per_layer_config if differ else [config]))
+    ((head, _),) = heads.most_common(1)
     return sizes_of(model.dtype, head, head)
+
+
+def _size_of_head(config: Any) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
@@ -170,7 +178,7 @@ def _norm(kernels: Kernels, module: Any) -> Maker | None:
 
             return forward
 
-        if _same(maker(module)(x), module(x)):
+        if _is_same(maker(module), module, x):
             return maker
     return None
 
@@ -200,7 +208,7 @@ def _gate(kernels: Kernels, module: Any) -> Maker | None:
     if kind is None or weight.dtype != kernels.dtype:
         return None
     x = _numbers(weight, 1, 2, module.gate_proj.in_features)
-    return maker if _same(maker(module)(x), module(x)) else None
+    return maker if _is_same(maker(module), module, x) else None
 
 
 def _angles(kernels: Kernels, module: Any) -> Function | None:
@@ -216,11 +224,7 @@ def _angles(kernels: Kernels, module: Any) -> Function | None:
 
     like = torch.empty(0, dtype=kernels.dtype, device=frequencies.device)
     positions = torch.tensor([POSITIONS], device=frequencies.device)
-    try:
-        true = module(like, positions)
-    except Exception:  # noqa: BLE001 - it may take other positions
-        return None
-    return forward if all(map(_same, forward(like, positions), true)) else None
+    return forward if _is_same(forward, module, like, positions) else None
 
 
 def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:
@@ -233,9 +237,9 @@ def _in_files(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object
             continue
         queries, keys = (_numbers(like, 1, 3, heads, size).transpose(1, 2) for heads in (4, 2))
         cosines, sines = _numbers(like, 2, 1, 3, size)
-        given = queries, keys, cosines, sines
-        if all(map(_same, _rotate(kernels, own, *given), own(*given))):
-            yield file, ROTARY, partial(_rotate, kernels, own)
+        function = partial(_rotate, kernels, own)
+        if _is_same(function, own, queries, keys, cosines, sines):
+            yield file, ROTARY, function
 
 
 def _rotate(
@@ -281,7 +285,21 @@ def _numbers(like: Tensor, *shape: int) -> Tensor:
     return numbers.to(like.dtype).view(shape)
 
 
-def _same(got: Tensor, true: Tensor) -> bool:
+def _is_same(function: Function, own: Function, *given: Tensor) -> bool:
+    """Whether a function gives what a part's own code does; not if that takes something else."""
+    try:
+        true = own(*given)
+    except Exception:  # noqa: BLE001 - a model's code may raise anything
+        return False
+    got, true = (_as_tuple(each) for each in (function(*given), true))
+    return len(got) == len(true) and all(map(_is_rounding, got, true))
+
+
+def _as_tuple(result: Any) -> tuple[Tensor, ...]:
+    return cast("tuple[Tensor, ...]", result) if isinstance(result, tuple) else (result,)
+
+
+def _is_rounding(got: Tensor, true: Tensor) -> bool:
     """Whether two results are the same, but for rounding."""
     allowed = ROUNDINGS * torch.finfo(true.dtype).eps * true.abs().amax()
     return got.shape == true.shape and bool((got - true).abs().amax() <= allowed)
