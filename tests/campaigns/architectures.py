@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tests.support.architectures.checks import CHECKS
 from tests.support.architectures.kinds import kinds
 from tests.support.architectures.models import OWN, Weights
 from tests.support.architectures.report import report
@@ -28,6 +29,8 @@ from tests.support.engines import be_a_gpu
 STDS = [OWN, 0.15, 0.3]
 
 OFFSETS = [0.0, -10.0, -1e4]
+
+ASKED = [*CHECKS]
 
 
 def main(
@@ -40,6 +43,7 @@ def main(
     sample: Annotated[
         int | None, typer.Option(min=1, help="only so many kinds, the oddest and newest first")
     ] = None,
+    check: Annotated[list[str], typer.Option(help="what is asked of each")] = ASKED,
     out: Annotated[Path | None, typer.Option(help="a file for lines of JSON")] = None,
     *,
     as_on_a_gpu: Annotated[
@@ -52,7 +56,10 @@ def main(
     started, console = time.monotonic(), Console(stderr=True, highlight=False, soft_wrap=True)
     chosen = (kind or kinds())[:sample]
     tasks = [
-        Task(each, Weights(drawn, added)) for each in chosen for drawn in std for added in offset
+        Task(each, Weights(drawn, added), tuple(check))
+        for each in chosen
+        for drawn in std
+        for added in offset
     ]
     cases: list[Case] = []
     for case in run_all(tasks, jobs):

@@ -287,6 +287,19 @@ def test_a_capture_that_is_wrong_elsewhere_is_not_believed(monkeypatch: pytest.M
     assert "another place" in str(runner)
 
 
+def test_nor_is_it_where_rounding_may_change_which_experts_read_an_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(CAPTURERS, "cpu", Frozen)
+    model = random_model("mixtral", VOCABULARY).to(torch.bfloat16)
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    lm.append([6, 7])
+    with pytest.warns(UagWarning, match="gives other logits at another place"):
+        lm.logits(2)
+
+
 def adds(_: Any, inputs: Any, output: Any) -> None:
     """A forward hook."""
     output.logits[..., 7] += 30

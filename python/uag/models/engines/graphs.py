@@ -37,7 +37,7 @@ from uag.models.check.comparison import tolerance
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.fused.attention import attending
 from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
-from uag.models.engines.obstacles import obstacle, obstacle_now, state_of
+from uag.models.engines.obstacles import has_experts, obstacle, obstacle_now, state_of
 from uag.models.engines.runner import BLOCK, ModelRunner
 from uag.models.engines.static_text import (
     MOST_STEPS,
@@ -64,6 +64,8 @@ MOST_AT_FIRST = 8192
 # Positions that a pass attends to, at least, where that is by a kernel: those that are not there
 # yet cost it next to nothing, and a capture for each length does.
 LEAST_SEEN = 1024
+# The share of ids that must be the same where rounding may change how some are read.
+MOST = 0.5
 # Graphs of one text or batch, at most: each takes some megabytes of the driver's memory.
 MOST_GRAPHS = 64
 
@@ -388,9 +390,11 @@ class GraphRunner(ModelRunner):
         out.zero_()
         replay()
         # A model may give logits in float32 that it has computed in half precision.
-        same = _close(out, true, max(map(tolerance, (self.model.dtype, true.dtype))))
+        close = _close(out, true, max(map(tolerance, (self.model.dtype, true.dtype))))
         restore()
-        return same
+        # There, rounding may also have a router choose another expert for an id.
+        rounded = has_experts(self.model) and self.model.dtype in (torch.bfloat16, torch.float16)
+        return bool(close.float().mean() > MOST if rounded else close.all())
 
     def _give_up(self, reason: str, memory: Lent | None = None) -> None:
         """Run the model eagerly from now on, and say why."""
@@ -501,8 +505,11 @@ class GraphCache(PreallocatedCache, Keepable, SelfFeeding, ReadingAhead):
         return self._text
 
 
-def _close(got: Tensor, true: Tensor, allowed: float) -> bool:
-    """Whether the logits of each id are the same, but for a part of them; NaN is like NaN."""
+def _close(got: Tensor, true: Tensor, allowed: float) -> Tensor:
+    """Whether the logits of each id are the same, but for a part of them: `[ids]`.
+
+    NaN is like NaN.
+    """
     got, true = (torch.nan_to_num(each.double()) for each in (got, true))
     spread = (true - true.mean(-1, keepdim=True)).square().sum(-1)
-    return bool(torch.all((got - true).square().sum(-1) <= allowed**2 * spread))
+    return (got - true).square().sum(-1) <= allowed**2 * spread

@@ -65,7 +65,7 @@ def _in_layers(model: PreTrainedModel) -> Iterator[str]:
             yield f"there is no mask for its {layer}"
     if attention_of(model) not in ("sdpa", "eager"):
         yield f"its {attention_of(model)} attention takes no mask"
-    if _has_experts(model) and config._experts_implementation == "eager":
+    if has_experts(model) and config._experts_implementation == "eager":
         yield "its experts are read one by one, by what the host is told about them"
 
 
@@ -80,7 +80,7 @@ def _in_reading(model: PreTrainedModel) -> Iterator[str]:
         yield way.reason or "a text is not read from its KV cache and ids alone"
 
 
-def _has_experts(model: PreTrainedModel) -> bool:
+def has_experts(model: PreTrainedModel) -> bool:
     """Whether how the experts are read can be chosen: any model names a way."""
     return bool(cast("Any", model)._can_set_experts_implementation())
 
