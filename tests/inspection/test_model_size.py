@@ -1,6 +1,8 @@
 """Sizes counted from a configuration are those of the model itself."""
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma4TextConfig
 
 from tests.support.models import ARCHITECTURES, random_model
 from tests.support.tokenizers import tokenizer
@@ -27,3 +29,26 @@ def test_experts_that_an_id_does_not_visit_are_not_read() -> None:
     inputs = model.get_input_embeddings().weight.numel()
     size = size_of(unloaded(model.config), model.config)
     assert experts and size.active == size.parameters - experts // 2 - inputs
+
+
+def test_layers_may_differ() -> None:
+    """Their heads then are no attribute of the whole configuration."""
+    config = Gemma4TextConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        global_head_dim=16,
+        layer_types=["full_attention"] * 2,
+        vocab_size=64,
+        vocab_size_per_layer_input=64,
+        num_kv_shared_layers=0,
+    )
+    assert config.is_heterogeneous
+    model = AutoModelForCausalLM.from_config(config)
+    ids = torch.tensor([[1, 2, 3]])
+    cache = model(input_ids=ids, use_cache=True).past_key_values
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert size_of(unloaded(config), config).cache_bytes == held // 3

@@ -131,10 +131,19 @@ class _Nothing:
 
 def _cache_bytes(text: Any, number: int) -> int | None:
     kinds = set(cast("list[str]", getattr(text, "layer_types", None) or ["full_attention"]))
-    heads = getattr(text, "num_attention_heads", None)
-    hidden = getattr(text, "hidden_size", None)
-    if kinds != {"full_attention"} or not heads or not hidden or hasattr(text, "kv_lora_rank"):
+    if kinds != {"full_attention"} or hasattr(text, "kv_lora_rank"):
         return None
-    shared = getattr(text, "num_key_value_heads", None) or heads
-    width = getattr(text, "head_dim", None) or hidden // heads
-    return 2 * text.num_hidden_layers * shared * width * number
+    differ = getattr(text, "is_heterogeneous", False)
+    layers = [*text.per_layer_config] if differ else [text] * text.num_hidden_layers
+    numbers = [_numbers_of_a_place(layer) for layer in layers]
+    return None if None in numbers else number * sum(cast("list[int]", numbers))
+
+
+def _numbers_of_a_place(layer: Any) -> int | None:
+    """Of keys and values, for one id."""
+    heads, hidden = (getattr(layer, name, None) for name in ("num_attention_heads", "hidden_size"))
+    if not heads or not hidden:
+        return None
+    shared = getattr(layer, "num_key_value_heads", None) or heads
+    width = getattr(layer, "head_dim", None) or hidden // heads
+    return 2 * shared * width
