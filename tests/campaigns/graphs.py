@@ -67,9 +67,9 @@ def differences(model: PreTrainedModel, runner: GraphRunner) -> tuple[float, flo
     return one, other
 
 
-def verdict(kind: str, dtype: torch.dtype = torch.float32) -> str:
+def verdict(kind: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> str:
     """What becomes of a kind of model."""
-    model = tiny_model(kind, VOCABULARY, Weights()).requires_grad_(False).to(dtype)
+    model = tiny_model(kind, VOCABULARY, Weights()).requires_grad_(False).to(device, dtype)
     runner = GraphRunner(model)
     if runner.reason:
         return str(runner)

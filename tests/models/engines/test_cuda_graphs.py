@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.campaigns.graphs import verdict
 from tests.support.engines import (
     WITH_GRAPHS,
     check,
@@ -43,6 +44,12 @@ def test_reading_and_drafting(architecture: str) -> None:
     check_reading(model, runner)
     check_drafts(model, runner, MostLikely(), lambda logits: logits.argmax(-1))
     assert str(runner) == "graphs" and runner.seconds > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", ["gpt_oss", "gemma4_text", "gptj", "deepseek_v2", "phimoe"])
+def test_models_that_compute_something_otherwise(kind: str, dtype: torch.dtype) -> None:
+    assert "DIFFERENT" not in verdict(kind, dtype, "cuda")
 
 
 @pytest.mark.parametrize("architecture", DENSE)
