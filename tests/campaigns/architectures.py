@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
@@ -25,6 +26,7 @@ from tests.support.architectures.report import report
 from tests.support.architectures.run import Task, run_all
 from tests.support.architectures.verdicts import Case, Verdict
 from tests.support.engines import be_a_gpu
+from tests.support.kernels import on_host
 
 STDS = [OWN, 0.15, 0.3]
 
@@ -53,6 +55,8 @@ def main(
     """Check all kinds, and print a table."""
     if as_on_a_gpu:
         be_a_gpu()
+        for head in (8, 16):  # of most of these: compiled once, and not by each process
+            on_host(torch.float32, head)
     started, console = time.monotonic(), Console(stderr=True, highlight=False, soft_wrap=True)
     chosen = (kind or kinds())[:sample]
     tasks = [

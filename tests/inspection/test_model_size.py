@@ -2,11 +2,19 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma4TextConfig
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from tests.support.architectures.configs import tiny_config
 from tests.support.models import ARCHITECTURES, random_model
 from tests.support.tokenizers import tokenizer
 from uag.inspection.model_size import size_of, unloaded
+
+
+def held_by(model: PreTrainedModel, ids: Tensor) -> int:
+    """Bytes of the KV cache after a pass over ids."""
+    cache = model(input_ids=ids, use_cache=True).past_key_values
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -18,9 +26,7 @@ def test_sizes_are_those_of_the_model(architecture: str) -> None:
     assert 0 < size.active <= size.parameters and size.layers == 2
     if size.cache_bytes is not None:
         ids = model.dummy_inputs["input_ids"][:1, :3]
-        cache = model(input_ids=ids, use_cache=True).past_key_values
-        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-        assert held == size.cache_bytes * ids.shape[1]
+        assert held_by(model, ids) == size.cache_bytes * ids.shape[1]
 
 
 def test_experts_that_an_id_does_not_visit_are_not_read() -> None:
@@ -33,22 +39,8 @@ def test_experts_that_an_id_does_not_visit_are_not_read() -> None:
 
 def test_layers_may_differ() -> None:
     """Their heads then are no attribute of the whole configuration."""
-    config = Gemma4TextConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        global_head_dim=16,
-        layer_types=["full_attention"] * 2,
-        vocab_size=64,
-        vocab_size_per_layer_input=64,
-        num_kv_shared_layers=0,
-    )
+    config = tiny_config("gemma4_text", 64, layer_types=["full_attention"] * 4)
     assert config.is_heterogeneous
     model = AutoModelForCausalLM.from_config(config)
     ids = torch.tensor([[1, 2, 3]])
-    cache = model(input_ids=ids, use_cache=True).past_key_values
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    assert size_of(unloaded(config), config).cache_bytes == held // 3
+    assert held_by(model, ids) == 3 * size_of(unloaded(config), config).cache_bytes

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from tests.support.kernels import HostLauncher, on_host
+from tests.support.kernels import HostLauncher
 from tests.support.models import at_once
 from tests.support.recorded import RecordedGraphs
 from uag import UagWarning
@@ -28,12 +28,11 @@ WITH_GRAPHS = ["llama", "mistral-window", "mixtral", "gemma2", "gemma3", "qwen2"
                "gpt2", "gpt-neox"]  # fmt: skip
 
 
-def be_a_gpu() -> None:
+def be_a_gpu(*, kernels: bool = True) -> None:
     """Have models on the CPU run as on a GPU from now on: by captured passes, and by kernels."""
     CAPTURERS["cpu"] = RecordedGraphs
-    LAUNCHERS["cpu"] = HostLauncher
-    for head in (8, 16):  # of most tiny models: once, also for processes to come
-        on_host(torch.float32, head)
+    if kernels:
+        LAUNCHERS["cpu"] = HostLauncher
 
 
 def reader(model: PreTrainedModel, runner: GraphRunner) -> CachedLM:

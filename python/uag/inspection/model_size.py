@@ -8,6 +8,8 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from uag.models.properties import head_size, layer_configs
+
 # Names in configurations for the number of experts of a layer, and for how many process a token.
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 VISITED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk")
@@ -133,17 +135,13 @@ def _cache_bytes(text: Any, number: int) -> int | None:
     kinds = set(cast("list[str]", getattr(text, "layer_types", None) or ["full_attention"]))
     if kinds != {"full_attention"} or hasattr(text, "kv_lora_rank"):
         return None
-    differ = getattr(text, "is_heterogeneous", False)
-    layers = [*text.per_layer_config] if differ else [text] * text.num_hidden_layers
-    numbers = [_numbers_of_a_place(layer) for layer in layers]
+    numbers = [_numbers_of_a_place(layer) for layer in layer_configs(text)]
     return None if None in numbers else number * sum(cast("list[int]", numbers))
 
 
 def _numbers_of_a_place(layer: Any) -> int | None:
     """Of keys and values, for one id."""
-    heads, hidden = (getattr(layer, name, None) for name in ("num_attention_heads", "hidden_size"))
-    if not heads or not hidden:
+    heads = getattr(layer, "num_attention_heads", None)
+    if not heads or not getattr(layer, "hidden_size", None):
         return None
-    shared = getattr(layer, "num_key_value_heads", None) or heads
-    width = getattr(layer, "head_dim", None) or hidden // heads
-    return 2 * shared * width
+    return 2 * (getattr(layer, "num_key_value_heads", None) or heads) * head_size(layer)

@@ -113,6 +113,29 @@ def text_config(model: PreTrainedModel) -> PreTrainedConfig:
     return cast("Any", model.config).get_text_config(decoder=True)
 
 
+def layer_configs(config: PreTrainedConfig) -> list[Any]:
+    """The configuration of each layer: mostly the whole one, but layers may differ (Gemma 4).
+
+    What differs, such as the size of heads, is no attribute of the whole one.
+
+    >>> len(layer_configs(target.config)) == target.config.num_hidden_layers
+    True
+    """
+    whole = cast("Any", config)
+    differ = getattr(config, "is_heterogeneous", False)
+    return [*whole.per_layer_config] if differ else [config] * whole.num_hidden_layers
+
+
+def head_size(layer: Any) -> int:
+    """Numbers of a head of the keys of a layer, by its configuration.
+
+    >>> head_size(target.config)
+    8
+    """
+    size = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
+    return cast("int", size)
+
+
 def parameters_of(model: PreTrainedModel) -> Container[str]:
     """Names of the arguments of the model's `forward`."""
     return inspect.signature(model.forward).parameters

@@ -6,6 +6,8 @@ from torch import Tensor
 # The largest relative difference that is rounding. In float32 right models differ by 2e-5; in half
 # precision by a tenth, and where experts change by a half.
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.25}
+# Types in which rounding may change what a model chooses between.
+HALF = torch.float16, torch.bfloat16
 # By how many units in the last place a right logit may differ.
 ROUNDINGS = 4
 

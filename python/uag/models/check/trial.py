@@ -45,7 +45,7 @@ from uag.models.caches.protocol import (
 )
 from uag.models.caches.rollback import RollbackCache
 from uag.models.caches.whole_text import WholeTextCache
-from uag.models.check.comparison import Comparison
+from uag.models.check.comparison import HALF, Comparison
 from uag.models.check.records import is_of_transformers
 from uag.models.properties import (
     device_of,
@@ -70,7 +70,7 @@ TRIES = 3
 
 def tries_of(model: PreTrainedModel) -> int:
     """How many texts are tried at most."""
-    return TRIES if model.dtype in (torch.float16, torch.bfloat16) else 1
+    return TRIES if model.dtype in HALF else 1
 
 
 def make_cache(model: PreTrainedModel, way: Way) -> ModelCache:

@@ -33,7 +33,7 @@ from uag.models.caches.protocol import (
     pieces_of,
 )
 from uag.models.caches.tree import Branches, Tree
-from uag.models.check.comparison import tolerance
+from uag.models.check.comparison import HALF, tolerance
 from uag.models.engines.capture import CAPTURERS, Run
 from uag.models.engines.fused.attention import attending
 from uag.models.engines.fused.fusion import Fusion, fused, fusion_of
@@ -65,7 +65,7 @@ MOST_AT_FIRST = 8192
 # yet cost it next to nothing, and a capture for each length does.
 LEAST_SEEN = 1024
 # The share of ids that must be the same where rounding may change how some are read.
-MOST = 0.5
+MAJORITY = 0.5
 # Graphs of one text or batch, at most: each takes some megabytes of the driver's memory.
 MOST_GRAPHS = 64
 
@@ -393,8 +393,8 @@ class GraphRunner(ModelRunner):
         close = _close(out, true, max(map(tolerance, (self.model.dtype, true.dtype))))
         restore()
         # There, rounding may also have a router choose another expert for an id.
-        rounded = has_experts(self.model) and self.model.dtype in (torch.bfloat16, torch.float16)
-        return bool(close.float().mean() > MOST if rounded else close.all())
+        may_flip = has_experts(self.model) and self.model.dtype in HALF
+        return bool(close.float().mean() > MAJORITY if may_flip else close.all())
 
     def _give_up(self, reason: str, memory: Lent | None = None) -> None:
         """Run the model eagerly from now on, and say why."""

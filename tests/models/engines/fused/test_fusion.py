@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from tests.campaigns.graphs import verdict
 from tests.support.engines import check, check_begun, check_drafts, check_reading, reader
@@ -105,6 +106,16 @@ def test_passes_attend_to_few_lengths_where_kernels_attend() -> None:
     assert [masked.seen(end, 4096) for end in (10, 300)] == [256, 512]
 
 
+def capture(model: PreTrainedModel, width: int, launched: list[str]) -> None:
+    """Capture a pass over so many ids; `launched` then has the kernels of this pass only."""
+    lm = reader(model, GraphRunner(model))
+    lm.append([5] * 40)
+    lm.logits(1)
+    launched.clear()
+    lm.append([7] * width)
+    lm.logits(width)
+
+
 ATTENTION = ["attend_4", "join"]
 WIDE_ATTENTION = ["attend_16", "join"]
 
@@ -130,23 +141,13 @@ def test_a_layer_is_a_few_kernels(
     launched: list[str], width: int, dtype: torch.dtype, once: list[str]
 ) -> None:
     model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=16).to(dtype)
-    lm = reader(model, GraphRunner(model))
-    lm.append([5] * 40)
-    lm.logits(1)
-    launched.clear()
-    lm.append([7] * width)
-    lm.logits(width)
+    capture(model, width, launched)
     assert launched == once * 2  # warming up, and captured
 
 
 def test_heads_whose_halves_are_not_of_whole_packs_are_rotated_apart(launched: list[str]) -> None:
     model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=8).to(torch.bfloat16)
-    lm = reader(model, GraphRunner(model))
-    lm.append([5] * 40)
-    lm.logits(1)
-    launched.clear()
-    lm.append([7])
-    lm.logits(1)
+    capture(model, 1, launched)
     assert launched[2:5] == ["rotate", *ATTENTION]
 
 
@@ -157,12 +158,7 @@ def test_a_product_of_many_rows_does_not_normalize_what_it_reads(
     model = random_model("llama", VOCABULARY, num_hidden_layers=1, head_dim=16).to(torch.bfloat16)
     rows = 64 + 32 + 32  # of queries, keys and values; the head has one for each id
     monkeypatch.setattr(kernels, "MOST_NORMED", rows * model.config.hidden_size)
-    lm = reader(model, GraphRunner(model))
-    lm.append([5] * 40)
-    lm.logits(1)
-    launched.clear()
-    lm.append([7])
-    lm.logits(1)
+    capture(model, 1, launched)
     once = ["angles", "project_normed", *ATTENTION, "project_1", "project_gated_normed"]
     assert launched == [*once, "project_1", "rms_norm", "project_1"] * 2
 

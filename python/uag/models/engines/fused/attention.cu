@@ -10,7 +10,7 @@ struct New {
   int keys_head, keys_id, values_head, values_id, turned;
 
   // A pack of a head of queries or keys of an id, rotated as by `rotate`.
-  __device__ Pack rotated(const Number* head, int id, int at) const {
+  __device__ Pack turn(const Number* head, int id, int at) const {
     const Pack* x = (const Pack*)head;
     const int half = turned / 2 / PACK;
     const Pack own = x[at];
@@ -21,7 +21,7 @@ struct New {
     Pack out;
     for (int j = 0; j < PACK; j++) {
       const float opposite = at < half ? -wide(other.at[j]) : wide(other.at[j]);
-      out.at[j] = narrow(product(wide(own.at[j]), cosine.at[j]) + product(opposite, sine.at[j]));
+      out.at[j] = rotated(wide(own.at[j]), opposite, cosine.at[j], sine.at[j]);
     }
     return out;
   }
@@ -91,7 +91,7 @@ __device__ void attend(const Number* queries, Number* keys, Number* values,
       const Number* x = is_query ? queries + (long long)((before + n) / width) * queries_head
                                  : brought.keys + (long long)head * brought.keys_head;
       x += (long long)id * (is_query ? queries_id : brought.keys_id);
-      const Pack pack = brought.keys ? brought.rotated(x, id, at) : ((const Pack*)x)[at];
+      const Pack pack = brought.keys ? brought.turn(x, id, at) : ((const Pack*)x)[at];
       if (is_query) {
         for (int j = 0; j < PACK; j++) asked[n][at * PACK + j] = wide(pack.at[j]);
         continue;

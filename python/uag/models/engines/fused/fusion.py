@@ -22,7 +22,13 @@ from uag.models.engines.fused.attention import Buffered, attending, packed
 from uag.models.engines.fused.kernels import ACTIVATIONS, Kernels
 from uag.models.engines.fused.launcher import CudaLauncher, Launcher, LaunchError, sizes_of
 from uag.models.engines.fused.postponing import Postponing
-from uag.models.properties import attention_of, device_of, text_config
+from uag.models.properties import (
+    attention_of,
+    device_of,
+    head_size,
+    layer_configs,
+    text_config,
+)
 
 # What launches kernels on a type of device; with ROCm, which torch also calls "cuda", nothing does.
 LAUNCHERS: dict[str, Callable[[torch.device, tuple[int, ...]], Launcher]] = (
@@ -103,15 +109,9 @@ def _sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
 
 def _own_sizes(model: PreTrainedModel) -> tuple[int, ...] | None:
     """Those of the heads that most layers have."""
-    config: Any = text_config(model)
-    differ = getattr(config, "is_heterogeneous", False)
-    heads = Counter(map(_size_of_head, config.per_layer_config if differ else [config]))
+    heads = Counter(map(head_size, layer_configs(text_config(model))))
     ((head, _),) = heads.most_common(1)
     return sizes_of(model.dtype, head, head)
-
-
-def _size_of_head(config: Any) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _in_modules(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[object, str, Function]]:

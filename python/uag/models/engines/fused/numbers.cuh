@@ -81,8 +81,11 @@ __device__ Number normalized(float x, float scale, float factor, int offset) {
   return offset ? narrow(normal * (1 + factor)) : narrow(rounded(normal) * factor);
 }
 
-// A number times a cosine or sine: rounded before it is added to another one, also in float32.
-__device__ float product(float x, Number angle) { return rounded(__fmul_rn(x, wide(angle))); }
+// A number, and the one opposite to it, rotated by an angle. Both products are rounded before they are
+// added, also in float32.
+__device__ Number rotated(float x, float opposite, Number cosine, Number sine) {
+  return narrow(rounded(__fmul_rn(x, wide(cosine))) + rounded(__fmul_rn(opposite, wide(sine))));
+}
 
 // Kind 0 is SiLU, 1 GELU, 2 GELU by tanh.
 __device__ float activated(float x, int kind) {

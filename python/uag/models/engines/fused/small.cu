@@ -148,9 +148,8 @@ extern "C" __global__ void rotate(const Number* queries, const Number* keys, con
   const int half = turned / 2;
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
     const float one = wide(x[i]), other = wide(x[i + half]);
-    also[i] = y[i] = narrow(product(one, cosine[i]) + product(-other, sine[i]));
-    also[i + half] = y[i + half] =
-        narrow(product(other, cosine[i + half]) + product(one, sine[i + half]));
+    also[i] = y[i] = rotated(one, -other, cosine[i], sine[i]);
+    also[i + half] = y[i + half] = rotated(other, one, cosine[i + half], sine[i + half]);
   }
   for (int i = turned + threadIdx.x; i < size; i += blockDim.x) also[i] = y[i] = x[i];
 }
